@@ -1,0 +1,539 @@
+/*
+ * The grammar (STOMP 1.2, Augmented BNF) and where this decoder is more tolerant:
+ *
+ *   frame   = command EOL *(name ":" value EOL) EOL *OCTET NUL *EOL
+ *   EOL     = LF, or CR LF in 1.2 and before a version is agreed on
+ *
+ *   - NULs between frames are skipped like EOLs, and a CR LF there in every version.
+ *   - A colon in a value is data: the line is split at the first one.
+ *   - 1.0 values may be empty, may be UTF-8, and lose the blanks around them.
+ *
+ * A head (command and headers) is scanned in one contiguous buffer: as a rule the chunk from the socket; when a
+ * head straddles two chunks, its bytes are gathered in `carry`. Bodies are never gathered: they stay slices of the
+ * chunks they came in. "Need more bytes" is a state, and nothing is scanned twice but the line that was cut off.
+ */
+import { isUtf8 } from 'node:buffer';
+import { FrameError, quote } from './error.js';
+import { unescapeHeader } from './escape.js';
+import { Frame, type WireHead } from './frame.js';
+import type { HeaderStyle } from './headers.js';
+import { findCommand, findKnown, isUnescaped, Known, mayHaveBody } from './names.js';
+import type { Version } from './version.js';
+
+/** What a decoder refuses to read past; each in bytes but `maxHeaders`. */
+export interface FrameLimits {
+  /** The command line; 1 KiB by default. */
+  maxCommand?: number;
+  /** One header line; 10 KiB by default. */
+  maxHeader?: number;
+  /** The number of headers of a frame; 1,000 by default. */
+  maxHeaders?: number;
+  /** The body; 16 MiB by default. */
+  maxBody?: number;
+  /** The frame in all, from its command to the end of its body; no limit of its own by default. */
+  maxFrame?: number;
+}
+
+/** The limits of a decoder that is told nothing else. */
+export const DEFAULT_LIMITS: Readonly<Required<FrameLimits>> = {
+  maxCommand: 1024,
+  maxHeader: 10 * 1024,
+  maxHeaders: 1000,
+  maxBody: 16 * 1024 * 1024,
+  maxFrame: Number.POSITIVE_INFINITY,
+};
+
+export interface FrameDecoderOptions extends FrameLimits {
+  /** Takes each whole frame, in order, during `push`. */
+  onFrame: (frame: Frame) => void;
+  /** Told of each EOL that stands alone between two frames: a heart-beat (STOMP 1.2, Heart-beating). */
+  onHeartBeat?: () => void;
+  /** The version agreed on; leave it out for a connection that still has to agree on one. */
+  version?: Version;
+}
+
+const NUL = 0;
+const LF = 10;
+const CR = 13;
+const COLON = 58;
+const BACKSLASH = 92;
+
+// What the bytes of a line add up to.
+const HAS_CR = 1;
+const HAS_BACKSLASH = 2;
+const HAS_HIGH = 4;
+const HAS_COLON = 8;
+const CLASS = new Uint8Array(256);
+CLASS[CR] = HAS_CR;
+CLASS[BACKSLASH] = HAS_BACKSLASH;
+CLASS[COLON] = HAS_COLON;
+CLASS.fill(HAS_HIGH, 128);
+
+const OPENING: HeaderStyle = { escaping: 'raw', trim: false, crlf: true };
+const STYLES: Record<Version, HeaderStyle> = {
+  '1.0': { escaping: 'raw', trim: true, crlf: false },
+  '1.1': { escaping: '1.1', trim: false, crlf: false },
+  '1.2': { escaping: '1.2', trim: false, crlf: true },
+};
+
+// Between frames; inside a head; inside a body that is counted; inside one that runs to the next NUL.
+const BETWEEN = 0;
+const HEAD = 1;
+const COUNTED = 2;
+const UNCOUNTED = 3;
+
+/** How much of a chunk is copied at a time to complete a head that straddles two chunks. */
+const BRIDGE = 1024;
+
+/**
+ * Turns bytes, in whatever pieces they come, into frames.
+ *
+ * ```ts
+ * const decoder = new FrameDecoder({ onFrame: (frame) => console.log(frame.command) });
+ * socket.on('data', (chunk) => decoder.push(chunk));
+ * ```
+ */
+export class FrameDecoder {
+  /** The limits in force; they may be changed between two frames. */
+  readonly limits: Required<FrameLimits>;
+  private readonly onFrame: (frame: Frame) => void;
+  private readonly onHeartBeat: (() => void) | undefined;
+
+  private agreed: Version | undefined;
+  private style: HeaderStyle = OPENING;
+  private state = BETWEEN;
+  private failed: FrameError | undefined;
+  private paused = false;
+  private busy = false;
+  private afterFrame = false;
+
+  // What is still to be decoded: the chunk at hand, and while paused what came after it.
+  private chunk: Buffer | undefined;
+  private at = 0;
+  private waiting: Buffer[] = [];
+
+  // A head that straddles chunks.
+  private carry: Buffer | undefined;
+  private carried = 0;
+
+  // What the scan of the head has found so far; offsets are relative to the head's first byte.
+  private line = 0;
+  private command: string | undefined;
+  private headersStart = 0;
+  private count = 0;
+  private seen = 0;
+  private known = 0;
+  private repeated = false;
+  private destinationStart = 0;
+  private destinationEnd = 0;
+  private contentLength = -1;
+
+  // A body in the making.
+  private head: WireHead | undefined;
+  private headSize = 0;
+  private parts: Buffer[] = [];
+  private have = 0;
+
+  constructor(options: FrameDecoderOptions) {
+    this.onFrame = options.onFrame;
+    this.onHeartBeat = options.onHeartBeat;
+    this.limits = { ...DEFAULT_LIMITS };
+    for (const name of Object.keys(DEFAULT_LIMITS) as (keyof FrameLimits)[]) {
+      this.limits[name] = options[name] ?? DEFAULT_LIMITS[name];
+    }
+    this.version = options.version;
+  }
+
+  /** The version by whose rules frames are read; undefined until CONNECTED has been sent or received. */
+  get version(): Version | undefined {
+    return this.agreed;
+  }
+
+  set version(version: Version | undefined) {
+    this.agreed = version;
+    this.style = version === undefined ? OPENING : STYLES[version];
+  }
+
+  /**
+   * Decodes the next bytes. The chunk must not be changed afterwards: frames are views of it.
+   *
+   * @throws FrameError when the bytes break the grammar or a limit; frames before the fault have been given out, and
+   *   the decoder stays at the fault: each further push throws the same error
+   */
+  push(chunk: Uint8Array): void {
+    if (this.failed !== undefined) throw this.failed;
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    if (this.chunk !== undefined) {
+      this.waiting.push(bytes);
+      return;
+    }
+    this.chunk = bytes;
+    this.at = 0;
+    this.run();
+  }
+
+  /** Gives out no further frame until `resume`; what is pushed meanwhile is kept. May be called from `onFrame`. */
+  pause(): void {
+    this.paused = true;
+  }
+
+  /**
+   * Goes on with what was kept.
+   *
+   * @throws FrameError as `push` does
+   */
+  resume(): void {
+    this.paused = false;
+    if (this.chunk !== undefined && !this.busy) this.run();
+  }
+
+  /** The fault that the decoder stays at, if it has met one. */
+  get fault(): FrameError | undefined {
+    return this.failed;
+  }
+
+  /** Whether a frame has begun and not ended: bytes that end here were cut off. */
+  get partial(): boolean {
+    return this.state !== BETWEEN;
+  }
+
+  private run(): void {
+    this.busy = true;
+    try {
+      while (this.chunk !== undefined && !this.paused) {
+        if (this.at === this.chunk.length) {
+          this.chunk = this.waiting.shift();
+          this.at = 0;
+          continue;
+        }
+        switch (this.state) {
+          case BETWEEN:
+            this.skip(this.chunk);
+            break;
+          case HEAD:
+            this.scanHead(this.chunk);
+            break;
+          case COUNTED:
+            this.countBody(this.chunk);
+            break;
+          default:
+            this.findBody(this.chunk);
+        }
+      }
+      if (this.chunk !== undefined && this.at === this.chunk.length && this.waiting.length === 0) {
+        this.chunk = undefined;
+      }
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private skip(chunk: Buffer): void {
+    let at = this.at;
+    for (; at < chunk.length; at++) {
+      const c = chunk[at];
+      if (c === LF) {
+        if (this.afterFrame) this.afterFrame = false;
+        else this.onHeartBeat?.();
+      } else if (c !== NUL && c !== CR) {
+        this.state = HEAD;
+        break;
+      }
+    }
+    this.at = at;
+  }
+
+  /** Looks for the end of the head, in the chunk if it holds it all, else in the carry. */
+  private scanHead(chunk: Buffer): void {
+    if (this.carry === undefined) {
+      const start = this.at;
+      const end = this.scan(chunk, start, chunk.length);
+      if (end >= 0) {
+        this.at = end;
+        this.endHead(chunk, start, end);
+        return;
+      }
+      this.carried = chunk.length - start;
+      this.carry = Buffer.allocUnsafeSlow(Math.max(BRIDGE, 2 * this.carried));
+      chunk.copy(this.carry, 0, start);
+      this.at = chunk.length;
+      return;
+    }
+    const before = this.carried;
+    const size = Math.min(BRIDGE, chunk.length - this.at);
+    if (before + size > this.carry.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * (before + size));
+      this.carry.copy(larger, 0, 0, before);
+      this.carry = larger;
+    }
+    chunk.copy(this.carry, before, this.at, this.at + size);
+    this.carried = before + size;
+    const end = this.scan(this.carry, 0, this.carried);
+    if (end < 0) {
+      this.at += size;
+      return;
+    }
+    this.at += end - before;
+    const carry = this.carry;
+    this.carry = undefined;
+    this.endHead(carry, 0, end);
+  }
+
+  /**
+   * Scans the lines of the head that begins at `start`; goes on where it stopped when bytes were missing.
+   *
+   * @returns where the body begins, or -1 when more bytes are needed
+   */
+  private scan(bytes: Buffer, start: number, end: number): number {
+    const { maxCommand, maxHeader, maxHeaders, maxFrame } = this.limits;
+    const crlf = this.style.crlf;
+    let line = start + this.line;
+    if (this.command === undefined) {
+      let at = line;
+      while (at < end && bytes[at] !== LF && bytes[at] !== NUL) at++;
+      if (at - line > maxCommand) this.tooLong('command-too-long', 'the command line', maxCommand);
+      if (at === end) return -1;
+      if (bytes[at] === NUL)
+        this.fail('command-malformed', 'the frame ends before its headers: a blank line is missing');
+      const last = crlf && bytes[at - 1] === CR ? at - 1 : at;
+      this.command = findCommand(bytes, line, last) ?? bytes.toString('latin1', line, last);
+      line = at + 1;
+      this.line = this.headersStart = line - start;
+    }
+    for (;;) {
+      let at = line;
+      let flags = 0;
+      let c = 0;
+      // The name, up to the first colon.
+      while (at < end && (c = bytes[at]!) !== COLON && c !== LF) {
+        flags |= CLASS[c]!;
+        at++;
+      }
+      const colon = at;
+      if (at < end && c === COLON) {
+        at++;
+        while (at < end && (c = bytes[at]!) !== LF) {
+          flags |= CLASS[c]!;
+          at++;
+        }
+      }
+      if (at - line > maxHeader) this.tooLong('header-too-long', 'a header line', maxHeader, bytes, start);
+      if (at - start > maxFrame) this.tooLong('frame-too-large', 'the frame', maxFrame, bytes, start);
+      if (at === end) return -1;
+      if (colon === at) {
+        if (at === line || (crlf && at === line + 1 && bytes[line] === CR)) return at + 1;
+        this.fail('header-malformed', `the header line ${show(bytes, line, at)} has no colon`, bytes, start);
+      }
+      if (colon === line) {
+        this.fail('header-malformed', `the header line ${show(bytes, line, at)} has no name`, bytes, start);
+      }
+      if (++this.count > maxHeaders) {
+        this.fail('headers-too-many', `the frame has more than ${maxHeaders} headers, the limit`, bytes, start);
+      }
+      if (flags !== 0) {
+        if ((flags & HAS_CR) !== 0 && crlf) {
+          const cr = bytes.indexOf(CR, line);
+          if (cr !== at - 1) {
+            this.fail('header-malformed', `a carriage return stands inside ${show(bytes, line, at)}`, bytes, start);
+          }
+        }
+        this.seen |= flags;
+      }
+      const bit = findKnown(bytes, line, colon);
+      if (bit !== 0) {
+        if ((this.known & bit) !== 0) this.repeated = true;
+        else {
+          this.known |= bit;
+          if (bit === Known.destination) {
+            this.destinationStart = colon + 1 - start;
+            this.destinationEnd = at - start;
+          } else if (bit === Known.contentLength) {
+            this.contentLength = this.readLength(bytes, colon + 1, at, start);
+          }
+        }
+      }
+      line = at + 1;
+      this.line = line - start;
+    }
+  }
+
+  private readLength(bytes: Buffer, from: number, end: number, start: number): number {
+    let at = from;
+    let last = end;
+    if (this.style.crlf && bytes[last - 1] === CR) last--;
+    if (this.style.trim) {
+      while (at < last && (bytes[at] === 32 || bytes[at] === 9)) at++;
+      while (last > at && (bytes[last - 1] === 32 || bytes[last - 1] === 9)) last--;
+    }
+    let value = 0;
+    for (let i = at; i < last; i++) {
+      const digit = bytes[i]! - 48;
+      if (digit < 0 || digit > 9) value = NaN;
+      else value = value * 10 + digit;
+    }
+    if (at === last || !Number.isSafeInteger(value)) {
+      const text = show(bytes, from, end);
+      this.fail(
+        'content-length-invalid',
+        `content-length is ${text}: it is a count of octets, in digits`,
+        bytes,
+        start,
+      );
+    }
+    return value;
+  }
+
+  /** The head is complete: what it says is checked, and the way its body is read decided. */
+  private endHead(bytes: Buffer, start: number, end: number): void {
+    const command = this.command!;
+    const unescaped = isUnescaped(command) && this.style.escaping !== 'raw';
+    const style = unescaped ? { ...this.style, escaping: 'raw' as const } : this.style;
+    const blank = bytes[end - 2] === CR && this.style.crlf ? 2 : 1;
+    const head: WireHead = {
+      block: bytes,
+      start: start + this.headersStart,
+      end: end - blank,
+      style,
+      known: this.known,
+      plain: (this.seen & ~HAS_HIGH) === 0 && !this.repeated && !style.trim,
+      destinationStart: this.destinationStart === 0 ? 0 : start + this.destinationStart,
+      destinationEnd: this.destinationEnd === 0 ? 0 : start + this.destinationEnd,
+      contentLength: this.contentLength,
+    };
+    if ((this.seen & HAS_HIGH) !== 0 && !isUtf8(bytes.subarray(head.start, head.end))) {
+      this.fail('utf8-invalid', 'the headers are not valid UTF-8', bytes, start);
+    }
+    if ((this.seen & HAS_BACKSLASH) !== 0 && style.escaping !== 'raw') this.checkEscapes(head, start);
+    this.headSize = end - start;
+    const length = this.contentLength;
+    if (length > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody, bytes, start);
+    if (length + this.headSize > this.limits.maxFrame) {
+      this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame, bytes, start);
+    }
+    if (length > 0) this.allowBody(head);
+    this.head = head;
+    this.have = 0;
+    this.state = length < 0 ? UNCOUNTED : COUNTED;
+  }
+
+  private checkEscapes(head: WireHead, start: number): void {
+    for (const line of head.block.toString('utf8', head.start, head.end - 1).split('\n')) {
+      try {
+        const colon = line.indexOf(':');
+        unescapeHeader(line.slice(0, colon), head.style.escaping);
+        unescapeHeader(line.slice(colon + 1).replace(/\r$/, ''), head.style.escaping);
+      } catch (error) {
+        if (error instanceof FrameError) this.fail(error.code, error.message, head.block, start);
+        throw error;
+      }
+    }
+  }
+
+  private allowBody(head: WireHead): void {
+    if (mayHaveBody(this.command!) || this.agreed === '1.0') return;
+    const name = findCommand(Buffer.from(this.command!), 0, this.command!.length);
+    // An unknown command is for whoever takes the frame to refuse, with its name.
+    if (name === undefined) return;
+    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`, head.block);
+  }
+
+  private countBody(chunk: Buffer): void {
+    const missing = this.contentLength - this.have;
+    const there = chunk.length - this.at;
+    if (there <= missing) {
+      this.keep(chunk.subarray(this.at));
+      this.at = chunk.length;
+      return;
+    }
+    const end = this.at + missing;
+    if (chunk[end] !== NUL) {
+      this.fail(
+        'body-unterminated',
+        `the body is longer than its content-length of ${this.contentLength}: after that many octets comes a NUL`,
+        this.head!.block,
+      );
+    }
+    this.endFrame(chunk, end);
+  }
+
+  private findBody(chunk: Buffer): void {
+    const end = chunk.indexOf(NUL, this.at);
+    const size = (end < 0 ? chunk.length : end) - this.at;
+    if (this.have + size > 0) this.allowBody(this.head!);
+    if (this.have + size > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody);
+    if (this.headSize + this.have + size > this.limits.maxFrame) {
+      this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame);
+    }
+    if (end < 0) {
+      this.keep(chunk.subarray(this.at));
+      this.at = chunk.length;
+      return;
+    }
+    this.endFrame(chunk, end);
+  }
+
+  private keep(part: Buffer): void {
+    this.have += part.length;
+    const last = this.parts.at(-1);
+    // Small pieces are put together, so that a slow sender does not make a list of single bytes.
+    if (last !== undefined && last.length < BRIDGE && part.length < BRIDGE) {
+      this.parts[this.parts.length - 1] = Buffer.concat([last, part]);
+    } else this.parts.push(part);
+  }
+
+  private endFrame(chunk: Buffer, end: number): void {
+    let body: Buffer | undefined;
+    let parts: Buffer[] | undefined;
+    if (this.have === 0) {
+      if (end > this.at) body = chunk.subarray(this.at, end);
+    } else {
+      if (end > this.at) this.keep(chunk.subarray(this.at, end));
+      if (this.parts.length === 1) body = this.parts[0];
+      else parts = this.parts;
+      this.parts = [];
+      this.have = 0;
+    }
+    const frame = Frame.received(this.command!, this.head!, body, parts);
+    this.at = end + 1;
+    this.state = BETWEEN;
+    this.afterFrame = true;
+    this.head = undefined;
+    this.command = undefined;
+    this.line = this.headersStart = this.count = this.seen = this.known = 0;
+    this.repeated = false;
+    this.destinationStart = this.destinationEnd = 0;
+    this.contentLength = -1;
+    this.onFrame(frame);
+  }
+
+  private tooLong(code: FrameError['code'], what: string, limit: number, bytes?: Buffer, start?: number): never {
+    this.fail(code, `${what} is longer than ${limit} octets, the limit`, bytes, start);
+  }
+
+  /** Throws; the receipt that the faulty frame asks for goes along where its line can be read. */
+  private fail(code: FrameError['code'], message: string, bytes = this.head?.block, start?: number): never {
+    const from = this.head?.start ?? (start === undefined ? undefined : start + this.headersStart);
+    const error = new FrameError(code, message);
+    if (bytes !== undefined && from !== undefined) error.receipt = this.receipt(bytes, from);
+    this.failed = error;
+    throw error;
+  }
+
+  private receipt(bytes: Buffer, from: number): string | undefined {
+    const end = bytes === this.carry ? this.carried : bytes.length;
+    for (const line of bytes.toString('utf8', from, Math.min(end, from + 2 * this.limits.maxHeader)).split('\n')) {
+      if (line === '' || line === '\r') return undefined;
+      if (!line.startsWith('receipt:')) continue;
+      try {
+        return unescapeHeader(line.slice('receipt:'.length).replace(/\r$/, ''), this.style.escaping);
+      } catch {
+        return undefined; // A receipt that cannot be read cannot be answered.
+      }
+    }
+    return undefined;
+  }
+}
+
+function show(bytes: Buffer, from: number, end: number): string {
+  return quote(bytes.toString('utf8', from, Math.min(end, from + 100)));
+}

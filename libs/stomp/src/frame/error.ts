@@ -1,0 +1,48 @@
+/** What is wrong with a frame; stable, to be tested by programs. */
+export type FrameErrorCode =
+  | 'command-malformed'
+  | 'command-too-long'
+  | 'header-malformed'
+  | 'header-too-long'
+  | 'headers-too-many'
+  | 'escape-undefined'
+  | 'utf8-invalid'
+  | 'content-length-invalid'
+  | 'body-too-large'
+  | 'body-forbidden'
+  | 'body-unterminated'
+  | 'frame-too-large'
+  | 'header-unencodable'
+  | 'body-unencodable'
+  | 'header-missing'
+  | 'header-forbidden';
+
+/**
+ * The one error of the codec: a received frame that breaks the grammar or a limit, or a frame that cannot be put on
+ * the wire as it is. The message names the thing, the limit and the way out.
+ */
+export class FrameError extends Error {
+  override readonly name = 'FrameError';
+
+  /**
+   * @param code what is wrong, for programs
+   * @param message what is wrong, for people
+   * @param receipt the `receipt` header of the faulty frame, where it could be read
+   */
+  constructor(
+    readonly code: FrameErrorCode,
+    message: string,
+    public receipt?: string,
+  ) {
+    super(message);
+  }
+}
+
+/** A piece of a peer's text made fit for an error message or a log: short, on one line, no control characters. */
+export function quote(text: string, most = 64): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what it is about
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+  return plain.length > most ? `"${plain.slice(0, most)}..."` : `"${plain}"`;
+}

@@ -1,0 +1,256 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { FrameDecoder, type FrameLimits } from '../frame/decoder.js';
+import { encodeHead } from '../frame/encoder.js';
+import type { FrameError } from '../frame/error.js';
+import type { Frame } from '../frame/frame.js';
+import type { Version } from '../frame/version.js';
+import { HeartBeat } from './heartbeat.js';
+import { Outbox } from './outbox.js';
+
+/** What a connection tells its owner. */
+export interface ConnectionHandler {
+  /** A frame came in. Called while bytes are read, in order. */
+  onFrame(frame: Frame): void;
+  /** The peer's bytes break the grammar or a limit; nothing more is read. */
+  onFault(error: FrameError): void;
+  /** The peer will send nothing more, and all that it sent has been given out. */
+  onEnd(): void;
+  /** The connection is gone. Called once, last. */
+  onClose(error: Error | undefined): void;
+  /** The peer takes bytes again after `writable` was false. */
+  onDrain?(): void;
+  /** Nothing was heard for longer than was agreed on; the connection is given up unless this does otherwise. */
+  onSilence?(milliseconds: number): void;
+}
+
+export interface ConnectionOptions extends FrameLimits {
+  /** Bytes that may wait for the peer before `writable` turns false; 1 MiB by default. */
+  highWaterMark?: number;
+}
+
+/** How long a connection that was ended waits for the peer to end it too, in ms. */
+const LINGER = 2_000;
+/** From so many collected bytes on a flush does not wait for the end of the turn. */
+const FLUSH_AT = 256 * 1024;
+const KEEP_ALIVE = 60_000;
+const EOL = '\n';
+const END = '\0\n';
+
+// Connections that have something to flush at the end of this turn of the event loop.
+let dirty: Connection[] = [];
+
+function flushAll(): void {
+  const connections = dirty;
+  dirty = [];
+  for (const connection of connections) connection.flush();
+}
+
+/**
+ * A stream that speaks frames: what comes in is decoded, what goes out is collected and written once per turn of
+ * the event loop, heart-beats go both ways. It works over any Duplex.
+ */
+export class Connection {
+  /** @internal Where a hot path writes bytes of its own; call `touch` afterwards. */
+  readonly outbox: Outbox;
+  private readonly decoder: FrameDecoder;
+  private readonly heartBeat: HeartBeat;
+  private readonly highWaterMark: number;
+  private scheduled = false;
+  private blocked = false;
+  private pauses = 0;
+  private ended = false;
+  private closing = false;
+  private closed = false;
+  private error: Error | undefined;
+  private linger: NodeJS.Timeout | undefined;
+
+  /**
+   * @param stream open already; owned by the connection from now on. A net.Socket should have been made with
+   *   `allowHalfOpen`, so that what the peer sent before its FIN can still be answered
+   */
+  constructor(
+    readonly stream: Duplex,
+    private readonly handler: ConnectionHandler,
+    options: ConnectionOptions = {},
+  ) {
+    this.highWaterMark = options.highWaterMark ?? 1024 * 1024;
+    this.outbox = new Outbox(stream);
+    this.decoder = new FrameDecoder({ ...options, onFrame: (frame) => this.handler.onFrame(frame) });
+    this.heartBeat = new HeartBeat({ beat: () => this.beat(), lost: (silence) => this.silent(silence) });
+    if (stream instanceof Socket) {
+      stream.setNoDelay(true);
+      stream.setKeepAlive(true, KEEP_ALIVE);
+    }
+    stream.on('data', (chunk: Buffer) => this.read(chunk));
+    stream.on('end', () => this.finish());
+    stream.on('error', (error: Error) => (this.error ??= error));
+    stream.on('close', () => this.gone());
+  }
+
+  /** The version agreed on: from now on frames are read and written by its rules. */
+  get version(): Version | undefined {
+    return this.decoder.version;
+  }
+
+  set version(version: Version | undefined) {
+    this.decoder.version = version;
+  }
+
+  /** The decoder's limits, which may be changed at any time. */
+  get limits(): Required<FrameLimits> {
+    return this.decoder.limits;
+  }
+
+  /** Bytes that wait for the peer to take them. */
+  get buffered(): number {
+    return this.outbox.size + this.stream.writableLength;
+  }
+
+  /** Whether the peer keeps up. Once this was false, `onDrain` tells when it is true again. */
+  get writable(): boolean {
+    if (this.buffered < this.highWaterMark) return true;
+    this.blocked = true;
+    return false;
+  }
+
+  /** Whether frames can still be sent. */
+  get open(): boolean {
+    return !this.closing && !this.closed;
+  }
+
+  /**
+   * Sends a frame at the end of this turn of the event loop. On a connection that is closing or closed it does
+   * nothing.
+   *
+   * @throws FrameError when the version cannot carry the frame; nothing of it is sent
+   */
+  send(frame: Frame, contentLength = true): void {
+    if (!this.open) return;
+    const head = encodeHead(frame, { version: this.version, contentLength });
+    this.outbox.text(head);
+    this.outbox.add(frame.body);
+    this.outbox.text(END);
+    this.touch();
+  }
+
+  /** @internal Something was added to the outbox. */
+  touch(): void {
+    if (this.outbox.size >= FLUSH_AT) this.flush();
+    else if (!this.scheduled) {
+      this.scheduled = true;
+      if (dirty.push(this) === 1) setImmediate(flushAll);
+    }
+  }
+
+  /** Writes what was collected now. */
+  flush(): void {
+    this.scheduled = false;
+    if (this.closed || this.outbox.size === 0) return;
+    this.heartBeat.wrote();
+    this.outbox.flush(this.written);
+  }
+
+  /**
+   * Starts heart-beats as agreed on.
+   *
+   * @param outgoing the peer is to hear something every so many ms; 0 for never
+   * @param incoming the peer has to be heard every so many ms; 0 for never
+   * @param tolerance the peer is lost after `incoming` times this
+   */
+  startHeartBeat(outgoing: number, incoming: number, tolerance: number): void {
+    this.heartBeat.start(outgoing, incoming * tolerance);
+  }
+
+  /** Reads no further until `resume` has been called as often as this. Heart-beats to the peer go on. */
+  pause(): void {
+    if (++this.pauses > 1) return;
+    this.decoder.pause();
+    this.stream.pause();
+    this.heartBeat.pause();
+  }
+
+  resume(): void {
+    if (--this.pauses > 0 || this.closed) return;
+    this.heartBeat.resume();
+    this.decode(() => this.decoder.resume());
+    if (this.pauses > 0) return;
+    this.stream.resume();
+    this.finishWhenRead();
+  }
+
+  /**
+   * Ends the connection: what was sent goes out, then our FIN; what the peer still sends is dropped, so that it can
+   * read our last words; when it does not end its side within two seconds, the connection is cut.
+   */
+  end(): void {
+    if (!this.open) return;
+    this.closing = true;
+    this.heartBeat.stop();
+    this.flush();
+    this.stream.end();
+    this.stream.resume();
+    this.linger = setTimeout(() => this.stream.destroy(), LINGER);
+  }
+
+  /** Cuts the connection at once. What was not written is lost. */
+  destroy(error?: Error): void {
+    this.error ??= error;
+    this.closing = true;
+    this.stream.destroy();
+  }
+
+  private read(chunk: Buffer): void {
+    if (this.closing) return;
+    this.heartBeat.read();
+    this.decode(() => this.decoder.push(chunk));
+  }
+
+  private decode(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      const fault = this.decoder.fault;
+      if (fault === undefined || error !== fault) throw error;
+      if (this.open) this.handler.onFault(fault);
+    }
+  }
+
+  private finish(): void {
+    this.ended = true;
+    this.finishWhenRead();
+  }
+
+  private finishWhenRead(): void {
+    if (!this.ended || this.pauses > 0) return;
+    if (this.open) this.handler.onEnd();
+    else this.stream.end();
+  }
+
+  private beat(): void {
+    if (!this.open) return;
+    this.outbox.text(EOL);
+    this.touch();
+  }
+
+  private silent(silence: number): void {
+    if (this.handler.onSilence !== undefined) this.handler.onSilence(silence);
+    else this.destroy(new Error(`nothing was heard from the peer for ${silence} ms`));
+  }
+
+  private readonly written = (): void => {
+    if (this.blocked && !this.closed && this.buffered < this.highWaterMark / 2) {
+      this.blocked = false;
+      this.handler.onDrain?.();
+    }
+  };
+
+  private gone(): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.linger);
+    this.heartBeat.stop();
+    this.outbox.clear();
+    this.handler.onClose(this.error);
+  }
+}

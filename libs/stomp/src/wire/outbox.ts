@@ -1,0 +1,130 @@
+/*
+ * Bytes on their way out, collected over one turn of the event loop.
+ *
+ * Small pieces are copied together into slabs, large ones go by reference between them; a flush hands the list to
+ * the stream in one go. An idle connection holds no slab.
+ */
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+
+const SMALL = 4 * 1024;
+const LARGE = 64 * 1024;
+/** From this size on a piece is passed by reference: cheaper than its copy, dearer than that of a smaller one. */
+const BY_REFERENCE = 8 * 1024;
+/** The most slabs of each size that are kept for the next writer. */
+const KEPT = 64;
+
+const small: Buffer[] = [];
+const large: Buffer[] = [];
+
+function take(size: number): Buffer {
+  if (size <= SMALL) return small.pop() ?? Buffer.allocUnsafeSlow(SMALL);
+  if (size <= LARGE) return large.pop() ?? Buffer.allocUnsafeSlow(LARGE);
+  return Buffer.allocUnsafeSlow(size);
+}
+
+function give(slab: Buffer): void {
+  if (slab.length === SMALL && small.length < KEPT) small.push(slab);
+  else if (slab.length === LARGE && large.length < KEPT) large.push(slab);
+}
+
+export class Outbox {
+  /** The slab at hand; valid after `room`. */
+  slab: Buffer | undefined;
+  /** Where the next byte goes in `slab`. */
+  at = 0;
+  private start = 0;
+  private pieces: Buffer[] = [];
+  private slabs: Buffer[] = [];
+  private gathered = 0;
+  private wanted = SMALL;
+  private readonly recycles: boolean;
+  private readonly stream: Writable;
+
+  constructor(stream: Writable) {
+    this.stream = stream;
+    // A kernel socket is done with a buffer when the write calls back; any other stream may hand it on.
+    this.recycles = stream instanceof Socket;
+  }
+
+  /** Bytes collected and not yet flushed. */
+  get size(): number {
+    return this.gathered + this.at - this.start;
+  }
+
+  /** Makes room for `size` contiguous bytes at `at` in the slab, which it returns. */
+  room(size: number): Buffer {
+    const slab = this.slab;
+    if (slab !== undefined && this.at + size <= slab.length) return slab;
+    this.cut();
+    const next = take(Math.max(size, slab === undefined ? this.wanted : LARGE));
+    this.slabs.push(next);
+    this.slab = next;
+    this.at = this.start = 0;
+    return next;
+  }
+
+  /** Appends bytes that will not change any more. */
+  add(bytes: Buffer): void {
+    const size = bytes.length;
+    if (size === 0) return;
+    if (size >= BY_REFERENCE) {
+      this.cut();
+      this.pieces.push(bytes);
+      this.gathered += size;
+      return;
+    }
+    bytes.copy(this.room(size), this.at);
+    this.at += size;
+  }
+
+  /** Appends text as UTF-8. */
+  text(text: string): void {
+    const most = text.length * 3;
+    this.at += this.room(most).write(text, this.at);
+  }
+
+  /** Hands what was collected to the stream. `done` is called when the stream is finished with it. */
+  flush(done: () => void): void {
+    this.cut();
+    const { pieces, slabs, gathered, stream } = this;
+    if (pieces.length === 0) return;
+    this.pieces = [];
+    this.slabs = [];
+    this.slab = undefined;
+    this.at = this.start = this.gathered = 0;
+    this.wanted = gathered <= SMALL ? SMALL : LARGE;
+    const written = this.recycles
+      ? () => {
+          for (const slab of slabs) give(slab);
+          done();
+        }
+      : done;
+    if (pieces.length === 1) {
+      stream.write(pieces[0], written);
+      return;
+    }
+    stream.cork();
+    const last = pieces.length - 1;
+    for (let i = 0; i < last; i++) stream.write(pieces[i]);
+    stream.write(pieces[last], written);
+    stream.uncork();
+  }
+
+  /** Forgets what was collected: the stream is gone. */
+  clear(): void {
+    for (const slab of this.slabs) give(slab);
+    this.pieces = [];
+    this.slabs = [];
+    this.slab = undefined;
+    this.at = this.start = this.gathered = 0;
+  }
+
+  private cut(): void {
+    const { slab, start, at } = this;
+    if (slab === undefined || at === start) return;
+    this.pieces.push(start === 0 && at === slab.length ? slab : slab.subarray(start, at));
+    this.gathered += at - start;
+    this.start = at;
+  }
+}
