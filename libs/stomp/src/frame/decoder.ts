@@ -390,7 +390,7 @@ export class FrameDecoder {
     const style = unescaped ? { ...this.style, escaping: 'raw' as const } : this.style;
     const blank = bytes[end - 2] === CR && this.style.crlf ? 2 : 1;
     const head: WireHead = {
-      block: bytes,
+      bytes,
       start: start + this.headersStart,
       end: end - blank,
       style,
@@ -417,13 +417,13 @@ export class FrameDecoder {
   }
 
   private checkEscapes(head: WireHead, start: number): void {
-    for (const line of head.block.toString('utf8', head.start, head.end - 1).split('\n')) {
+    for (const line of head.bytes.toString('utf8', head.start, head.end - 1).split('\n')) {
       try {
         const colon = line.indexOf(':');
         unescapeHeader(line.slice(0, colon), head.style.escaping);
         unescapeHeader(line.slice(colon + 1).replace(/\r$/, ''), head.style.escaping);
       } catch (error) {
-        if (error instanceof FrameError) this.fail(error.code, error.message, head.block, start);
+        if (error instanceof FrameError) this.fail(error.code, error.message, head.bytes, start);
         throw error;
       }
     }
@@ -434,7 +434,7 @@ export class FrameDecoder {
     const name = findCommand(Buffer.from(this.command!), 0, this.command!.length);
     // An unknown command is for whoever takes the frame to refuse, with its name.
     if (name === undefined) return;
-    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`, head.block);
+    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`, head.bytes);
   }
 
   private countBody(chunk: Buffer): void {
@@ -450,7 +450,7 @@ export class FrameDecoder {
       this.fail(
         'body-unterminated',
         `the body is longer than its content-length of ${this.contentLength}: after that many octets comes a NUL`,
-        this.head!.block,
+        this.head!.bytes,
       );
     }
     this.endFrame(chunk, end);
@@ -511,7 +511,7 @@ export class FrameDecoder {
   }
 
   /** Throws; the receipt that the faulty frame asks for goes along where its line can be read. */
-  private fail(code: FrameError['code'], message: string, bytes = this.head?.block, start?: number): never {
+  private fail(code: FrameError['code'], message: string, bytes = this.head?.bytes, start?: number): never {
     const from = this.head?.start ?? (start === undefined ? undefined : start + this.headersStart);
     const error = new FrameError(code, message);
     if (bytes !== undefined && from !== undefined) error.receipt = this.receipt(bytes, from);

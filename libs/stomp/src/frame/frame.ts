@@ -57,7 +57,7 @@ export class Frame {
     if (this.fields === undefined) {
       const wire = this.wire;
       this.fields =
-        wire === undefined ? new FrameHeaders() : FrameHeaders.wire(wire.block, wire.start, wire.end, wire.style);
+        wire === undefined ? new FrameHeaders() : FrameHeaders.wire(wire.bytes, wire.start, wire.end, wire.style);
     }
     return this.fields;
   }
@@ -110,7 +110,7 @@ export class Frame {
 
 /** @internal Where the header lines of a received frame stand, and what the decoder saw when it passed over them. */
 export interface WireHead {
-  readonly block: Buffer;
+  readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
   readonly style: HeaderStyle;

@@ -45,6 +45,7 @@ export const Known = {
   redelivered: 1 << 7,
   replyTo: 1 << 8,
   id: 1 << 9,
+  deliveryCount: 1 << 10,
 } as const;
 
 const KNOWN_HEADERS: Record<string, number> = {
@@ -58,6 +59,7 @@ const KNOWN_HEADERS: Record<string, number> = {
   redelivered: Known.redelivered,
   'reply-to': Known.replyTo,
   id: Known.id,
+  'delivery-count': Known.deliveryCount,
 };
 
 /** An entry of a table that finds a name by its bytes without making a string of them. */

@@ -1,0 +1,39 @@
+import { Users } from './auth/users.js';
+import { type Options, OptionsAnswer, OptionsError, parseOptions } from './options.js';
+
+/** Writes lines to stderr, and ends with that code once they are out. */
+function leave(code: number, lines: readonly string[]): void {
+  process.exitCode = code;
+  for (const line of lines) process.stderr.write(`stompserver: ${line}\n`);
+}
+
+async function start(): Promise<void> {
+  let options: Options;
+  let users: Users;
+  try {
+    options = parseOptions(process.argv.slice(2));
+    users = await Users.load(options.users, options.usersFile);
+  } catch (error) {
+    if (error instanceof OptionsAnswer) process.stdout.write(error.text);
+    else if (error instanceof OptionsError) leave(2, error.lines);
+    else throw error;
+    return;
+  }
+  try {
+    // Only now: --help and mistakes in options need not wait for Nest to load.
+    const { run } = await import('./program.js');
+    await run(options, users);
+  } catch (error) {
+    leave(1, [describe(error, options)]);
+  }
+}
+
+function describe(error: unknown, { host, port }: Options): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `cannot listen on ${host} port ${port}: the port is in use; choose another --port`;
+  if (code === 'EACCES') return `cannot listen on ${host} port ${port}: not permitted; ports under 1024 need rights`;
+  if (code === 'EADDRNOTAVAIL') return `cannot listen on ${host}: it is no address of this machine; see --host`;
+  return message;
+}
+
+await start();

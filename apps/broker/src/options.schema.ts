@@ -1,0 +1,390 @@
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { z } from 'zod';
+import { AddressList } from './auth/addresses.js';
+import { Credential } from './auth/users.js';
+
+/** How `--help` explains an option. */
+export interface OptionHelp {
+  group: 'Listening' | 'Who may connect' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
+  /** What the flag takes, as commander writes it: `<number>`, or `[yes|no]` where the flag may stand alone. */
+  takes: string;
+  text: string;
+  /** The default in words, where it is not simply the schema's. */
+  fallback?: string;
+  example: string;
+}
+
+/** The help of each field of {@link optionFields}. */
+export const optionHelp = z.registry<OptionHelp>();
+
+/** Parts a list that is written as one text: at blanks and commas. */
+export function splitList(text: string): string[] {
+  return text.split(/[\s,]+/).filter((entry) => entry !== '');
+}
+
+const off = ['false', '0', 'off', 'no', 'n', 'f'];
+const on = ['true', '1', 'on', 'yes', 'y', 't'];
+
+/** The boolean words of Tcl, which the original took, in any case; every other word is left as it is. */
+function readWord(value: unknown): unknown {
+  if (typeof value !== 'string' && typeof value !== 'number') {
+    return value;
+  }
+  const word = String(value).toLowerCase();
+  return off.includes(word) ? false : on.includes(word) ? true : word;
+}
+
+const units: Record<string, number> = { kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
+
+function readNumber(value: unknown): unknown {
+  return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+function readSize(value: unknown): unknown {
+  const [, count, unit = ''] = (typeof value === 'string' && /^(\d+) ?([kmg]ib)$/i.exec(value)) || [];
+  return count === undefined ? readNumber(value) : Number(count) * (units[unit.toLowerCase()] ?? NaN);
+}
+
+function whole(least: number, most: number, note = '') {
+  const error = `must be a whole number from ${least} to ${most}${note}`;
+  return z.preprocess(readNumber, z.int({ error }).min(least, { error }).max(most, { error }));
+}
+
+function size(least: number, most: number) {
+  const error = `must be a number of bytes from ${least} to ${most}, for example 65536, 64KiB or 16MiB`;
+  return z.preprocess(readSize, z.int({ error }).min(least, { error }).max(most, { error }));
+}
+
+const day = 24 * 60 * 60 * 1000;
+const milliseconds = (least: number, note = '') => whole(least, day, ` (milliseconds${note})`);
+
+const wordsError = `must be one of ${off.join(' ')} or ${on.join(' ')}`;
+const boolean = z.preprocess(readWord, z.boolean({ error: wordsError }));
+
+const path = z.string({ error: 'must be the name of a file' }).min(1, { error: 'must be the name of a file' });
+
+function list<Entry extends z.ZodType>(entry: Entry) {
+  const error = 'must be a list: entries parted by blanks or commas, or a YAML list';
+  return z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), z.array(entry, { error }));
+}
+
+/** Text that `read` turns into something, or explains by the message of its error why it cannot. */
+function readBy<Read>(read: (text: string) => Read, error: string) {
+  return z.string({ error }).transform((text, context): Read => {
+    try {
+      return read(text);
+    } catch (problem) {
+      context.addIssue((problem as Error).message);
+      return z.NEVER;
+    }
+  });
+}
+
+const user = readBy((text) => {
+  if (!text.includes(':')) {
+    throw new Error('has no colon: a user is user:password (a blank or a comma in a password needs a users file)');
+  }
+  return Credential.parse(text);
+}, 'must be text, user:password: in YAML put it in quotes, with no blank after the colon');
+
+const users = list(user).superRefine((credentials, context) => {
+  const places = new Map<string, number>();
+  for (const [index, { login }] of credentials.entries()) {
+    const first = places.get(login) ?? index;
+    places.set(login, first);
+    if (first !== index) {
+      const message = `names the user that entry ${first + 1} has already named: keep one of the two`;
+      context.addIssue({ code: 'custom', path: [index], message });
+    }
+  }
+});
+
+/** Every entry is tried by itself first, so that a complaint can name it. */
+const address = readBy((text) => new AddressList([text]).entries.join(), 'must be text');
+
+const hostname = z
+  .string({ error: 'must be an IP address or a host name' })
+  .refine((text) => isIP(text) !== 0 || /^(?!.*\.\.)[a-z\d_]([a-z\d._-]{0,252})$/i.test(text), {
+    error: 'must be an IP address or a host name, for example 127.0.0.1, ::1 or localhost',
+  });
+
+/**
+ * Every option, by its name in the program: `heartbeatIn` is the flag `--heartbeat-in`, the environment variable
+ * `STOMPSERVER_HEARTBEAT_IN` and the key `heartbeat-in` of a configuration file. What comes in may be text (flags,
+ * environment) or YAML's own types.
+ */
+export const optionFields = {
+  host: hostname.optional().register(optionHelp, {
+    group: 'Listening',
+    takes: '<address>',
+    text: 'Address or host name to listen on',
+    fallback: '127.0.0.1 while anyone may connect without a password, else every interface, IPv6 and IPv4',
+    example: '--host 192.168.1.10',
+  }),
+  port: whole(0, 65_535, ' (0 takes a free port)').default(61_613).register(optionHelp, {
+    group: 'Listening',
+    takes: '<number>',
+    text: 'TCP port to listen on; 0 takes a free one, which the line printed at the start tells',
+    example: '--port 61614',
+  }),
+
+  users: users.default([]).register(optionHelp, {
+    group: 'Who may connect',
+    takes: '<list>',
+    text:
+      'Users, each user:password, parted by blanks or commas. A password may hold colons, and may be a bcrypt hash; ' +
+      'one with a blank or a comma goes into a YAML list or a users file. Flags are visible in the list of ' +
+      'processes: prefer --users-file. Without users anyone is accepted, on loopback only',
+    fallback: 'none',
+    example: '--users "user1:mysecret user2:anotherpass"',
+  }),
+  usersFile: path.optional().register(optionHelp, {
+    group: 'Who may connect',
+    takes: '<file>',
+    text:
+      'More users, one user:password a line; # starts a comment line; passwords plain or as bcrypt hashes ' +
+      '(htpasswd -B)',
+    fallback: 'none',
+    example: '--users-file /etc/stompserver/users',
+  }),
+  allowAnonymous: boolean.default(false).register(optionHelp, {
+    group: 'Who may connect',
+    takes: '[yes|no]',
+    text: 'Accept clients that send no login, on any address',
+    fallback: 'no',
+    example: '--allow-anonymous',
+  }),
+  vhosts: list(z.string({ error: 'must be text' }).max(255, { error: 'must have up to 255 characters' }))
+    .refine((names) => names.length > 0, { error: 'must name at least one host, or * for any' })
+    .default(['*'])
+    .register(optionHelp, {
+      group: 'Who may connect',
+      takes: '<list>',
+      text: 'Virtual hosts (names or globs) a client may ask for; each entry is a world of its own',
+      fallback: '*, any host or none',
+      example: '--vhosts "example.com *.test"',
+    }),
+  allow: list(address)
+    .refine((entries) => entries.length > 0, { error: 'must name at least one address, or * for everyone' })
+    .transform((entries) => new AddressList(entries))
+    .prefault(['*'])
+    .register(optionHelp, {
+      group: 'Who may connect',
+      takes: '<list>',
+      text: 'Client addresses that may connect: addresses, ranges (CIDR) or globs',
+      fallback: '*, everyone',
+      example: '--allow "10.0.0.0/8 192.168.* ::1"',
+    }),
+  deny: list(address)
+    .transform((entries) => new AddressList(entries))
+    .prefault([])
+    .register(optionHelp, {
+      group: 'Who may connect',
+      takes: '<list>',
+      text: 'Client addresses that may not connect, even if allowed',
+      fallback: 'none',
+      example: '--deny 10.66.0.0/16',
+    }),
+
+  tls: z
+    .preprocess(
+      readWord,
+      z.literal([false, true, 'strict'], {
+        error:
+          `must be one of ${off.join(' ')} (clear text), ${on.join(' ')} (TLS) ` +
+          'or strict (TLS with client certificates)',
+      }),
+    )
+    .optional()
+    .register(optionHelp, {
+      group: 'TLS',
+      takes: '<mode>',
+      text:
+        'false: clear text; true: TLS 1.2 and up; strict: TLS, and clients must have a certificate that --cafile ' +
+        'vouches for',
+      fallback: 'false',
+      example: '--tls true --certfile server.pem --keyfile server.key',
+    }),
+  cafile: path.optional().register(optionHelp, {
+    group: 'TLS',
+    takes: '<file>',
+    text: 'Certificate authorities of the clients, PEM; needed for --tls strict',
+    fallback: 'none',
+    example: '--cafile ca.pem',
+  }),
+  certfile: path.optional().register(optionHelp, {
+    group: 'TLS',
+    takes: '<file>',
+    text: "The server's certificate, with those in between, PEM; needed for TLS",
+    fallback: 'none',
+    example: '--certfile server.pem',
+  }),
+  keyfile: path.optional().register(optionHelp, {
+    group: 'TLS',
+    takes: '<file>',
+    text: "The private key of the server's certificate, PEM; needed for TLS",
+    fallback: 'none',
+    example: '--keyfile server.key',
+  }),
+
+  heartbeatIn: milliseconds(0, ', 0 asks for none').default(10_000).register(optionHelp, {
+    group: 'Heart-beats',
+    takes: '<ms>',
+    text: 'How often the server wants to hear from a client, in milliseconds; 0 asks for no heart-beats',
+    example: '--heartbeat-in 30000',
+  }),
+  // A promise of "as often as 100 ms" costs nothing until a client asks for it (the slower of the two wishes wins),
+  // and lets those that must notice a dead server soon do so. It is the original's default too.
+  heartbeatOut: milliseconds(0, ', 0 sends none')
+    .default(100)
+    .register(optionHelp, {
+      group: 'Heart-beats',
+      takes: '<ms>',
+      text:
+        'How often the server can send heart-beats, in milliseconds: a client gets them as rarely as it asks, but ' +
+        'never more often than this; 0 sends none',
+      example: '--heartbeat-out 10000',
+    }),
+  heartbeatTolerance: z
+    .preprocess(
+      readNumber,
+      z
+        .number({ error: 'must be a number from 1 to 10' })
+        .min(1, { error: 'must be a number from 1 to 10' })
+        .max(10, { error: 'must be a number from 1 to 10' }),
+    )
+    .default(1.5)
+    .register(optionHelp, {
+      group: 'Heart-beats',
+      takes: '<factor>',
+      text: 'How many agreed periods a client may be silent before it counts as dead',
+      example: '--heartbeat-tolerance 2',
+    }),
+
+  maxBody: size(1, 2 ** 31 - 1)
+    .default(16 * 1024 ** 2)
+    .register(optionHelp, {
+      group: 'Limits',
+      takes: '<bytes>',
+      text: 'Longest body of a frame',
+      fallback: '16777216, 16MiB',
+      example: '--max-body 64MiB',
+    }),
+  maxHeader: size(128, 1024 ** 2)
+    .default(10 * 1024)
+    .register(optionHelp, {
+      group: 'Limits',
+      takes: '<bytes>',
+      text: 'Longest header line of a frame',
+      fallback: '10240, 10KiB',
+      example: '--max-header 32KiB',
+    }),
+  maxHeaders: whole(10, 100_000).default(1000).register(optionHelp, {
+    group: 'Limits',
+    takes: '<number>',
+    text: 'Most headers of a frame',
+    example: '--max-headers 100',
+  }),
+  maxConnections: whole(1, 1_000_000).default(10_000).register(optionHelp, {
+    group: 'Limits',
+    takes: '<number>',
+    text: 'Most connections at a time',
+    example: '--max-connections 500',
+  }),
+  loginTimeout: milliseconds(1).default(10_000).register(optionHelp, {
+    group: 'Limits',
+    takes: '<ms>',
+    text: 'How long a connection may take to log in (CONNECT), in milliseconds',
+    example: '--login-timeout 3000',
+  }),
+
+  verbose: whole(0, 5)
+    .default(0)
+    .register(optionHelp, {
+      group: 'Logging',
+      takes: '<level>',
+      text:
+        'What is logged, on stderr. 0: errors and warnings; 1: also start and stop; 2: connections, ERROR frames and ' +
+        'refusals; 3: heart-beats and accepts; 4: each frame; 5: each header, passwords masked',
+      example: '--verbose 2',
+    }),
+  logFormat: z.enum(['text', 'json'], { error: 'must be text or json' }).default('text').register(optionHelp, {
+    group: 'Logging',
+    takes: '<format>',
+    text: 'text: lines to read; json: one JSON object a line',
+    example: '--log-format json',
+  }),
+
+  config: path.optional().register(optionHelp, {
+    group: 'Other',
+    takes: '<file>',
+    text: 'Configuration file in YAML: any option by its long name, without the dashes (heartbeat-in: 5000)',
+    fallback: 'none',
+    example: '--config /etc/stompserver.yaml',
+  }),
+};
+
+export type OptionName = keyof typeof optionFields;
+
+/** The schema of all options together, whatever they come from: each by itself, then what they mean to each other. */
+export const optionSchema = z
+  .strictObject(optionFields)
+  .superRefine(requireTlsFiles)
+  .superRefine(requireLoopbackOrUsers)
+  .transform((options) => ({
+    ...options,
+    tls: options.tls ?? false,
+    host: options.host ?? (needsLoopback(options) ? '127.0.0.1' : everyInterface()),
+  }));
+
+/** The program's options, complete and valid. Times are in milliseconds, sizes in bytes. */
+export type Options = z.output<typeof optionSchema>;
+
+type Fields = z.output<z.ZodObject<typeof optionFields>>;
+
+function requireTlsFiles(options: Fields, context: z.RefinementCtx): void {
+  const names = ['certfile', 'keyfile', 'cafile'] as const;
+  if (options.tls === undefined) {
+    // Who names a certificate expects TLS; clear text has to be said.
+    const named = names.find((name) => options[name] !== undefined);
+    if (named !== undefined) {
+      const message = 'has no effect without TLS: add --tls true, or --tls false to mean clear text';
+      context.addIssue({ code: 'custom', path: [named], message });
+    }
+  } else if (options.tls !== false) {
+    const needed = options.tls === 'strict' ? names : names.slice(0, 2);
+    const missing = needed.filter((name) => options[name] === undefined).map((name) => `--${name}`);
+    if (missing.length > 0) {
+      context.addIssue({ code: 'custom', path: ['tls'], message: `needs ${missing.join(' and ')} too` });
+    }
+  }
+}
+
+function requireLoopbackOrUsers(options: Fields, context: z.RefinementCtx): void {
+  if (options.host !== undefined && needsLoopback(options) && !isLoopback(options.host)) {
+    context.addIssue({
+      code: 'custom',
+      path: ['host'],
+      message:
+        'without users anyone may connect, so it must be a loopback address such as 127.0.0.1: ' +
+        'add --users or --users-file, or --allow-anonymous to open it on purpose',
+    });
+  }
+}
+
+function needsLoopback({ users, usersFile, allowAnonymous }: Fields): boolean {
+  return users.length === 0 && usersFile === undefined && !allowAnonymous;
+}
+
+function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || (isIP(host) !== 0 && loopback.has(host));
+}
+
+const loopback = new AddressList(['127.0.0.0/8', '::1']);
+
+/** `::` takes IPv4 too, but cannot be listened on where IPv6 is switched off. */
+function everyInterface(): string {
+  const interfaces = Object.values(networkInterfaces()).flat();
+  return interfaces.some((one) => one?.family === 'IPv6') ? '::' : '0.0.0.0';
+}

@@ -1,0 +1,28 @@
+import { Controller, UseGuards } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { AuthGuard } from './auth.guard.js';
+import { AdmissionRequest } from './request.js';
+
+/**
+ * What a client has to pass: its CONNECT, and its first SEND and first SUBSCRIBE to each destination. Guards, pipes,
+ * interceptors and filters apply as in any Nest controller. Whatever is thrown refuses the client.
+ */
+@Controller()
+@UseGuards(AuthGuard)
+export class AdmissionController {
+  /** @returns whoever the client is from now on: `session.user` */
+  @MessagePattern('CONNECT')
+  connect(@Payload() request: AdmissionRequest): unknown {
+    return request.login;
+  }
+
+  @MessagePattern('SEND')
+  send(@Payload() _request: AdmissionRequest): void {
+    // Whoever passes the guards may send anywhere.
+  }
+
+  @MessagePattern('SUBSCRIBE')
+  subscribe(@Payload() _request: AdmissionRequest): void {
+    // Whoever passes the guards may subscribe anywhere.
+  }
+}

@@ -1,0 +1,82 @@
+import { HttpException, Injectable, type Type } from '@nestjs/common';
+import { ExternalContextCreator } from '@nestjs/core';
+import { RpcException } from '@nestjs/microservices';
+import { PARAM_ARGS_METADATA, PATTERN_METADATA } from '@nestjs/microservices/constants.js';
+import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
+import { type Frame, type Session, StompError } from 'nestjs-stomp/server';
+import type { Admission } from '../broker.js';
+import { AdmissionContext, AdmissionRequest } from './request.js';
+
+const rpc = new RpcParamsFactory();
+
+type Command = AdmissionRequest['command'];
+type Handler = (request: AdmissionRequest, context: AdmissionContext) => Promise<unknown>;
+
+/** Takes admission requests through Nest's pipeline to the handlers of a controller. */
+@Injectable()
+export class AdmissionPipeline implements Admission {
+  private readonly handlers = new Map<Command, Handler>();
+
+  /**
+   * @param controller the instance that Nest made
+   * @throws Error when it has no handler for one of the three patterns
+   */
+  constructor(creator: ExternalContextCreator, controller: object) {
+    for (const command of ['CONNECT', 'SEND', 'SUBSCRIBE'] as const) {
+      this.handlers.set(command, createHandler(creator, controller, command));
+    }
+  }
+
+  async connect(session: Session, frame: Frame): Promise<void> {
+    session.user = await this.ask('CONNECT', session, frame);
+  }
+
+  async use(session: Session, _destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
+    await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame);
+  }
+
+  private async ask(command: Command, session: Session, frame: Frame): Promise<unknown> {
+    try {
+      const handler = this.handlers.get(command)!;
+      return await handler(new AdmissionRequest(command, session, frame), new AdmissionContext([session, frame]));
+    } catch (error) {
+      throw toRefusal(error, command);
+    }
+  }
+}
+
+function createHandler(creator: ExternalContextCreator, controller: object, command: Command): Handler {
+  const method = findMethod(controller, command);
+  const callback = (controller as Record<string, (...args: unknown[]) => unknown>)[method]!;
+  return creator.create(
+    controller,
+    callback,
+    method,
+    PARAM_ARGS_METADATA,
+    { exchangeKeyForValue: (type, data, args: unknown[]) => rpc.exchangeKeyForValue(type, data as string, args) },
+    undefined,
+    undefined,
+    undefined,
+    'rpc',
+  );
+}
+
+function findMethod(controller: object, command: Command): string {
+  for (let proto: unknown = Object.getPrototypeOf(controller); proto; proto = Object.getPrototypeOf(proto)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto as object))) {
+      if (typeof value !== 'function') continue;
+      const patterns = Reflect.getMetadata(PATTERN_METADATA, value as object) as unknown[] | undefined;
+      if (patterns?.includes(command) === true) return name;
+    }
+  }
+  const { name } = (controller as { constructor: Type }).constructor;
+  throw new Error(`${name} has no @MessagePattern('${command}') handler: extend AdmissionController`);
+}
+
+/** What a client is told of an exception of the pipeline; what nobody meant for it stays inside. */
+function toRefusal(error: unknown, command: Command): unknown {
+  const title = command === 'CONNECT' ? 'connection refused' : 'access refused';
+  if (error instanceof HttpException) return new StompError(title, error.message);
+  if (error instanceof RpcException) return new StompError(title, error.message);
+  return error;
+}

@@ -1,0 +1,45 @@
+import { BaseRpcContext } from '@nestjs/microservices';
+import type { Frame, Session } from 'nestjs-stomp/server';
+
+/** The payload of the admission handlers: what a client asks for. */
+export class AdmissionRequest {
+  /** The `destination` of SEND and SUBSCRIBE; undefined for CONNECT. */
+  readonly destination: string | undefined;
+  /** The `login` header of CONNECT. */
+  readonly login: string | undefined;
+  /** The `passcode` header of CONNECT. It is not enumerable, so that no log prints it by accident. */
+  declare readonly passcode: string | undefined;
+  /** The client's address; undefined where it came over no socket. */
+  readonly address: string | undefined;
+  readonly vhost: string;
+  /** What the CONNECT handler returned for this session. */
+  readonly user: unknown;
+
+  constructor(
+    readonly command: 'CONNECT' | 'SEND' | 'SUBSCRIBE',
+    session: Session,
+    frame: Frame,
+  ) {
+    const { headers } = frame;
+    this.destination = command === 'CONNECT' ? undefined : headers.get('destination');
+    this.login = command === 'CONNECT' ? headers.get('login') : undefined;
+    const passcode = command === 'CONNECT' ? headers.get('passcode') : undefined;
+    Object.defineProperty(this, 'passcode', { value: passcode, enumerable: false });
+    this.address = session.address;
+    this.vhost = session.vhost;
+    this.user = session.user;
+  }
+}
+
+/** The `@Ctx()` of the admission handlers. */
+export class AdmissionContext extends BaseRpcContext<[Session, Frame]> {
+  /** The client's session. */
+  getSession(): Session {
+    return this.args[0];
+  }
+
+  /** The frame that has to be admitted. */
+  getFrame(): Frame {
+    return this.args[1];
+  }
+}

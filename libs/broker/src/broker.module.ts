@@ -1,0 +1,122 @@
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  Inject,
+  Module,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { ExternalContextCreator } from '@nestjs/core';
+import type { ListenOptions, SessionOptions } from 'nestjs-stomp/server';
+import { AdmissionController } from './admission/admission.controller.js';
+import { AuthGuard } from './admission/auth.guard.js';
+import { AdmissionPipeline } from './admission/pipeline.js';
+import { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
+import { StompBroker } from './broker.js';
+import { LocalEngine } from './engine/local.js';
+import { MemoryStore } from './store/memory.js';
+import type { Store } from './store/store.js';
+
+/** How an embedded broker listens and behaves; see also the options of its sessions. Times are in milliseconds. */
+export interface BrokerOptions extends SessionOptions, ListenOptions {
+  /**
+   * Who may connect: a passcode for each login, or a directory of your own. Without users everybody may, so keep
+   * the broker on loopback then, as it is by default.
+   */
+  users?: Readonly<Record<string, string>> | UserDirectory;
+  /** Where messages are kept: in memory by default. */
+  store?: 'memory' | Store;
+  /** Connections at a time; no limit by default. */
+  maxConnections?: number;
+  /** Says whether that address may connect at all. */
+  admits?: (address: string) => boolean;
+  /** How long sessions may take to end when the application shuts down; 5,000 by default. */
+  shutdownTimeout?: number;
+}
+
+/** What is decided when the module is declared, not when its options are there. */
+export interface BrokerModuleExtras {
+  /** The controller that admits clients: a class that extends AdmissionController; that one by default. */
+  admission?: Type<AdmissionController>;
+  /** Makes the broker available in all modules. */
+  isGlobal?: boolean;
+}
+
+export type BrokerModuleAsyncOptions = BrokerModuleExtras &
+  Pick<FactoryProvider<BrokerOptions>, 'inject' | 'useFactory'> &
+  Pick<DynamicModule, 'imports'>;
+
+const OPTIONS = Symbol('nestjs-stomp-broker options');
+
+/**
+ * A STOMP broker inside a Nest application: it listens once the application has started, and ends its sessions when
+ * the application shuts down.
+ *
+ * ```ts
+ * @Module({ imports: [BrokerModule.forRoot({ port: 61613, users: { orders: 'secret' } })] })
+ * export class AppModule {}
+ * ```
+ */
+@Module({})
+export class BrokerModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  constructor(
+    @Inject(StompBroker) private readonly broker: StompBroker,
+    @Inject(OPTIONS) private readonly options: BrokerOptions,
+  ) {}
+
+  /** @param options how the broker listens and behaves */
+  static forRoot(options: BrokerOptions & BrokerModuleExtras = {}): DynamicModule {
+    return declare(options, { provide: OPTIONS, useValue: options });
+  }
+
+  /** @param options a factory for the options, with what it needs injected */
+  static forRootAsync(options: BrokerModuleAsyncOptions): DynamicModule {
+    const { inject = [], useFactory, imports = [] } = options;
+    return { ...declare(options, { provide: OPTIONS, inject, useFactory }), imports };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { port, host, tls } = this.options;
+    await this.broker.listen({ port, host, tls });
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.broker.close(this.options.shutdownTimeout);
+  }
+}
+
+function declare(extras: BrokerModuleExtras, options: Provider): DynamicModule {
+  const { admission = AdmissionController, isGlobal: global = false } = extras;
+  return {
+    module: BrokerModule,
+    global,
+    providers: [
+      options,
+      // A controller of the broker's alone: as a provider no other transport of the application takes its patterns.
+      admission,
+      AuthGuard,
+      { provide: USERS, inject: [OPTIONS], useFactory: readUsers },
+      {
+        provide: AdmissionPipeline,
+        inject: [ExternalContextCreator, admission],
+        useFactory: (creator: ExternalContextCreator, controller: object) => new AdmissionPipeline(creator, controller),
+      },
+      { provide: StompBroker, inject: [OPTIONS, AdmissionPipeline], useFactory: createBroker },
+    ],
+    exports: [StompBroker],
+  };
+}
+
+function readUsers({ users = {} }: BrokerOptions): UserDirectory {
+  return typeof users.verify === 'function'
+    ? (users as UserDirectory)
+    : new InlineUsers(users as Record<string, string>);
+}
+
+function createBroker(options: BrokerOptions, admission: AdmissionPipeline): StompBroker {
+  const { users: _users, port: _port, host: _host, tls: _tls, shutdownTimeout: _timeout, store, ...rest } = options;
+  const engine = new LocalEngine(store === undefined || store === 'memory' ? new MemoryStore() : store);
+  return new StompBroker({ ...rest, engine, admission });
+}

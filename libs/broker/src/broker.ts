@@ -1,0 +1,119 @@
+import type { Duplex } from 'node:stream';
+import {
+  type Broker,
+  type Done,
+  type Frame,
+  type Listener,
+  type ListenOptions,
+  type Operation,
+  type Route,
+  type Session,
+  type SessionOptions,
+  StompServer,
+} from 'nestjs-stomp/server';
+import { readDestination } from './destination/name.js';
+import type { Engine } from './engine/engine.js';
+
+/** Who decides about clients: who comes in, and what each may use. */
+export interface Admission {
+  /** @throws StompError to refuse the client */
+  connect(session: Session, frame: Frame): Promise<void>;
+  /** @throws StompError to refuse the destination */
+  use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void>;
+}
+
+export interface StompBrokerOptions extends SessionOptions {
+  engine: Engine;
+  /** Everybody may do everything without one. */
+  admission?: Admission;
+  maxConnections?: number;
+  admits?: (address: string) => boolean;
+}
+
+/**
+ * The broker: sessions on one side, an engine that owns the messages on the other.
+ *
+ * Inject it to know where it listens (`urls`), to run a session over a stream of your own (`accept`), or to make
+ * changed rules felt (`dropGrants`).
+ */
+export class StompBroker implements Broker {
+  private readonly server: StompServer;
+  private readonly engine: Engine;
+  private readonly admission: Admission | undefined;
+  private started: Promise<void> | undefined;
+
+  constructor(options: StompBrokerOptions) {
+    const { engine, admission, ...server } = options;
+    this.engine = engine;
+    this.admission = admission;
+    this.server = new StompServer({ ...server, broker: this });
+  }
+
+  /** Where it listens, for example `stomp://127.0.0.1:61613`. */
+  get urls(): readonly string[] {
+    return this.server.urls;
+  }
+
+  /** The sessions of the moment. */
+  get sessions(): ReadonlySet<Session> {
+    return this.server.sessions;
+  }
+
+  /** Makes the engine ready; `listen` does so too. */
+  start(): Promise<void> {
+    this.started ??= this.engine.start();
+    return this.started;
+  }
+
+  /**
+   * Listens, on a further address each time it is called.
+   *
+   * @throws Error when the port is in use or the certificate does not load
+   */
+  async listen(options: ListenOptions): Promise<Listener> {
+    await this.start();
+    return this.server.listen(options);
+  }
+
+  /** Runs a session over a stream that is open already. */
+  accept(stream: Duplex): Session {
+    return this.server.accept(stream);
+  }
+
+  /** Asks the admission again for each destination that a session uses: rules, or rights of users, have changed. */
+  dropGrants(): void {
+    for (const session of this.sessions) session.dropGrants();
+  }
+
+  /**
+   * Tells the sessions, ends them, then the engine.
+   *
+   * @param deadline how long sessions may take, in ms; 5,000 by default
+   */
+  async close(deadline?: number): Promise<void> {
+    await this.server.close(deadline);
+    if (this.started !== undefined) await this.engine.stop();
+  }
+
+  /** @internal */
+  connect(session: Session, frame: Frame): Promise<void> | undefined {
+    return this.admission?.connect(session, frame);
+  }
+
+  /** @internal */
+  route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route> {
+    const address = readDestination(destination);
+    const route = () => this.engine.route(session, address, action);
+    return this.admission === undefined ? route() : this.admission.use(session, destination, action, frame).then(route);
+  }
+
+  /** @internal */
+  commit(operations: readonly Operation[], session: Session, done: Done): void {
+    this.engine.commit(operations, session, done);
+  }
+
+  /** @internal */
+  disconnect(session: Session): void {
+    this.engine.release(session);
+  }
+}

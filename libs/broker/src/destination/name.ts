@@ -1,0 +1,41 @@
+import { StompError } from 'nestjs-stomp/server';
+
+/** What a destination is, and the name under which it is known inside its virtual host. */
+export interface Address {
+  readonly kind: 'queue' | 'topic' | 'temp-queue' | 'reply-queue';
+  readonly name: string;
+}
+
+/** The longest destination that is taken, in characters. */
+const MAX_LENGTH = 1024;
+
+// Spellings that mean the same, the others' among them; see the table of destinations in the documentation.
+const PREFIXES: readonly (readonly [string, Address['kind'], string])[] = [
+  ['/queue/', 'queue', ''],
+  ['/amq/queue/', 'queue', ''],
+  ['/topic/', 'topic', '/topic/'],
+  ['/exchange/amq.topic/', 'topic', '/topic/'],
+  ['/temp-queue/', 'temp-queue', ''],
+  ['/reply-queue/', 'reply-queue', ''],
+];
+
+/**
+ * Reads a destination. A name with none of the known prefixes is a topic of its own.
+ *
+ * @throws StompError when it is empty, too long, or a prefix without a name
+ */
+export function readDestination(destination: string): Address {
+  if (destination === '')
+    throw new StompError('invalid destination', 'the destination is empty: name one, like /queue/a');
+  if (destination.length > MAX_LENGTH) {
+    throw new StompError('invalid destination', `the destination is longer than ${MAX_LENGTH} characters, the limit`);
+  }
+  for (const [prefix, kind, into] of PREFIXES) {
+    if (!destination.startsWith(prefix)) continue;
+    const name = destination.slice(prefix.length);
+    if (name === '')
+      throw new StompError('invalid destination', `the destination ${prefix} has no name: add one, like ${prefix}a`);
+    return { kind, name: into + name };
+  }
+  return { kind: 'topic', name: destination };
+}

@@ -1,0 +1,16 @@
+export { AdmissionController } from './admission/admission.controller.js';
+export { AuthGuard } from './admission/auth.guard.js';
+export { AdmissionContext, AdmissionRequest } from './admission/request.js';
+export { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
+export { type Admission, StompBroker, type StompBrokerOptions } from './broker.js';
+export {
+  BrokerModule,
+  type BrokerModuleAsyncOptions,
+  type BrokerModuleExtras,
+  type BrokerOptions,
+} from './broker.module.js';
+export type { Backlog, Entry } from './destination/backlog.js';
+export type { Engine } from './engine/engine.js';
+export { LocalEngine } from './engine/local.js';
+export { MemoryStore } from './store/memory.js';
+export type { Store } from './store/store.js';

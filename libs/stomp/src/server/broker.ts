@@ -1,0 +1,55 @@
+import type { Frame } from '../frame/frame.js';
+import type { Message } from './message.js';
+import type { Delivery, Outcome } from './pending.js';
+import type { Session } from './session.js';
+import type { Subscription } from './subscription.js';
+
+/** Called when a promise holds, or with the reason why it cannot be kept. */
+export type Done = (error?: Error) => void;
+
+/** A part of a transaction: a message to send, or what became of a delivery. */
+export type Operation =
+  | { readonly route: Route; readonly message: Message }
+  | { readonly delivery: Delivery; readonly outcome: Outcome; readonly subscription: Subscription };
+
+/**
+ * A destination as one session may use it. The session asks the broker for it once and keeps it, so what the broker
+ * decides then costs later frames nothing.
+ */
+export interface Route {
+  /**
+   * Takes a message.
+   *
+   * @param done called once, now or later, when the message is as safe as was promised; undefined when nobody asks
+   */
+  send(message: Message, session: Session, done: Done | undefined): void;
+  /**
+   * Makes a subscription. Its receipt goes out when this is done; only then is `subscription.ready` true, and
+   * `subscription.onReady` called for the first time.
+   *
+   * @throws StompError when there is something wrong with its headers
+   */
+  subscribe(subscription: Subscription, done: Done): void;
+  /** Ends it. What it has not acknowledged is settled by the session. */
+  unsubscribe(subscription: Subscription): void;
+}
+
+/** What a session talks to: whatever turns SENDs into deliveries. */
+export interface Broker {
+  /**
+   * A client wants to come in. It is in when this returns, or when its promise resolves.
+   *
+   * @throws StompError to refuse it
+   */
+  connect?(session: Session, frame: Frame): void | Promise<void>;
+  /**
+   * The first SEND or SUBSCRIBE of a session to a destination.
+   *
+   * @throws StompError when the session may not, or there is no such destination
+   */
+  route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route>;
+  /** A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other. */
+  commit?(operations: readonly Operation[], session: Session, done: Done): void;
+  /** The session is over; its subscriptions have ended. */
+  disconnect?(session: Session): void;
+}

@@ -1,0 +1,62 @@
+import type { Frame } from '../frame/frame.js';
+import { negotiateVersion, type Version, VERSIONS } from '../frame/version.js';
+import { quote } from '../frame/error.js';
+import { type HeartBeatOffer, parseHeartBeat } from '../wire/heartbeat.js';
+import { StompError } from './error.js';
+
+/** What a CONNECT frame asks for (STOMP 1.2, CONNECT or STOMP Frame). */
+export interface Handshake {
+  readonly version: Version;
+  readonly vhost: string;
+  readonly heartbeat: HeartBeatOffer;
+}
+
+/**
+ * Reads the first frame of a session.
+ *
+ * @throws StompError when it is no CONNECT, has no version in common with us, or names an unknown virtual host
+ */
+export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshake {
+  if (frame.command !== 'CONNECT' && frame.command !== 'STOMP') {
+    throw new StompError('not connected', `the first frame is ${quote(frame.command)}: it has to be CONNECT or STOMP`);
+  }
+  const accepted = frame.headers.get('accept-version');
+  const version = negotiateVersion(accepted);
+  if (version === undefined) {
+    throw new StompError('no common version', `Supported protocol versions are ${VERSIONS.join(' ')}`, {
+      version: VERSIONS.join(','),
+    });
+  }
+  // Clients of 1.0 pad values with blanks, as the examples of its specification do.
+  if (version === '1.0') for (const [name, value] of [...frame.headers]) frame.headers.set(name, value.trim());
+  const heartbeat = parseHeartBeat(frame.headers.get('heart-beat'));
+  if (heartbeat === undefined) {
+    throw new StompError('malformed heart-beat', 'the heart-beat header is two counts of milliseconds, like 1000,1000');
+  }
+  return {
+    version,
+    vhost: findVhost(vhosts, frame.headers.get('host')),
+    // Heart-beats came with 1.1.
+    heartbeat: version === '1.0' ? { outgoing: 0, incoming: 0 } : heartbeat,
+  };
+}
+
+function findVhost(vhosts: readonly string[], host: string | undefined): string {
+  if (host === undefined) return vhosts[0] ?? '*';
+  const name = host.trim().toLowerCase();
+  // A host that is named outright comes before a glob that takes it too.
+  const found = vhosts.find((entry) => entry.toLowerCase() === name) ?? vhosts.find((entry) => matches(entry, name));
+  if (found === undefined) {
+    throw new StompError('unknown virtual host', `the virtual host ${quote(host)} does not exist here`);
+  }
+  return found;
+}
+
+function matches(glob: string, name: string): boolean {
+  const source = glob
+    .toLowerCase()
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*+/g, '.*')
+    .replace(/\?/g, '.');
+  return new RegExp(`^${source}$`, 's').test(name);
+}

@@ -1,0 +1,220 @@
+/*
+ * What is inside a broker: a message, not a frame. The head of a MESSAGE frame is put together from these parts:
+ *
+ *   MESSAGE                       the subscription's, the same for all that it gets
+ *   subscription:0
+ *   ack:0-17                      the delivery's
+ *   message-id:lq2x-1             the message's own
+ *   redelivered:false
+ *   destination:/queue/a          the publisher's: passed on as the bytes that came in, where they mean the same to
+ *   content-type:text/plain       the receiver's version and hold nothing that must not be passed on
+ *
+ * The server's headers come first, so they would win even over what a filter let through.
+ */
+import { encodeHeader } from '../frame/encoder.js';
+import { FrameError } from '../frame/error.js';
+import { escapingOf } from '../frame/escape.js';
+import type { Frame } from '../frame/frame.js';
+import type { FrameHeaders } from '../frame/headers.js';
+import { Known } from '../frame/names.js';
+import type { Version } from '../frame/version.js';
+import type { Outbox } from '../wire/outbox.js';
+
+/** Headers of a SEND that are for the server alone, or that the server alone may set. */
+const NOT_PASSED_ON: readonly string[] = [
+  'receipt',
+  'transaction',
+  'subscription',
+  'message-id',
+  'ack',
+  'redelivered',
+  'delivery-count',
+];
+
+const FILTERED =
+  Known.receipt |
+  Known.transaction |
+  Known.subscription |
+  Known.messageId |
+  Known.ack |
+  Known.redelivered |
+  Known.deliveryCount;
+
+/** Header lines as bytes: a part of some buffer. */
+interface Block {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+// Ids are unique over restarts too: the moment of this start, then a count.
+const EPOCH = Date.now().toString(36);
+const ID_LINE = Buffer.from(`message-id:${EPOCH}-`);
+const FIRST = Buffer.from('redelivered:false\n');
+const AGAIN = Buffer.from('redelivered:true\n');
+const COUNT_LINE = Buffer.from('delivery-count:');
+const LENGTH_LINE = Buffer.from('content-length:');
+const ACK_LINE = Buffer.from('ack:');
+/** The server's own lines, numbers included, fit into this many octets. */
+const OWN_LINES = 192;
+/** Bodies up to this size are copied right behind their head. */
+const INLINE = 4096;
+const LF = 10;
+
+let serials = 0;
+
+/** A message on its way through a broker. Its headers and body stay bytes until somebody asks for them. */
+export class Message {
+  private readonly serial = ++serials;
+  private plain: Block | undefined;
+  private blocks: Map<Version, Block> | undefined;
+
+  /**
+   * @param destination as the publisher wrote it
+   * @param frame the SEND frame, or any with such headers and body; it belongs to the message from now on
+   */
+  constructor(
+    readonly destination: string,
+    private readonly frame: Frame,
+  ) {
+    const wire = frame.wire;
+    if (
+      wire !== undefined &&
+      wire.plain &&
+      (wire.known & FILTERED) === 0 &&
+      (wire.known & Known.destination) !== 0 &&
+      wire.contentLength !== 0
+    ) {
+      this.plain = wire;
+    }
+  }
+
+  /** Unique, and the same for every subscription and every redelivery. */
+  get id(): string {
+    return `${EPOCH}-${this.serial}`;
+  }
+
+  /** The publisher's headers; those that are for the server alone are still among them. */
+  get headers(): FrameHeaders {
+    return this.frame.headers;
+  }
+
+  get body(): Buffer {
+    return this.frame.body;
+  }
+
+  /** Where a reply is to go; costs nothing where the publisher did not say. */
+  get replyTo(): string | undefined {
+    const wire = this.frame.wire;
+    return wire !== undefined && (wire.known & Known.replyTo) === 0 ? undefined : this.headers.get('reply-to');
+  }
+
+  /** Octets of the body. */
+  get length(): number {
+    const parts = this.frame.parts;
+    if (parts === undefined) return this.frame.body.length;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    return length;
+  }
+
+  /** Octets that the message keeps in memory, roughly. */
+  get size(): number {
+    const wire = this.frame.wire;
+    return this.length + (wire === undefined ? 512 : wire.end - wire.start + 256);
+  }
+
+  /** Replaces a header of the publisher's; to be done before the first delivery. */
+  setHeader(name: string, value: string): void {
+    const headers = this.frame.headers;
+    headers.set(name, value);
+    this.frame.headers = headers;
+    this.plain = undefined;
+  }
+
+  /**
+   * Puts a MESSAGE frame into an outbox.
+   *
+   * @internal
+   * @param prefix the command and the `subscription` line, encoded
+   * @param ack the value of the `ack` header; undefined for none
+   * @param count how often the message was delivered before
+   */
+  write(outbox: Outbox, version: Version, prefix: Buffer, ack: string | undefined, count: number): void {
+    const block = this.plain ?? this.block(version);
+    const parts = this.frame.parts;
+    const body = parts === undefined ? this.frame.body : undefined;
+    const length = body === undefined ? this.length : body.length;
+    const lines = block.end - block.start;
+    const inline = body !== undefined && length <= INLINE ? length : 0;
+    const slab = outbox.room(prefix.length + OWN_LINES + lines + inline);
+    let at = outbox.at;
+    at += prefix.copy(slab, at);
+    if (ack !== undefined) {
+      at += ACK_LINE.copy(slab, at);
+      at += slab.write(ack, at, 'latin1');
+      slab[at++] = LF;
+    }
+    at += ID_LINE.copy(slab, at);
+    at = writeNumber(slab, at, this.serial);
+    if (count === 0) at += FIRST.copy(slab, at);
+    else {
+      at += AGAIN.copy(slab, at);
+      at += COUNT_LINE.copy(slab, at);
+      at = writeNumber(slab, at, count);
+    }
+    at += block.bytes.copy(slab, at, block.start, block.end);
+    // The publisher's own content-length stands in its block, where it gave one.
+    if (length > 0 && (block !== this.plain || this.frame.wire!.contentLength < 0)) {
+      at += LENGTH_LINE.copy(slab, at);
+      at = writeNumber(slab, at, length);
+    }
+    slab[at++] = LF;
+    if (inline > 0) at += body!.copy(slab, at);
+    outbox.at = at;
+    if (inline === 0 && length > 0) for (const part of parts ?? [body!]) outbox.add(part);
+    const end = outbox.room(2);
+    end[outbox.at++] = 0;
+    end[outbox.at++] = LF;
+  }
+
+  /** The publisher's lines for receivers of a version, where its own bytes will not do. */
+  private block(version: Version): Block {
+    const known = this.blocks?.get(version);
+    if (known !== undefined) return known;
+    let text = '';
+    for (const [name, value] of this.headers) {
+      if (NOT_PASSED_ON.includes(name) || name === 'content-length') continue;
+      text += lineFor(name, value, version);
+    }
+    if (!this.headers.has('destination')) text = lineFor('destination', this.destination, version) + text;
+    const bytes = Buffer.from(text);
+    const block = { bytes, start: 0, end: bytes.length };
+    (this.blocks ??= new Map<Version, Block>()).set(version, block);
+    return block;
+  }
+}
+
+/** One header line. What a version cannot carry is left out, or, where it has to be there, made to fit. */
+function lineFor(name: string, value: string, version: Version): string {
+  try {
+    return encodeHeader(name, value, escapingOf(version));
+  } catch (error) {
+    if (!(error instanceof FrameError)) throw error;
+    return name === 'destination' ? `destination:${value.replace(/[\r\n]/g, ' ')}\n` : '';
+  }
+}
+
+/** Writes a count in decimal digits and a line feed; returns where the next byte goes. */
+function writeNumber(slab: Buffer, at: number, value: number): number {
+  let digits = 1;
+  for (let limit = 10; value >= limit; limit *= 10) digits++;
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    const next = Math.floor(rest / 10);
+    slab[i] = 48 + rest - next * 10;
+    rest = next;
+  }
+  slab[at + digits] = LF;
+  return at + digits + 1;
+}

@@ -1,0 +1,67 @@
+import { DEFAULT_LIMITS, type FrameLimits } from '../frame/decoder.js';
+import type { HeartBeatOffer } from '../wire/heartbeat.js';
+import type { TransactionLimits } from './transaction.js';
+
+/** Takes what a server has to say: 1 start and stop, 2 connections and errors, 3 heart-beats, 4 frames, 5 headers. */
+export interface ServerLog {
+  /** Lines above this level are not made at all. */
+  readonly level: number;
+  log(level: number, line: string): void;
+}
+
+/** How sessions behave. Times are in milliseconds. */
+export interface SessionOptions extends FrameLimits, Partial<TransactionLimits> {
+  /** The `server` header of CONNECTED. */
+  server?: string;
+  /**
+   * Names or globs of virtual hosts, each a world of its own. The default, `*`, takes every `host`, and none at all,
+   * into one world; with names, an unknown one is refused, and a client that names none gets the first.
+   */
+  vhosts?: readonly string[];
+  /** What the server offers: how often it can beat, how often it wants to hear something; 10,000 each by default. */
+  heartbeat?: Partial<HeartBeatOffer>;
+  /** A client is lost after its interval times this; 1.5 by default. */
+  heartbeatTolerance?: number;
+  /** How long a client may take to be connected; 10,000 by default, 0 for no limit. */
+  loginTimeout?: number;
+  /** What may be read from a client before it is connected, in octets a frame; 64 KiB by default. */
+  maxUnauthenticated?: number;
+  /** Subscriptions of one session; 10,000 by default. */
+  maxSubscriptions?: number;
+  /** Open transactions of one session; 100 by default. */
+  maxTransactions?: number;
+  /** Octets that may wait for a client before its sources are paused; 1 MiB by default. */
+  highWaterMark?: number;
+  log?: ServerLog;
+}
+
+export type ResolvedOptions = Required<Omit<SessionOptions, 'log' | 'heartbeat'>> & {
+  readonly heartbeat: HeartBeatOffer;
+  readonly log: ServerLog | undefined;
+};
+
+/** The version of this package, as it tells its peers. */
+export const PRODUCT = 'nestjs-stomp/0.1.0';
+
+export const DEFAULTS: ResolvedOptions = {
+  ...DEFAULT_LIMITS,
+  server: PRODUCT,
+  vhosts: ['*'],
+  heartbeat: { outgoing: 10_000, incoming: 10_000 },
+  heartbeatTolerance: 1.5,
+  loginTimeout: 10_000,
+  maxUnauthenticated: 64 * 1024,
+  maxSubscriptions: 10_000,
+  maxTransactions: 100,
+  maxTransactionFrames: 10_000,
+  maxTransactionBytes: 64 * 1024 * 1024,
+  highWaterMark: 1024 * 1024,
+  log: undefined,
+};
+
+/** Fills in the defaults; what is given as undefined counts as not given. */
+export function resolveOptions(options: SessionOptions): ResolvedOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const resolved = { ...DEFAULTS, ...(Object.fromEntries(given) as Partial<ResolvedOptions>) };
+  return { ...resolved, heartbeat: { ...DEFAULTS.heartbeat, ...options.heartbeat } };
+}

@@ -1,0 +1,96 @@
+import type { Message } from './message.js';
+import type { Subscription } from './subscription.js';
+
+/** What became of a delivered message. */
+export interface Outcome {
+  /** `ack`: consumed. `nack`: refused. `return`: its consumer went away without a word. */
+  readonly kind: 'ack' | 'nack' | 'return';
+  /** The headers of the NACK frame, where there was one. */
+  readonly headers?: { get(name: string): string | undefined };
+}
+
+/** Who wants to know what became of a message, for example the queue that it came from. */
+export interface DeliverySource {
+  /**
+   * @param from the subscription that answers. It may answer late: after the delivery was returned in its name
+   */
+  settle(delivery: Delivery, outcome: Outcome, from: Subscription): void;
+}
+
+/** A message handed out for which somebody has to answer. */
+export class Delivery {
+  /** How often the message was delivered before this time. */
+  count = 0;
+  /** Who has it now; undefined while it waits. */
+  holder: Subscription | undefined = undefined;
+  /** The open transaction in which it was acknowledged, if any. */
+  transaction: object | undefined = undefined;
+
+  constructor(
+    readonly message: Message,
+    readonly source?: DeliverySource,
+  ) {}
+}
+
+/**
+ * The deliveries of one subscription that wait for their acknowledgement, in the order of delivery, each with a
+ * number. A list with an offset: the oldest is mostly the first to go.
+ */
+export class Pending {
+  private list: (Delivery | undefined)[] = [];
+  private head = 0;
+  private offset = 0;
+  /** How many wait. */
+  size = 0;
+
+  /** The number that the delivery got. */
+  add(delivery: Delivery): number {
+    this.size++;
+    return this.offset + this.list.push(delivery) - 1;
+  }
+
+  get(number: number): Delivery | undefined {
+    return this.list[number - this.offset];
+  }
+
+  /** The number of the oldest delivery of the message with that id; -1 when there is none. */
+  find(messageId: string): number {
+    for (let i = this.head; i < this.list.length; i++) {
+      if (this.list[i]?.message.id === messageId) return this.offset + i;
+    }
+    return -1;
+  }
+
+  /** The deliveries up to that number which wait, oldest first. */
+  upTo(number: number): number[] {
+    const numbers: number[] = [];
+    for (let i = this.head; i <= number - this.offset; i++) {
+      if (this.list[i] !== undefined) numbers.push(this.offset + i);
+    }
+    return numbers;
+  }
+
+  /** Takes one out. */
+  remove(number: number): void {
+    const list = this.list;
+    const at = number - this.offset;
+    if (list[at] === undefined) return;
+    list[at] = undefined;
+    this.size--;
+    while (this.head < list.length && list[this.head] === undefined) this.head++;
+    if (this.head === list.length) {
+      this.offset += list.length;
+      list.length = 0;
+      this.head = 0;
+    } else if (this.head >= 1024 && this.head * 2 >= list.length) {
+      list.splice(0, this.head);
+      this.offset += this.head;
+      this.head = 0;
+    }
+  }
+
+  /** All that wait, oldest first. */
+  all(): Delivery[] {
+    return this.list.filter((delivery) => delivery !== undefined);
+  }
+}

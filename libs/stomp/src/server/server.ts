@@ -1,0 +1,160 @@
+import { createServer as createTcpServer, type AddressInfo, type Server as NetServer, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { encodeFrame } from '../frame/encoder.js';
+import { Frame } from '../frame/frame.js';
+import { formatStompUrl, STOMP_PORT } from '../wire/url.js';
+import type { Broker } from './broker.js';
+import { StompError } from './error.js';
+import { type ResolvedOptions, resolveOptions, type SessionOptions } from './options.js';
+import { Session } from './session.js';
+
+export interface StompServerOptions extends SessionOptions {
+  /** What turns SENDs into deliveries. */
+  broker: Broker;
+  /** Connections at a time; one more gets an ERROR. No limit by default. */
+  maxConnections?: number;
+  /** Says whether that address may connect at all; by default any may. The refused get no answer. */
+  admits?: (address: string) => boolean;
+}
+
+export interface ListenOptions {
+  /** 61613 by default; 0 takes a free one. */
+  port?: number;
+  /** An address or name of this machine; loopback by default. */
+  host?: string;
+  /** Options of node:tls: the listener speaks TLS, 1.2 and up. */
+  tls?: TlsOptions;
+}
+
+/** Something that takes connections. */
+export interface Listener {
+  /** Where it listens, for example `stomp://127.0.0.1:61613`. */
+  readonly url: string;
+  readonly port: number;
+}
+
+const HANDSHAKE_TIMEOUT = 10_000;
+/** How long a refused client may take to read why, in ms. */
+const REFUSAL_LINGER = 2_000;
+
+/**
+ * Listens, and runs a session for each connection. What the sessions do with messages is up to the broker.
+ *
+ * ```ts
+ * const server = new StompServer({ broker });
+ * const { url } = await server.listen({ port: 0 });
+ * ```
+ */
+export class StompServer {
+  private readonly live = new Set<Session>();
+  private readonly listeners = new Map<Listener, NetServer>();
+  private readonly broker: Broker;
+  private readonly options: ResolvedOptions;
+  private readonly maxConnections: number;
+  private readonly admits: ((address: string) => boolean) | undefined;
+  private closing = false;
+  private idle: (() => void) | undefined;
+
+  constructor(options: StompServerOptions) {
+    const { broker, maxConnections, admits, ...rest } = options;
+    this.broker = broker;
+    this.maxConnections = maxConnections ?? Number.POSITIVE_INFINITY;
+    this.admits = admits;
+    this.options = resolveOptions(rest);
+  }
+
+  /** The sessions of the moment, those that are still opening among them. */
+  get sessions(): ReadonlySet<Session> {
+    return this.live;
+  }
+
+  /** Where the server listens. */
+  get urls(): string[] {
+    return [...this.listeners.keys()].map(({ url }) => url);
+  }
+
+  /**
+   * Opens a listener.
+   *
+   * @throws Error when the port is in use, the address is none of this machine's, or the certificate does not load
+   */
+  listen(options: ListenOptions = {}): Promise<Listener> {
+    const { port = STOMP_PORT, host = '127.0.0.1', tls } = options;
+    const common = { allowHalfOpen: true, noDelay: true };
+    const server =
+      tls === undefined
+        ? createTcpServer(common, (socket) => this.take(socket))
+        : createTlsServer({ minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_TIMEOUT, ...tls, ...common }, (socket) =>
+            this.take(socket),
+          );
+    // A handshake that fails is the client's trouble; without this it would be an unhandled error of the server.
+    server.on('tlsClientError', (error: Error, socket: Socket) => {
+      this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} TLS handshake failed: ${error.message}`);
+      socket.destroy();
+    });
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ port, host }, () => {
+        server.off('error', reject);
+        server.on('error', (error) => this.options.log?.log(0, `listener failed: ${error.message}`));
+        const address = server.address() as AddressInfo;
+        const url = formatStompUrl({ secure: tls !== undefined, host: address.address, port: address.port });
+        const listener = { url, port: address.port };
+        this.listeners.set(listener, server);
+        resolve(listener);
+      });
+    });
+  }
+
+  /** Runs a session over a stream that is open already, for example one end of an in-memory pair. */
+  accept(stream: Duplex): Session {
+    const session = new Session(stream, this.broker, this.options, (ended) => {
+      this.live.delete(ended);
+      if (this.live.size === 0) this.idle?.();
+    });
+    this.live.add(session);
+    return session;
+  }
+
+  /**
+   * Stops listening, tells the sessions with an ERROR that the server shuts down, and waits until they are over.
+   *
+   * @param deadline how long to wait before the remaining connections are cut, in ms; 5,000 by default
+   */
+  async close(deadline = 5_000): Promise<void> {
+    this.closing = true;
+    const closed = [...this.listeners.values()].map((server) => new Promise((resolve) => server.close(resolve)));
+    this.listeners.clear();
+    for (const session of this.live) session.refuse(new StompError('server is shutting down'));
+    if (this.live.size > 0) {
+      const over = new Promise<void>((resolve) => (this.idle = resolve));
+      const timer = setTimeout(() => {
+        for (const session of this.live) session.connection.destroy();
+      }, deadline);
+      await over;
+      clearTimeout(timer);
+    }
+    await Promise.all(closed);
+  }
+
+  private take(socket: Socket): void {
+    const address = socket.remoteAddress?.replace(/^::ffff:/, '');
+    if (address === undefined || this.closing || this.admits?.(address) === false) {
+      if (address !== undefined) this.options.log?.log(2, `${address} refused: the address is not allowed`);
+      socket.destroy();
+      return;
+    }
+    if (this.live.size >= this.maxConnections) {
+      this.options.log?.log(2, `${address} refused: ${this.maxConnections} connections are open, the limit`);
+      const message = 'too many connections';
+      const detail = `the server has ${this.maxConnections} connections, its limit: try again later\n`;
+      socket.on('error', () => undefined);
+      socket.end(encodeFrame(new Frame('ERROR', { message, 'content-type': 'text/plain' }, detail)));
+      socket.resume();
+      socket.setTimeout(REFUSAL_LINGER, () => socket.destroy());
+      return;
+    }
+    this.accept(socket);
+  }
+}

@@ -1,0 +1,453 @@
+import { randomUUID } from 'node:crypto';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { FrameError, quote } from '../frame/error.js';
+import { Frame } from '../frame/frame.js';
+import { Known } from '../frame/names.js';
+import { requiredHeaders } from '../frame/rules.js';
+import type { Version } from '../frame/version.js';
+import { Connection } from '../wire/connection.js';
+import { agreeHeartBeat } from '../wire/heartbeat.js';
+import type { Broker, Done, Route } from './broker.js';
+import { StompError } from './error.js';
+import { type Handshake, readHandshake } from './handshake.js';
+import { Message } from './message.js';
+import type { ResolvedOptions } from './options.js';
+import type { Outcome } from './pending.js';
+import { Receipts } from './receipts.js';
+import { type Action, Routes } from './routes.js';
+import type { Subscription } from './subscription.js';
+import { ACKNOWLEDGED, type Named, Subscriptions } from './subscriptions.js';
+import { Transaction } from './transaction.js';
+
+type State = 'opening' | 'connecting' | 'connected' | 'ending' | 'closed';
+
+/** One client's connection, from its CONNECT to its end: the server's half of the protocol. */
+export class Session {
+  /** Unique; the `session` header of CONNECTED. */
+  readonly id = randomUUID();
+  /** @internal */
+  readonly connection: Connection;
+  /** The client's address; undefined where the stream is no socket. */
+  readonly address: string | undefined;
+  /** The virtual host: an entry of the list in the options. */
+  vhost = '*';
+  /** Whoever the broker says that the client is; for its own use. */
+  user: unknown = undefined;
+
+  private state: State = 'opening';
+  private readonly receipts: Receipts;
+  private readonly routes = new Routes();
+  private readonly subscribed: Subscriptions;
+  private readonly transactions = new Map<string, Transaction>();
+  private readonly verbose: number;
+  private loginTimer: NodeJS.Timeout | undefined;
+  // The slow subscriptions, of other sessions, for whose sake this one is not read.
+  private readonly waitsFor = new Set<Subscription>();
+
+  /**
+   * @param stream open already; owned by the session from now on
+   * @param onEnd told once, when everything is over
+   */
+  constructor(
+    stream: Duplex,
+    private readonly broker: Broker,
+    private readonly options: ResolvedOptions,
+    private readonly onEnd: (session: Session) => void,
+  ) {
+    this.verbose = options.log?.level ?? 0;
+    this.address = stream instanceof Socket ? stream.remoteAddress?.replace(/^::ffff:/, '') : undefined;
+    this.subscribed = new Subscriptions(this, options.maxSubscriptions);
+    this.receipts = new Receipts(
+      (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
+      (error, receipt) => this.fail(error, receipt),
+    );
+    this.connection = new Connection(
+      stream,
+      {
+        onFrame: (frame) => this.receive(frame),
+        onFault: (error) => this.fail(error, error.receipt),
+        onEnd: () => this.finish(),
+        onClose: (error) => this.closed(error),
+        onDrain: () => this.drained(),
+        onSilence: (ms) => this.fail(new StompError('heart-beat missed', `nothing was heard for ${ms} ms`)),
+      },
+      { ...options, maxFrame: options.maxUnauthenticated },
+    );
+    if (options.loginTimeout > 0) {
+      const late = new StompError('login timeout', `no session was opened within ${options.loginTimeout} ms`);
+      this.loginTimer = setTimeout(() => this.fail(late), options.loginTimeout);
+    }
+    if (this.verbose >= 2) this.log(2, 'connection opened');
+  }
+
+  /** The version agreed on; undefined before CONNECTED. */
+  get version(): Version | undefined {
+    return this.connection.version;
+  }
+
+  /** Whether the client is connected, so that it can be sent messages. */
+  get connected(): boolean {
+    return this.state === 'connected';
+  }
+
+  /** What is subscribed to, by id; a subscription without one (1.0) has a key that no id can be. */
+  get subscriptions(): ReadonlyMap<string, Subscription> {
+    return this.subscribed.byId;
+  }
+
+  /** Forgets which destinations were granted: the next SEND and SUBSCRIBE ask the broker again. */
+  dropGrants(): void {
+    this.routes.clear();
+  }
+
+  /** Ends the session with an ERROR frame. */
+  refuse(error: Error): void {
+    this.fail(error);
+  }
+
+  /** @internal The client is not read until that subscription is ready again. */
+  waitFor(subscription: Subscription): void {
+    if (this.state === 'closed') return;
+    this.waitsFor.add(subscription);
+    this.connection.pause();
+  }
+
+  /** @internal */
+  goOn(subscription: Subscription): void {
+    if (this.waitsFor.delete(subscription)) this.connection.resume();
+  }
+
+  /** Whether the client has messages that it has not acknowledged. */
+  get owes(): boolean {
+    return this.subscribed.owes;
+  }
+
+  /** @internal A message went out. */
+  traceMessage(subscription: Subscription, message: Message): void {
+    if (this.verbose >= 4) this.log(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription.id ?? '')}`);
+  }
+
+  private receive(frame: Frame): void {
+    if (this.verbose >= 4) this.trace('received', frame);
+    try {
+      if (this.state === 'connected') this.handle(frame);
+      else if (this.state === 'opening') this.connect(frame);
+    } catch (error) {
+      this.fail(error, frame.headers.get('receipt'));
+    }
+  }
+
+  private connect(frame: Frame): void {
+    const handshake = readHandshake(frame, this.options.vhosts);
+    this.vhost = handshake.vhost;
+    this.state = 'connecting';
+    const answer = this.broker.connect?.(this, frame);
+    if (answer instanceof Promise) {
+      this.wait(answer, undefined, () => this.accept(handshake));
+    } else this.accept(handshake);
+  }
+
+  private accept({ version, heartbeat }: Handshake): void {
+    if (this.state !== 'connecting') return;
+    const { options, connection } = this;
+    clearTimeout(this.loginTimer);
+    this.state = 'connected';
+    connection.limits.maxFrame = options.maxFrame;
+    connection.version = version;
+    const ours = version === '1.0' ? { outgoing: 0, incoming: 0 } : options.heartbeat;
+    this.reply(
+      new Frame('CONNECTED', [
+        ['version', version],
+        ['session', this.id],
+        ['server', options.server],
+        ['heart-beat', `${ours.outgoing},${ours.incoming}`],
+      ]),
+    );
+    const agreed = agreeHeartBeat(ours, heartbeat);
+    connection.startHeartBeat(agreed.outgoing, agreed.incoming, options.heartbeatTolerance);
+    if (this.verbose >= 2) this.log(2, `connected with STOMP ${version}`);
+    if (this.verbose >= 3) this.log(3, `heart-beats every ${agreed.outgoing} ms out, ${agreed.incoming} ms in`);
+  }
+
+  /** The protocol's table of contents (STOMP 1.2, Client Frames). */
+  private handle(frame: Frame): void {
+    switch (frame.command) {
+      case 'SEND':
+        this.send(frame);
+        return;
+      case 'ACK':
+        this.acknowledge(frame, ACKNOWLEDGED);
+        return;
+      case 'NACK':
+        this.acknowledge(frame, { kind: 'nack', headers: frame.headers });
+        return;
+      case 'SUBSCRIBE':
+        this.require(frame);
+        this.withRoute('subscribe', frame, this.subscribe);
+        return;
+      case 'UNSUBSCRIBE':
+        this.subscribed.remove(frame);
+        this.receipt(frame);
+        return;
+      case 'BEGIN':
+        this.begin(frame);
+        return;
+      case 'COMMIT':
+        this.commit(frame);
+        return;
+      case 'ABORT':
+        this.takeTransaction(frame).abort();
+        this.receipt(frame);
+        return;
+      case 'DISCONNECT':
+        this.receipt(frame);
+        this.finish();
+        return;
+      case 'CONNECT':
+      case 'STOMP':
+        throw new StompError('already connected', `a session has one ${frame.command} frame, its first`);
+      default:
+        throw new StompError('unknown command', `${quote(frame.command)} is not a command of a STOMP client`);
+    }
+  }
+
+  private send(frame: Frame): void {
+    const route = this.routes.ofSend(frame);
+    if (route !== undefined) this.publish(route, frame, this.routes.last);
+    else {
+      this.require(frame);
+      this.withRoute('send', frame, this.publish);
+    }
+  }
+
+  private publish(route: Route, frame: Frame, destination: string): void {
+    const known = frame.wire?.known ?? -1;
+    if ((known & (Known.receipt | Known.transaction)) === 0) {
+      route.send(new Message(destination, frame), this, undefined);
+      return;
+    }
+    const receipt = frame.headers.get('receipt');
+    const transaction = this.transactionOf(frame);
+    const message = new Message(destination, frame);
+    if (transaction !== undefined) {
+      transaction.add({ route, message }, message.size);
+      if (receipt !== undefined) transaction.receipts.push(receipt);
+    } else route.send(message, this, receipt === undefined ? undefined : this.receipts.open(receipt));
+  }
+
+  private subscribe(route: Route, frame: Frame): void {
+    const receipt = frame.headers.get('receipt');
+    const subscription = this.subscribed.create(frame, route);
+    this.subscribed.add(subscription);
+    const settled = receipt === undefined ? this.orFail : this.receipts.open(receipt);
+    route.subscribe(subscription, (error) => {
+      settled(error);
+      if (error === undefined) subscription.start();
+    });
+  }
+
+  private acknowledge(frame: Frame, outcome: Outcome): void {
+    const named = this.subscribed.find(frame);
+    const transaction = this.transactionOf(frame);
+    const { subscription, number } = named;
+    if (subscription.pending.get(number)?.transaction !== undefined) {
+      throw new StompError('already acknowledged', `an open transaction holds an acknowledgement of that message`);
+    }
+    if (transaction !== undefined) this.hold(named, outcome, transaction);
+    else if (subscription.ack === 'client') {
+      for (const each of subscription.pending.upTo(number)) {
+        if (subscription.pending.get(each)?.transaction === undefined) subscription.settle(each, outcome);
+      }
+    } else subscription.settle(number, outcome);
+    subscription.wake();
+    if (transaction === undefined) this.receipt(frame);
+    else {
+      const receipt = frame.headers.get('receipt');
+      if (receipt !== undefined) transaction.receipts.push(receipt);
+    }
+  }
+
+  private hold({ subscription, number }: Named, outcome: Outcome, transaction: Transaction): void {
+    const numbers = subscription.ack === 'client' ? subscription.pending.upTo(number) : [number];
+    for (const each of numbers) {
+      const delivery = subscription.pending.get(each)!;
+      if (delivery.transaction === undefined) {
+        transaction.hold({ subscription, number: each, operation: { delivery, outcome, subscription } });
+      }
+    }
+  }
+
+  private begin(frame: Frame): void {
+    this.require(frame);
+    const id = frame.headers.get('transaction')!;
+    if (this.transactions.has(id)) {
+      throw new StompError('transaction exists', `the transaction ${quote(id)} is open already in this session`);
+    }
+    if (this.transactions.size >= this.options.maxTransactions) {
+      throw new StompError('too many transactions', `a session has at most ${this.options.maxTransactions} open`);
+    }
+    this.transactions.set(id, new Transaction(id, this.options));
+    this.receipt(frame);
+  }
+
+  private commit(frame: Frame): void {
+    const transaction = this.takeTransaction(frame);
+    const receipt = frame.headers.get('receipt');
+    const promised = receipt === undefined ? transaction.receipts : [...transaction.receipts, receipt];
+    const settles = promised.map((each) => this.receipts.open(each));
+    const done: Done = (error) => {
+      if (settles.length === 0) this.orFail(error);
+      for (const settle of settles) settle(error);
+    };
+    for (const { subscription, number } of transaction.held) subscription.pending.remove(number);
+    if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this, done);
+    else {
+      for (const operation of transaction.operations) {
+        if ('message' in operation) operation.route.send(operation.message, this, undefined);
+        else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
+      }
+      done();
+    }
+    for (const { subscription } of transaction.held) subscription.wake();
+  }
+
+  private transactionOf(frame: Frame): Transaction | undefined {
+    const id = frame.headers.get('transaction');
+    return id === undefined ? undefined : this.findTransaction(id);
+  }
+
+  private takeTransaction(frame: Frame): Transaction {
+    this.require(frame);
+    const transaction = this.findTransaction(frame.headers.get('transaction')!);
+    this.transactions.delete(transaction.id);
+    return transaction;
+  }
+
+  private findTransaction(id: string): Transaction {
+    const transaction = this.transactions.get(id);
+    if (transaction !== undefined) return transaction;
+    throw new StompError('unknown transaction', `no transaction ${quote(id)} is open in this session: BEGIN it first`);
+  }
+
+  /** Goes on with the route to the frame's destination; where the broker has to think about it, nothing is read. */
+  private withRoute(
+    action: Action,
+    frame: Frame,
+    use: (this: Session, route: Route, frame: Frame, destination: string) => void,
+  ): void {
+    const destination = frame.headers.get('destination')!;
+    const granted = this.routes.get(action, destination);
+    if (granted !== undefined) {
+      use.call(this, granted, frame, destination);
+      return;
+    }
+    const answer = this.broker.route(this, destination, action, frame);
+    const go = (route: Route) => {
+      this.routes.keep(action, destination, route);
+      use.call(this, route, frame, destination);
+    };
+    if (answer instanceof Promise) this.wait(answer, frame, go);
+    else go(answer);
+  }
+
+  private wait<T>(answer: Promise<T>, frame: Frame | undefined, go: (value: T) => void): void {
+    this.connection.pause();
+    answer
+      .then((value) => {
+        if (this.state !== 'closed') go(value);
+      })
+      .catch((error: unknown) => this.fail(error, frame?.headers.get('receipt')))
+      .finally(() => this.connection.resume());
+  }
+
+  private require(frame: Frame): void {
+    for (const name of requiredHeaders(frame.command, this.version!)) {
+      if (frame.headers.has(name)) continue;
+      throw new StompError('missing header', `a ${frame.command} frame needs the header ${name}`);
+    }
+  }
+
+  private receipt(frame: Frame): void {
+    const receipt = frame.headers.get('receipt');
+    if (receipt !== undefined) this.receipts.settled(receipt);
+  }
+
+  private readonly orFail: Done = (error) => {
+    if (error !== undefined) this.fail(error);
+  };
+
+  private reply(frame: Frame): void {
+    if (this.verbose >= 4) this.trace('sent', frame);
+    this.connection.send(frame);
+  }
+
+  /** The client sends nothing more: once every promise made to it holds, the session is over. */
+  private finish(): void {
+    if (this.state === 'ending' || this.state === 'closed') return;
+    this.state = 'ending';
+    this.receipts.whenEmpty(() => this.end());
+  }
+
+  private fail(error: unknown, receipt?: string): void {
+    if (this.state === 'ending' || this.state === 'closed') return;
+    this.state = 'ending';
+    const known = error instanceof StompError || error instanceof FrameError;
+    if (!known)
+      this.log(0, `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    const message = error instanceof StompError ? error.message : known ? 'malformed frame' : 'internal error';
+    const detail =
+      error instanceof StompError ? error.detail : known ? error.message : 'the server failed: see its log';
+    if (this.verbose >= 2) this.log(2, `ERROR ${message}: ${detail}`);
+    this.receipts.whenEmpty(() => {
+      const frame = new Frame('ERROR', [['message', message.replace(/[\r\n]+/g, ' ')]], `${detail}\n`);
+      if (receipt !== undefined) frame.headers.add('receipt-id', receipt);
+      frame.headers.add('content-type', 'text/plain');
+      if (error instanceof StompError)
+        for (const [name, value] of Object.entries(error.headers)) frame.headers.add(name, value);
+      this.reply(frame);
+      this.end();
+    });
+  }
+
+  private end(): void {
+    this.release();
+    this.connection.end();
+  }
+
+  private closed(error: Error | undefined): void {
+    if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
+    this.release();
+    this.onEnd(this);
+  }
+
+  /** Gives back everything that the session holds of others. */
+  private release(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    clearTimeout(this.loginTimer);
+    for (const transaction of this.transactions.values()) transaction.abort();
+    this.transactions.clear();
+    this.subscribed.end();
+    this.routes.clear();
+    for (const subscription of this.waitsFor) subscription.forget(this);
+    this.waitsFor.clear();
+    this.broker.disconnect?.(this);
+  }
+
+  /** The client has read what waited for it. */
+  private drained(): void {
+    for (const subscription of this.subscribed.byId.values()) subscription.wake();
+  }
+
+  private trace(what: string, frame: Frame): void {
+    this.log(4, `${what} ${quote(frame.command)}, ${frame.body.length} octets`);
+    if (this.verbose < 5) return;
+    for (const [name, value] of frame.headers)
+      this.log(5, `  ${quote(name)}: ${name === 'passcode' ? '***' : quote(value)}`);
+  }
+
+  private log(level: number, line: string): void {
+    this.options.log?.log(level, `${this.address ?? 'local'} ${this.id.slice(0, 8)} ${line}`);
+  }
+}

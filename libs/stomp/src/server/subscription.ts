@@ -1,0 +1,134 @@
+import { encodeHeader } from '../frame/encoder.js';
+import { escapingOf } from '../frame/escape.js';
+import type { FrameHeaders } from '../frame/headers.js';
+import { Delivery, type Outcome, Pending } from './pending.js';
+import type { Message } from './message.js';
+import type { Route } from './broker.js';
+import type { Session } from './session.js';
+
+/** How the messages of a subscription are acknowledged (STOMP 1.2, SUBSCRIBE ack Header). */
+export type AckMode = 'auto' | 'client' | 'client-individual';
+
+/** How many messages a subscription may have unacknowledged, unless its broker says otherwise. */
+export const DEFAULT_PREFETCH = 100;
+
+/** A subscription of a session: messages go out through it, acknowledgements come back to it. */
+export class Subscription {
+  /** How many messages may wait for their acknowledgement; not used for `auto`, where the socket is the credit. */
+  prefetch = DEFAULT_PREFETCH;
+  /** Called when it can take messages again: after acknowledgements, and when its socket has drained. */
+  onReady: (() => void) | undefined = undefined;
+  /** @internal */
+  readonly pending = new Pending();
+  private readonly prefix: Buffer;
+  private readonly write: Session['connection'];
+  private active = false;
+  private waiting: Set<Session> | undefined;
+
+  /**
+   * @param session the session that it belongs to
+   * @param serial a number that no other subscription of the session has
+   * @param id the `id` header; undefined for a 1.0 SUBSCRIBE without one
+   */
+  constructor(
+    readonly session: Session,
+    readonly serial: number,
+    readonly id: string | undefined,
+    readonly destination: string,
+    readonly ack: AckMode,
+    readonly headers: FrameHeaders,
+    readonly route: Route,
+  ) {
+    this.write = session.connection;
+    const line = id === undefined ? '' : encodeHeader('subscription', id, escapingOf(session.version));
+    this.prefix = Buffer.from(`MESSAGE\n${line}`);
+  }
+
+  /** Whether it can take a message: it has credit, and its socket keeps up. */
+  get ready(): boolean {
+    return this.active && (this.ack === 'auto' || this.pending.size < this.prefetch) && this.write.writable;
+  }
+
+  /** Hands out a message that nobody has to answer for. */
+  send(message: Message): void {
+    if (this.ack !== 'auto') this.deliver(new Delivery(message));
+    else if (this.active) this.transmit(message, undefined, 0);
+  }
+
+  /**
+   * Hands out a delivery. With `auto` it is settled at once: the message counts as received as soon as it is sent.
+   */
+  deliver(delivery: Delivery): void {
+    if (!this.active) {
+      delivery.source?.settle(delivery, { kind: 'return' }, this);
+      return;
+    }
+    let ack: string | undefined;
+    delivery.holder = this;
+    if (this.ack !== 'auto') {
+      const number = this.pending.add(delivery);
+      if (this.session.version === '1.2') ack = `${this.serial}-${number}`;
+    }
+    this.transmit(delivery.message, ack, delivery.count);
+    if (this.ack === 'auto') delivery.source?.settle(delivery, { kind: 'ack' }, this);
+  }
+
+  /** Reads no further from a publisher until this subscription is ready again, or over. */
+  slow(publisher: Session): void {
+    if (!this.active || this.waiting?.has(publisher) === true) return;
+    (this.waiting ??= new Set()).add(publisher);
+    publisher.waitFor(this);
+  }
+
+  /** @internal A publisher is gone. */
+  forget(publisher: Session): void {
+    this.waiting?.delete(publisher);
+  }
+
+  /** @internal Its receipt is on its way: messages may follow. */
+  start(): void {
+    this.active = true;
+    this.wake();
+  }
+
+  /** @internal Something that it waited for has happened. */
+  wake(): void {
+    this.onReady?.();
+    if (this.waiting !== undefined && this.ready) this.release();
+  }
+
+  /** @internal One delivery was answered for. */
+  settle(number: number, outcome: Outcome): void {
+    const delivery = this.pending.get(number);
+    if (delivery === undefined) return;
+    this.pending.remove(number);
+    delivery.source?.settle(delivery, outcome, this);
+  }
+
+  /** @internal Nothing goes out any more; what is unacknowledged stays until it is settled or returned. */
+  stop(): void {
+    this.active = false;
+    this.onReady = undefined;
+    this.release();
+  }
+
+  /** @internal Gives back what was not acknowledged, oldest first. A late acknowledgement still finds it here. */
+  returnAll(): void {
+    for (const delivery of this.pending.all()) {
+      delivery.transaction = undefined;
+      delivery.source?.settle(delivery, { kind: 'return' }, this);
+    }
+  }
+
+  private transmit(message: Message, ack: string | undefined, count: number): void {
+    message.write(this.write.outbox, this.session.version!, this.prefix, ack, count);
+    this.write.touch();
+    this.session.traceMessage(this, message);
+  }
+
+  private release(): void {
+    const waiting = this.waiting;
+    this.waiting = undefined;
+    if (waiting !== undefined) for (const publisher of waiting) publisher.goOn(this);
+  }
+}

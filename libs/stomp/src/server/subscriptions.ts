@@ -1,0 +1,168 @@
+import { quote } from '../frame/error.js';
+import type { Frame } from '../frame/frame.js';
+import type { Route } from './broker.js';
+import { StompError } from './error.js';
+import type { Outcome } from './pending.js';
+import type { Session } from './session.js';
+import { type AckMode, Subscription } from './subscription.js';
+
+/** How long what a subscription left unacknowledged waits for a late ACK after its UNSUBSCRIBE, in ms. */
+const LATE_ACK = 1_000;
+
+/** How many ended subscriptions are remembered for acknowledgements that come later still. */
+const MAX_LATE = 100;
+
+/** A delivery that an ACK or NACK frame names. */
+export interface Named {
+  readonly subscription: Subscription;
+  readonly number: number;
+}
+
+/** The subscriptions of one session. */
+export class Subscriptions {
+  /** By id; those without one (1.0) have a key that no id can be. */
+  readonly byId = new Map<string, Subscription>();
+  private readonly bySerial = new Map<number, Subscription>();
+  private readonly departed = new Map<Subscription, NodeJS.Timeout>();
+  private readonly late: Subscription[] = [];
+  private serials = 0;
+
+  constructor(
+    private readonly session: Session,
+    private readonly most: number,
+  ) {}
+
+  /**
+   * The subscription that a SUBSCRIBE frame asks for; `add` puts it in place.
+   *
+   * @throws StompError for an id that is in use, an acknowledgement mode that is none, or one too many
+   */
+  create(frame: Frame, route: Route): Subscription {
+    const { session } = this;
+    const { headers } = frame;
+    const id = headers.get('id');
+    if (id !== undefined && this.byId.has(id)) {
+      throw new StompError('subscription exists', `the subscription id ${quote(id)} is in use in this session`);
+    }
+    if (this.byId.size >= this.most) {
+      throw new StompError('too many subscriptions', `a session has at most ${this.most} subscriptions here`);
+    }
+    const ack = readAckMode(headers.get('ack'), session.version !== '1.0');
+    const serial = this.serials++;
+    return new Subscription(session, serial, id, headers.get('destination')!, ack, headers, route);
+  }
+
+  add(subscription: Subscription): void {
+    this.byId.set(subscription.id ?? `\0${subscription.serial}`, subscription);
+    this.bySerial.set(subscription.serial, subscription);
+  }
+
+  /**
+   * Ends what an UNSUBSCRIBE frame names.
+   *
+   * @throws StompError when that is nothing
+   */
+  remove(frame: Frame): void {
+    const id = frame.headers.get('id');
+    const destination = frame.headers.get('destination');
+    if (id === undefined && this.session.version !== '1.0') {
+      throw new StompError('missing header', 'an UNSUBSCRIBE frame needs the header id');
+    }
+    const keys = [...this.byId].filter(([key, { destination: own }]) => {
+      return id === undefined ? own === destination : key === id;
+    });
+    if (keys.length === 0) {
+      throw new StompError(
+        'no such subscription',
+        `there is no subscription ${quote(id ?? destination ?? '')} in this session`,
+      );
+    }
+    for (const [key, subscription] of keys) {
+      this.byId.delete(key);
+      this.stop(subscription);
+      if (subscription.pending.size === 0) this.bySerial.delete(subscription.serial);
+      else
+        this.departed.set(
+          subscription,
+          setTimeout(() => this.returnLate(subscription), LATE_ACK),
+        );
+    }
+  }
+
+  /**
+   * The delivery that an ACK or NACK frame names: by the `ack` header of its MESSAGE in 1.2, by its message-id
+   * before, there even when the `subscription` header is wrong.
+   *
+   * @throws StompError when no delivery waits under that name
+   */
+  find(frame: Frame): Named {
+    const name = this.session.version === '1.2' ? 'id' : 'message-id';
+    const value = frame.headers.get(name);
+    if (value === undefined) throw new StompError('missing header', `${frame.command} needs the header ${name}`);
+    const named = name === 'id' ? this.byAck(value) : this.byMessage(value, frame.headers.get('subscription'));
+    if (named === undefined) {
+      throw new StompError(
+        'unknown message',
+        `${frame.command} of ${quote(value)}: no message of this session waits for an acknowledgement under that ${name}`,
+      );
+    }
+    return named;
+  }
+
+  /** Whether a message waits for its acknowledgement. */
+  get owes(): boolean {
+    for (const { pending } of this.bySerial.values()) if (pending.size > 0) return true;
+    return false;
+  }
+
+  /** The session is over: everything ends, and what was not acknowledged goes back. */
+  end(): void {
+    const all = [...this.bySerial.values()];
+    for (const timer of this.departed.values()) clearTimeout(timer);
+    for (const subscription of this.byId.values()) this.stop(subscription);
+    this.byId.clear();
+    this.bySerial.clear();
+    this.departed.clear();
+    for (const subscription of all) subscription.returnAll();
+  }
+
+  private stop(subscription: Subscription): void {
+    subscription.stop();
+    subscription.route.unsubscribe(subscription);
+  }
+
+  /** Nobody came back to it in time. An acknowledgement may still come, and counts if nobody else has it by then. */
+  private returnLate(subscription: Subscription): void {
+    this.departed.delete(subscription);
+    subscription.returnAll();
+    this.late.push(subscription);
+    if (this.late.length > MAX_LATE) this.bySerial.delete(this.late.shift()!.serial);
+  }
+
+  private byAck(ack: string): Named | undefined {
+    const found = /^(\d{1,15})-(\d{1,15})$/.exec(ack);
+    if (found === null) return undefined;
+    const subscription = this.bySerial.get(Number(found[1]));
+    const number = Number(found[2]);
+    return subscription?.pending.get(number) === undefined ? undefined : { subscription, number };
+  }
+
+  private byMessage(messageId: string, id: string | undefined): Named | undefined {
+    const named = id === undefined ? undefined : this.byId.get(id);
+    for (const subscription of named === undefined ? this.bySerial.values() : [named, ...this.bySerial.values()]) {
+      const number = subscription.pending.find(messageId);
+      if (number >= 0) return { subscription, number };
+    }
+    return undefined;
+  }
+}
+
+function readAckMode(value: string | undefined, individual: boolean): AckMode {
+  if (value === undefined || value === 'auto') return 'auto';
+  if (value === 'client' || (value === 'client-individual' && individual)) return value;
+  const modes = individual ? 'auto, client and client-individual' : 'auto and client in STOMP 1.0';
+  throw new StompError('unknown ack mode', `the ack mode ${quote(value)} is none of ${modes}`);
+}
+
+/** What becomes of an acknowledged message. */
+export const ACKNOWLEDGED: Outcome = { kind: 'ack' };

@@ -1,0 +1,111 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { createInterface } from 'node:readline';
+import { type Socket } from 'node:net';
+import { type Readable, type Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+const bins = {
+  stompserver: 'apps/broker/bin/stompserver.js',
+  stomper: 'apps/stomper/bin/stomper.js',
+  printer: 'apps/printer/bin/printer.js',
+};
+
+/** How long a program may take to say what it is waited for, and to go when it is asked to. */
+const PATIENCE = 10_000;
+
+/**
+ * Loaded into the program before its own code: it goes when its descriptor 3 closes, that is, when the process that
+ * started it is gone, in whatever way.
+ */
+const leash =
+  "import{Socket}from'node:net';new Socket({fd:3,readable:true}).on('close',()=>process.kill(process.pid,'SIGKILL')).resume().unref()";
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A program of this repository as a process of its own. */
+export class Program {
+  readonly stdout: string[] = [];
+  readonly exited: Promise<Exit>;
+  #stderr = '';
+  #exit: Exit | undefined;
+  readonly #changed = new EventEmitter().setMaxListeners(0);
+
+  private constructor(private readonly child: ChildProcess) {
+    createInterface({ input: child.stdout as Readable }).on('line', (line) => {
+      this.stdout.push(line);
+      this.#changed.emit('change');
+    });
+    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
+    this.exited = new Promise((resolve) =>
+      child.once('close', (code, signal) => {
+        this.#exit = { code, signal };
+        this.#changed.emit('change');
+        resolve(this.#exit);
+      }),
+    );
+  }
+
+  static start(name: keyof typeof bins, ...options: string[]): Program {
+    const preload = `data:text/javascript,${encodeURIComponent(leash)}`;
+    const child = spawn(process.execPath, ['--import', preload, bins[name], ...options], {
+      cwd: root,
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    });
+    (child.stdio[3] as unknown as Socket).on('error', () => undefined);
+    return new Program(child);
+  }
+
+  get stdin(): Writable {
+    return this.child.stdin as Writable;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** The first line of stdout that matches, already written or yet to come. */
+  line(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) =>
+        done(() =>
+          reject(new Error(`${why} before a line like ${String(pattern)}\n${this.stdout.join('\n')}\n${this.stderr}`)),
+        );
+      const done = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#changed.off('change', check);
+        settle();
+      };
+      const check = () => {
+        const found = this.stdout.map((line) => pattern.exec(line)).find((match) => match !== null);
+        if (found) done(() => resolve(found));
+        else if (this.#exit) fail(`the program ended (${this.#exit.code ?? this.#exit.signal})`);
+      };
+      const timer = setTimeout(() => fail(`${PATIENCE} ms went by`), PATIENCE);
+      this.#changed.on('change', check);
+      check();
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+
+  /** Asks it to go and waits; what will not go is killed, which the exit tells. */
+  async stop(): Promise<Exit> {
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), PATIENCE);
+    this.child.kill('SIGTERM');
+    const exit = await this.exited;
+    clearTimeout(timer);
+    return exit;
+  }
+}
