@@ -1,4 +1,4 @@
-import { HttpException, Injectable, type Type } from '@nestjs/common';
+import { HttpException, Injectable, type OnModuleInit, type Type } from '@nestjs/common';
 import { ExternalContextCreator } from '@nestjs/core';
 import { RpcException } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA, PATTERN_METADATA } from '@nestjs/microservices/constants.js';
@@ -14,16 +14,23 @@ type Handler = (request: AdmissionRequest, context: AdmissionContext) => Promise
 
 /** Takes admission requests through Nest's pipeline to the handlers of a controller. */
 @Injectable()
-export class AdmissionPipeline implements Admission {
+export class AdmissionPipeline implements Admission, OnModuleInit {
   private readonly handlers = new Map<Command, Handler>();
 
+  /** @param controller the instance that Nest made */
+  constructor(
+    private readonly creator: ExternalContextCreator,
+    private readonly controller: object,
+  ) {}
+
   /**
-   * @param controller the instance that Nest made
-   * @throws Error when it has no handler for one of the three patterns
+   * Not before: guards are made after providers.
+   *
+   * @throws Error when the controller has no handler for one of the three patterns
    */
-  constructor(creator: ExternalContextCreator, controller: object) {
+  onModuleInit(): void {
     for (const command of ['CONNECT', 'SEND', 'SUBSCRIBE'] as const) {
-      this.handlers.set(command, createHandler(creator, controller, command));
+      this.handlers.set(command, createHandler(this.creator, this.controller, command));
     }
   }
 
@@ -53,7 +60,10 @@ function createHandler(creator: ExternalContextCreator, controller: object, comm
     callback,
     method,
     PARAM_ARGS_METADATA,
-    { exchangeKeyForValue: (type, data, args: unknown[]) => rpc.exchangeKeyForValue(type, data as string, args) },
+    {
+      exchangeKeyForValue: (type, data, args: unknown[]): unknown =>
+        rpc.exchangeKeyForValue(type, data as string, args),
+    },
     undefined,
     undefined,
     undefined,
@@ -62,10 +72,10 @@ function createHandler(creator: ExternalContextCreator, controller: object, comm
 }
 
 function findMethod(controller: object, command: Command): string {
-  for (let proto: unknown = Object.getPrototypeOf(controller); proto; proto = Object.getPrototypeOf(proto)) {
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto as object))) {
+  for (let proto = controller; proto !== Object.prototype; proto = Object.getPrototypeOf(proto) as object) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
       if (typeof value !== 'function') continue;
-      const patterns = Reflect.getMetadata(PATTERN_METADATA, value as object) as unknown[] | undefined;
+      const patterns = Reflect.getMetadata(PATTERN_METADATA, value) as unknown[] | undefined;
       if (patterns?.includes(command) === true) return name;
     }
   }

@@ -97,7 +97,7 @@ export class StompServer {
       server.once('error', reject);
       server.listen({ port, host }, () => {
         server.off('error', reject);
-        server.on('error', (error) => this.options.log?.log(0, `listener failed: ${error.message}`));
+        server.on('error', (error) => this.options.log?.log(0, `listener failed: ${String(error)}`));
         const address = server.address() as AddressInfo;
         const url = formatStompUrl({ secure: tls !== undefined, host: address.address, port: address.port });
         const listener = { url, port: address.port };

@@ -184,7 +184,7 @@ export class Session {
         return;
       case 'SUBSCRIBE':
         this.require(frame);
-        this.withRoute('subscribe', frame, this.subscribe);
+        this.withRoute('subscribe', frame);
         return;
       case 'UNSUBSCRIBE':
         this.subscribed.remove(frame);
@@ -217,7 +217,7 @@ export class Session {
     if (route !== undefined) this.publish(route, frame, this.routes.last);
     else {
       this.require(frame);
-      this.withRoute('send', frame, this.publish);
+      this.withRoute('send', frame);
     }
   }
 
@@ -330,23 +330,15 @@ export class Session {
     throw new StompError('unknown transaction', `no transaction ${quote(id)} is open in this session: BEGIN it first`);
   }
 
-  /** Goes on with the route to the frame's destination; where the broker has to think about it, nothing is read. */
-  private withRoute(
-    action: Action,
-    frame: Frame,
-    use: (this: Session, route: Route, frame: Frame, destination: string) => void,
-  ): void {
+  /** Goes on with the route to the frame's destination; while the broker has to think about it, nothing is read. */
+  private withRoute(action: Action, frame: Frame): void {
     const destination = frame.headers.get('destination')!;
-    const granted = this.routes.get(action, destination);
-    if (granted !== undefined) {
-      use.call(this, granted, frame, destination);
-      return;
-    }
-    const answer = this.broker.route(this, destination, action, frame);
     const go = (route: Route) => {
       this.routes.keep(action, destination, route);
-      use.call(this, route, frame, destination);
+      if (action === 'send') this.publish(route, frame, destination);
+      else this.subscribe(route, frame);
     };
+    const answer = this.routes.get(action, destination) ?? this.broker.route(this, destination, action, frame);
     if (answer instanceof Promise) this.wait(answer, frame, go);
     else go(answer);
   }
