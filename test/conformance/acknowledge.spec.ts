@@ -270,7 +270,7 @@ should('121', ALL, 'makes an ACK with a transaction part of it', async (version)
   ] as const) {
     const { peer, destination, messages } = await consuming(version, 'client', 'body');
     await peer.receipted('BEGIN', { transaction: 'tx' });
-    await peer.receipted('ACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
+    peer.send('ACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
     await peer.receipted(end, { transaction: 'tx' });
     await leave(peer);
 
@@ -281,7 +281,7 @@ should('121', ALL, 'makes an ACK with a transaction part of it', async (version)
 should('121', SINCE_1_1, 'makes a NACK with a transaction part of it', async (version) => {
   const { peer, messages } = await consuming(version, 'client', 'body');
   await peer.receipted('BEGIN', { transaction: 'tx' });
-  await peer.receipted('NACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
+  peer.send('NACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
   expect(await peer.rest()).toEqual([]);
 
   await peer.receipted('COMMIT', { transaction: 'tx' });
@@ -296,7 +296,7 @@ choice(
   async (version) => {
     const { peer, destination, messages } = await consuming(version, 'client', 'body');
     await peer.receipted('BEGIN', { transaction: 'tx' });
-    await peer.receipted('ACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
+    peer.send('ACK', { ...peer.reference(at(messages, 0)), transaction: 'tx' });
     await peer.receipted('ABORT', { transaction: 'tx' });
 
     await peer.receipted('ACK', peer.reference(at(messages, 0)));

@@ -80,7 +80,7 @@ may('44', ONLY_1_2, 'accepts content-length on any frame, 0 on those without a b
   expect((await peer.frame()).command).toBe('CONNECTED');
   await peer.receipted('SUBSCRIBE', { destination, id: '1', ack: 'client', ...none });
   await peer.receipted('BEGIN', { transaction: 'tx', ...none });
-  await peer.receipted('SEND', { destination, transaction: 'tx', ...none });
+  peer.send('SEND', { destination, transaction: 'tx', ...none });
   await peer.receipted('COMMIT', { transaction: 'tx', ...none });
   await peer.receipted('ACK', { ...peer.reference(await peer.message()), ...none });
   await peer.receipted('UNSUBSCRIBE', { id: '1', ...none });

@@ -101,7 +101,7 @@ may('151', SINCE_1_1, 'takes headers that it does not know on any frame', async 
   expect((await peer.frame()).command).toBe('CONNECTED');
   await peer.receipted('SUBSCRIBE', { destination, id: '1', ack: 'client-individual', ...extra });
   await peer.receipted('BEGIN', { transaction: 'tx', ...extra });
-  await peer.receipted('SEND', { destination, transaction: 'tx', ...extra }, 'body');
+  peer.send('SEND', { destination, transaction: 'tx', ...extra }, 'body');
   await peer.receipted('COMMIT', { transaction: 'tx', ...extra });
   const message = await peer.message();
   expect(message.header('x-unknown')).toBe('value');

@@ -86,8 +86,8 @@ choice('140', ALL, 'keeps receipt and transaction of the SEND to itself', async 
 
   await peer.receipted('BEGIN', { transaction: 'tx' });
   peer.send('SEND', { destination, transaction: 'tx', receipt: 'sent', foo: 'bar' }, 'body');
+  peer.send('COMMIT', { transaction: 'tx' });
   await peer.receipt('sent');
-  await peer.receipted('COMMIT', { transaction: 'tx' });
 
   const message = await peer.message();
   expect(message.header('foo')).toBe('bar');

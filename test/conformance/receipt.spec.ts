@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import { type Headers } from '../support/wire.js';
 import { ALL, must, ONLY_1_2, rule, should, SINCE_1_1 } from './rules.js';
-import { publish, queue, refuses, topic } from './steps.js';
+import { consume, publish, queue, refuses, topic } from './steps.js';
 import { target } from './target.js';
 
 const server = target();
@@ -25,6 +25,20 @@ must('131', ALL, 'receipts any frame but CONNECT, with the value it was asked wi
   await receipted('ABORT', { transaction: 'aborted' });
   await receipted('UNSUBSCRIBE', { id: '1' });
   await receipted('DISCONNECT');
+});
+
+must('131', ALL, 'receipts the frames of a transaction, with its COMMIT at the latest', async (version) => {
+  const peer = await server.connect(version);
+  const destination = queue();
+  await publish(peer, destination, 'body');
+  const [message] = await consume(peer, destination, 1, { ack: 'client' });
+
+  await peer.receipted('BEGIN', { transaction: 'tx' });
+  peer.send('SEND', { destination: topic(), transaction: 'tx', receipt: 'send' }, 'body');
+  peer.send('ACK', { ...peer.reference(message ?? (await peer.frame())), transaction: 'tx', receipt: 'ack' });
+  peer.send('COMMIT', { transaction: 'tx', receipt: 'commit' });
+
+  for (const receipt of ['send', 'ack', 'commit']) await peer.receipt(receipt);
 });
 
 rule('132', SINCE_1_1, 'receipts a frame when it is processed', async (version) => {

@@ -90,8 +90,8 @@ function summary(error: unknown): string {
 
 function withTranscripts(error: unknown): Error {
   const exchanges = peers.map((peer, index) => `connection ${index + 1}\n${peer.transcript()}`);
-  const failure = new Error([(error as Error).message, ...exchanges].join('\n\n'), { cause: error });
-  const stack = (error as Error).stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
+  const failure = new Error([(error as Error).message, ...exchanges].join('\n\n'));
+  const stack = (error as Error).stack?.split('\n').filter((line) => /^\s+at .*\.spec\.ts/.test(line)) ?? [];
   failure.stack = [failure.message, ...stack].join('\n');
   return failure;
 }

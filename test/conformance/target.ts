@@ -30,7 +30,7 @@ export class Target {
       peer.destroy();
       return;
     }
-    this.#program = Program.start('stompserver', '--port', '0', ...options);
+    this.#program = Program.start('stompserver', '--host', '127.0.0.1', '--port', '0', ...options);
     const [, host = '', port] = await this.#program.line(/^listening stomp:\/\/(.+):(\d+)$/);
     this.#host = host;
     this.#port = Number(port);

@@ -217,6 +217,8 @@ export class RawPeer {
 
   /** Waits until `look` finds something; an error that it returns is thrown. */
   #until<T>(what: string, look: () => T | Error | undefined): Promise<T> {
+    // Made here, so that it names the line that waits.
+    const late = new Error(`no ${what} within ${DEADLINE} ms`);
     return new Promise<T>((resolve, reject) => {
       const done = (settle: () => void) => {
         clearTimeout(timer);
@@ -228,7 +230,7 @@ export class RawPeer {
         if (found instanceof Error) done(() => reject(found));
         else if (found !== undefined) done(() => resolve(found));
       };
-      const timer = setTimeout(() => done(() => reject(new Error(`no ${what} within ${DEADLINE} ms`))), DEADLINE);
+      const timer = setTimeout(() => done(() => reject(late)), DEADLINE);
       this.#changed.on('change', check);
       check();
     });

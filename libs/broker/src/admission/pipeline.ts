@@ -73,7 +73,8 @@ function createHandler(creator: ExternalContextCreator, controller: object, comm
 
 function findMethod(controller: object, command: Command): string {
   for (let proto = controller; proto !== Object.prototype; proto = Object.getPrototypeOf(proto) as object) {
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
+    for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
+      const value: unknown = descriptor.value;
       if (typeof value !== 'function') continue;
       const patterns = Reflect.getMetadata(PATTERN_METADATA, value) as unknown[] | undefined;
       if (patterns?.includes(command) === true) return name;

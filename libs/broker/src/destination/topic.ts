@@ -1,27 +1,29 @@
 import type { Done, Message, Route, Session, Subscription } from 'nestjs-stomp/server';
 import { Reader } from './reader.js';
 import { addressReply } from './reply.js';
+import type { Topics } from './topics.js';
 
-/** A destination whose every subscription gets each message. */
+/**
+ * A destination whose every subscription gets each message: the way of one session to one name. It remembers who
+ * reads that name for as long as nobody comes or goes.
+ */
 export class Topic implements Route {
-  // Replaced, never changed, so that a message that is under way reaches those that were there when it came.
   private readers: readonly Reader[] = [];
+  private version = -1;
+  private readonly subscribed = new Map<Subscription, Reader>();
 
-  /**
-   * @param current finds the topic of this name that is in use: a session may hold one that was given up
-   * @param adopt the same, and puts this one to use where there is none
-   * @param giveUp the last reader has gone
-   */
   constructor(
-    readonly name: string,
-    private readonly current: (topic: Topic) => Topic | undefined,
-    private readonly adopt: (topic: Topic) => Topic,
-    private readonly giveUp: (topic: Topic) => void,
+    private readonly name: string,
+    private readonly topics: Topics,
   ) {}
 
   send(message: Message, session: Session, done: Done | undefined): void {
-    const readers = this.readers.length > 0 ? this.readers : this.current(this)?.readers;
-    if (readers !== undefined && readers.length > 0) {
+    if (this.version !== this.topics.version) {
+      this.readers = this.topics.match(this.name);
+      this.version = this.topics.version;
+    }
+    const { readers } = this;
+    if (readers.length > 0) {
       addressReply(message, session);
       for (let i = 0; i < readers.length; i++) readers[i]!.take(message, session);
     }
@@ -29,15 +31,16 @@ export class Topic implements Route {
   }
 
   subscribe(subscription: Subscription, done: Done): void {
-    const topic = this.adopt(this);
-    topic.readers = [...topic.readers, new Reader(subscription)];
+    const reader = new Reader(subscription);
+    this.subscribed.set(subscription, reader);
+    this.topics.add(this.name, reader);
     done();
   }
 
   unsubscribe(subscription: Subscription): void {
-    const topic = this.current(this);
-    if (topic === undefined) return;
-    topic.readers = topic.readers.filter((reader) => reader.subscription !== subscription);
-    if (topic.readers.length === 0) this.giveUp(topic);
+    const reader = this.subscribed.get(subscription);
+    if (reader === undefined) return;
+    this.subscribed.delete(subscription);
+    this.topics.remove(this.name, reader);
   }
 }

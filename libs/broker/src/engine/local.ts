@@ -4,6 +4,7 @@ import type { Address } from '../destination/name.js';
 import { Queue, type QueueOwner } from '../destination/queue.js';
 import { replyName } from '../destination/reply.js';
 import { Topic } from '../destination/topic.js';
+import { Topics } from '../destination/topics.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 
@@ -17,7 +18,7 @@ const DEAD_COUNT = 'dead-letter-deliveries';
 /** One virtual host. */
 interface World {
   readonly queues: Map<string, Queue>;
-  readonly topics: Map<string, Topic>;
+  readonly topics: Topics;
 }
 
 /** The engine that owns its messages: they live in this process, above a store. */
@@ -45,7 +46,7 @@ export class LocalEngine implements Engine {
     const { vhost } = session;
     switch (address.kind) {
       case 'topic':
-        return this.topic(vhost, address.name);
+        return new Topic(address.name, this.world(vhost).topics);
       case 'queue':
         return this.queue(vhost, address.name);
       case 'temp-queue':
@@ -87,27 +88,8 @@ export class LocalEngine implements Engine {
 
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
-    if (world === undefined) this.worlds.set(vhost, (world = { queues: new Map(), topics: new Map() }));
+    if (world === undefined) this.worlds.set(vhost, (world = { queues: new Map(), topics: new Topics() }));
     return world;
-  }
-
-  private topic(vhost: string, name: string): Topic {
-    const { topics } = this.world(vhost);
-    const adopt = (topic: Topic): Topic => {
-      const current = topics.get(name);
-      if (current !== undefined) return current;
-      topics.set(name, topic);
-      return topic;
-    };
-    return (
-      topics.get(name) ??
-      new Topic(
-        name,
-        () => topics.get(name),
-        adopt,
-        () => topics.delete(name),
-      )
-    );
   }
 
   private queue(vhost: string, name: string): Queue {
