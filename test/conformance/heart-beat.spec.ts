@@ -17,13 +17,18 @@ interface Beating {
   wants: number;
 }
 
-/** A session with this heart-beat header. */
+/** A session with this heart-beat header, in which a beat takes no longer than a test can wait. */
 async function beating(version: Version, heartBeat?: string): Promise<Beating> {
   const headers: Headers = heartBeat === undefined ? {} : { 'heart-beat': heartBeat };
   const peer = await server.open();
   peer.write(server.connectFrame(version, headers));
   const connected = await peer.take('CONNECTED', ({ command }) => command === 'CONNECTED');
   const [sends = 0, wants = 0] = (connected.header('heart-beat') ?? '0,0').split(',').map(Number);
+  const [can = 0, asks = 0] = (heartBeat ?? '0,0').split(',').map(Number);
+  const slow = (mine: number, its: number) => mine > 0 && (its === 0 || its > 1000);
+  if (version !== '1.0' && (slow(can, wants) || slow(asks, sends))) {
+    ownServerOnly(`its heart-beat of ${sends},${wants} is off or too slow to be waited for`);
+  }
   return { peer, sends, wants };
 }
 

@@ -14,6 +14,7 @@ import type {
   Subscription,
 } from 'nestjs-stomp/server';
 import type { Backlog, Entry } from './backlog.js';
+import { readPrefetch } from './dialect.js';
 import { addressReply } from './reply.js';
 
 /** How often a message is delivered before it goes to the dead letters. */
@@ -69,12 +70,14 @@ export class Queue implements Route, DeliverySource {
 
   /** Takes a message of the broker's own. */
   put(message: Message, done?: Done): void {
-    this.backlog.push(message, this);
+    const entry = this.backlog.push(message, this);
     if (this.ring.length > 0) this.dispatch();
+    if (entry.holder === undefined) message.detach();
     if (done !== undefined) this.backlog.sync(done);
   }
 
   subscribe(subscription: Subscription, done: Done): void {
+    subscription.prefetch = readPrefetch(subscription);
     const queue = this.owner.adopt(this);
     queue.consumers.add(subscription);
     subscription.onReady = () => queue.ready(subscription);

@@ -20,6 +20,7 @@ export class Reader {
       subscription.send(message);
       return;
     }
+    message.detach();
     this.waiting.push(message);
     this.octets += message.size;
     if (this.octets >= CUT_AT) {

@@ -1,4 +1,5 @@
 import type { Done, Message, Route, Session, Subscription } from 'nestjs-stomp/server';
+import { readPrefetch } from './dialect.js';
 import { Reader } from './reader.js';
 import { addressReply } from './reply.js';
 import type { Topics } from './topics.js';
@@ -31,6 +32,7 @@ export class Topic implements Route {
   }
 
   subscribe(subscription: Subscription, done: Done): void {
+    subscription.prefetch = readPrefetch(subscription);
     const reader = new Reader(subscription);
     this.subscribed.set(subscription, reader);
     this.topics.add(this.name, reader);

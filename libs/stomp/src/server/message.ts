@@ -14,7 +14,7 @@
 import { encodeHeader } from '../frame/encoder.js';
 import { FrameError } from '../frame/error.js';
 import { escapingOf } from '../frame/escape.js';
-import type { Frame } from '../frame/frame.js';
+import type { Frame, WireHead } from '../frame/frame.js';
 import type { FrameHeaders } from '../frame/headers.js';
 import { Known } from '../frame/names.js';
 import type { Version } from '../frame/version.js';
@@ -59,6 +59,8 @@ const ACK_LINE = Buffer.from('ack:');
 const OWN_LINES = 192;
 /** Bodies up to this size are copied right behind their head. */
 const INLINE = 4096;
+/** A message is worth taking out of a chunk so many times its size. */
+const DETACH_FROM = 4;
 const LF = 10;
 
 let serials = 0;
@@ -66,7 +68,7 @@ let serials = 0;
 /** A message on its way through a broker. Its headers and body stay bytes until somebody asks for them. */
 export class Message {
   private readonly serial = ++serials;
-  private plain: Block | undefined;
+  private plain: WireHead | undefined;
   private blocks: Map<Version, Block> | undefined;
 
   /**
@@ -130,6 +132,33 @@ export class Message {
     headers.set(name, value);
     this.frame.headers = headers;
     this.plain = undefined;
+  }
+
+  /**
+   * Takes the message out of the chunk of the socket that it came in, so that a message which has to wait does not
+   * keep all of that chunk in memory.
+   */
+  detach(): void {
+    const { frame } = this;
+    const wire = frame.wire;
+    if (wire === undefined) return;
+    const { start, end } = wire;
+    const lines = end - start;
+    const size = lines + this.length;
+    if (wire.bytes.buffer.byteLength < DETACH_FROM * size) return;
+    const own = Buffer.allocUnsafe(size);
+    wire.bytes.copy(own, 0, start, end);
+    frame.body.copy(own, lines);
+    frame.wire = {
+      ...wire,
+      bytes: own,
+      start: 0,
+      end: lines,
+      destinationStart: wire.destinationStart - start,
+      destinationEnd: wire.destinationEnd - start,
+    };
+    frame.body = own.subarray(lines);
+    if (this.plain !== undefined) this.plain = frame.wire;
   }
 
   /**
