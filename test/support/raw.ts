@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
+import { type Duplex } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { frame, FrameReader, type Headers, type RawFrame, type Version } from './wire.js';
 
@@ -12,7 +13,7 @@ let serial = 0;
 export const unique = (prefix: string): string => `${prefix}-${++serial}`;
 
 /**
- * One end of a TCP connection that speaks raw octets: it writes what it is told to and reads frames with the tests'
+ * One end of a connection that speaks raw octets: it writes what it is told to and reads frames with the tests'
  * own reader. Every wait ends by an event or by the deadline, and a wait for a frame ends with an ERROR frame, too.
  */
 export class RawPeer {
@@ -27,11 +28,11 @@ export class RawPeer {
   #endedAt: number | undefined;
   #reset: string | undefined;
 
-  constructor(private readonly socket: Socket) {
-    socket.setNoDelay(true);
-    socket.on('data', (chunk) => this.#read(chunk));
+  constructor(private readonly socket: Duplex) {
+    if (socket instanceof Socket) socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => this.#end('FIN'));
-    socket.on('error', (error) => {
+    socket.on('error', (error: Error) => {
       if (this.#endedAt === undefined) this.#reset = error.message;
     });
     socket.on('close', () => this.#end(this.#reset ?? 'closed'));
