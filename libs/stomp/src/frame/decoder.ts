@@ -71,7 +71,7 @@ CLASS.fill(HAS_HIGH, 128);
 
 const OPENING: HeaderStyle = { escaping: 'raw', trim: false, crlf: true };
 const STYLES: Record<Version, HeaderStyle> = {
-  '1.0': { escaping: 'raw', trim: true, crlf: false },
+  '1.0': { escaping: '1.0', trim: true, crlf: false },
   '1.1': { escaping: '1.1', trim: false, crlf: false },
   '1.2': { escaping: '1.2', trim: false, crlf: true },
 };
@@ -386,8 +386,8 @@ export class FrameDecoder {
   /** The head is complete: what it says is checked, and the way its body is read decided. */
   private endHead(bytes: Buffer, start: number, end: number): void {
     const command = this.command!;
-    const unescaped = isUnescaped(command) && this.style.escaping !== 'raw';
-    const style = unescaped ? { ...this.style, escaping: 'raw' as const } : this.style;
+    const style =
+      isUnescaped(command) && this.agreed !== undefined ? { ...this.style, escaping: 'raw' as const } : this.style;
     const blank = bytes[end - 2] === CR && this.style.crlf ? 2 : 1;
     const head: WireHead = {
       bytes,
@@ -403,7 +403,7 @@ export class FrameDecoder {
     if ((this.seen & HAS_HIGH) !== 0 && !isUtf8(bytes.subarray(head.start, head.end))) {
       this.fail('utf8-invalid', 'the headers are not valid UTF-8', bytes, start);
     }
-    if ((this.seen & HAS_BACKSLASH) !== 0 && style.escaping !== 'raw') this.checkEscapes(head, start);
+    if ((this.seen & HAS_BACKSLASH) !== 0) this.checkEscapes(head, start);
     this.headSize = end - start;
     const length = this.contentLength;
     if (length > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody, bytes, start);

@@ -2,17 +2,18 @@ import { FrameError, quote } from './error.js';
 import type { Version } from './version.js';
 
 /**
- * How the headers of one frame are written. `raw` is 1.0, and CONNECT and CONNECTED in every version: no escapes at
- * all, so what would need one cannot be written.
+ * How the headers of one frame are written. 1.0 has no escapes, so what would need one cannot be written; `raw` is
+ * CONNECT and CONNECTED in every version, and what comes before a version is agreed on: no escapes either, and the
+ * peer may take CR LF for the end of a line.
  */
-export type Escaping = 'raw' | '1.1' | '1.2';
+export type Escaping = 'raw' | Version;
 
 const TO_WIRE: Record<string, string> = { '\\': '\\\\', '\n': '\\n', ':': '\\c', '\r': '\\r' };
 const FROM_WIRE: Record<string, string> = { '\\': '\\', n: '\n', c: ':', r: '\r' };
 
-/** How a frame of that version is written (STOMP 1.2, Value Encoding); undefined before a version is agreed on. */
+/** How frames of that version are written (STOMP 1.2, Value Encoding); undefined before one is agreed on. */
 export function escapingOf(version: Version | undefined): Escaping {
-  return version === undefined || version === '1.0' ? 'raw' : version;
+  return version ?? 'raw';
 }
 
 /**
@@ -28,7 +29,7 @@ export function escapeHeader(text: string, escaping: Escaping, isName: boolean):
   if (text.endsWith('\r')) refuse(text, 'ends with a carriage return');
   if (escaping === '1.1') return /[\\\n:]/.test(text) ? text.replace(/[\\\n:]/g, (c) => TO_WIRE[c]!) : text;
   if (text.includes('\n')) refuse(text, 'has a line feed');
-  if (text.includes('\r')) refuse(text, 'has a carriage return');
+  if (escaping === 'raw' && text.includes('\r')) refuse(text, 'has a carriage return');
   if (isName && text.includes(':')) refuse(text, 'has a colon in its name');
   return text;
 }
@@ -47,7 +48,7 @@ function refuse(text: string, why: string): never {
  *   among them
  */
 export function unescapeHeader(text: string, escaping: Escaping): string {
-  if (escaping === 'raw' || !text.includes('\\')) return text;
+  if (escaping === 'raw' || escaping === '1.0' || !text.includes('\\')) return text;
   return text.replace(/\\([^]?)/g, (found, letter: string) => {
     const meant = FROM_WIRE[letter];
     if (meant === undefined || (letter === 'r' && escaping === '1.1')) {

@@ -1,4 +1,5 @@
 import type { Frame } from '../frame/frame.js';
+import { FrameHeaders } from '../frame/headers.js';
 import { negotiateVersion, type Version, VERSIONS } from '../frame/version.js';
 import { quote } from '../frame/error.js';
 import { type HeartBeatOffer, parseHeartBeat } from '../wire/heartbeat.js';
@@ -28,7 +29,8 @@ export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshak
     });
   }
   // Clients of 1.0 pad values with blanks, as the examples of its specification do.
-  if (version === '1.0') for (const [name, value] of [...frame.headers]) frame.headers.set(name, value.trim());
+  if (version === '1.0')
+    frame.headers = new FrameHeaders([...frame.headers].map(([name, value]) => [name, value.trim()]));
   const heartbeat = parseHeartBeat(frame.headers.get('heart-beat'));
   if (heartbeat === undefined) {
     throw new StompError('malformed heart-beat', 'the heart-beat header is two counts of milliseconds, like 1000,1000');

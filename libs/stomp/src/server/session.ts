@@ -248,6 +248,7 @@ export class Session {
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {
+    this.require(frame);
     const named = this.subscribed.find(frame);
     const transaction = this.transactionOf(frame);
     const { subscription, number } = named;

@@ -97,8 +97,7 @@ export class Subscriptions {
    */
   find(frame: Frame): Named {
     const name = this.session.version === '1.2' ? 'id' : 'message-id';
-    const value = frame.headers.get(name);
-    if (value === undefined) throw new StompError('missing header', `${frame.command} needs the header ${name}`);
+    const value = frame.headers.get(name)!;
     const named = name === 'id' ? this.byAck(value) : this.byMessage(value, frame.headers.get('subscription'));
     if (named === undefined) {
       throw new StompError(
