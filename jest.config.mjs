@@ -20,6 +20,7 @@ export default {
     '^nestjs-stomp/(frame|wire|client|server)$': '<rootDir>/libs/stomp/src/$1/index.ts',
     '^nestjs-stomp$': '<rootDir>/libs/stomp/src/index.ts',
     '^nestjs-stomp-command$': '<rootDir>/libs/command/src/index.ts',
+    '^nestjs-stomp-broker/testing$': '<rootDir>/libs/broker/src/testing/index.ts',
     '^nestjs-stomp-broker$': '<rootDir>/libs/broker/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

@@ -120,42 +120,50 @@ export class TestBroker implements Broker, Route, DeliverySource {
   /** For example `nack body`. */
   readonly settled: string[] = [];
   readonly outcomes: Outcome[] = [];
+  /** What came back without a word of its consumer's. */
+  readonly returned: Delivery[] = [];
   readonly gone: Session[] = [];
   readonly #changed = new EventEmitter().setMaxListeners(0);
 
-  constructor(private readonly prompt = true) {}
+  constructor(protected readonly prompt = true) {}
 
   route(_session: Session, destination: string, action: 'send' | 'subscribe', _frame: Frame): Route | Promise<Route> {
     this.asked.push(`${action} ${destination}`);
-    this.#changed.emit('change');
+    this.changed();
     return this;
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
     this.sent.push({ destination: message.destination, body: message.body.toString(), message, session, done });
     if (this.prompt) done?.();
-    this.#changed.emit('change');
+    this.changed();
   }
 
   subscribe(subscription: Subscription, done: Done): void {
     this.subscribed.push({ subscription, done });
     if (this.prompt) done();
-    this.#changed.emit('change');
+    this.changed();
   }
 
   unsubscribe(subscription: Subscription): void {
     this.unsubscribed.push(subscription.destination);
-    this.#changed.emit('change');
+    this.changed();
   }
 
   settle(delivery: Delivery, outcome: Outcome): void {
     this.settled.push(`${outcome.kind} ${delivery.message.body.toString()}`);
     this.outcomes.push(outcome);
-    this.#changed.emit('change');
+    if (outcome.kind === 'return') this.returned.push(delivery);
+    this.changed();
   }
 
   disconnect(session: Session): void {
     this.gone.push(session);
+    this.changed();
+  }
+
+  /** Something happened that a test may wait for. */
+  protected changed(): void {
     this.#changed.emit('change');
   }
 

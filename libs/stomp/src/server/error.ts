@@ -1,3 +1,9 @@
+import { encodeHeader } from '../frame/encoder.js';
+import { FrameError } from '../frame/error.js';
+import { escapingOf } from '../frame/escape.js';
+import { Frame } from '../frame/frame.js';
+import type { Version } from '../frame/version.js';
+
 /**
  * Why a server ends a session: what goes into its ERROR frame (STOMP 1.2, ERROR). Thrown by whatever a session
  * talks to; the session sends the frame and closes the connection.
@@ -17,4 +23,30 @@ export class StompError extends Error {
   ) {
     super(message);
   }
+}
+
+/** What a client is told of an error: of what nobody meant for it, nothing but that it happened. */
+export function toStompError(error: unknown): StompError {
+  if (error instanceof StompError) return error;
+  if (error instanceof FrameError) return new StompError('malformed frame', error.message);
+  return new StompError('internal error', 'the server failed: see its log');
+}
+
+/**
+ * The ERROR frame (STOMP 1.2, ERROR). Headers that the version cannot carry are left out: who asks for a receipt that
+ * cannot be named is told of the error all the same.
+ */
+export function errorFrame(error: StompError, receipt: string | undefined, version: Version | undefined): Frame {
+  const message = error.message.replace(/[\r\n]+/g, ' ');
+  const frame = new Frame('ERROR', { message, 'content-type': 'text/plain' }, `${error.detail}\n`);
+  for (const [name, value] of Object.entries({ 'receipt-id': receipt, ...error.headers })) {
+    if (value === undefined) continue;
+    try {
+      encodeHeader(name, value, escapingOf(version));
+      frame.headers.add(name, value);
+    } catch {
+      continue;
+    }
+  }
+  return frame;
 }

@@ -29,8 +29,9 @@ export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshak
     });
   }
   // Clients of 1.0 pad values with blanks, as the examples of its specification do.
-  if (version === '1.0')
-    frame.headers = new FrameHeaders([...frame.headers].map(([name, value]) => [name, value.trim()]));
+  if (version === '1.0') {
+    frame.headers = new FrameHeaders([...frame.headers].map(([name, value]) => [name, value.trim()] as const));
+  }
   const heartbeat = parseHeartBeat(frame.headers.get('heart-beat'));
   if (heartbeat === undefined) {
     throw new StompError('malformed heart-beat', 'the heart-beat header is two counts of milliseconds, like 1000,1000');

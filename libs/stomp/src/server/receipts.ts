@@ -46,16 +46,19 @@ export class Receipts {
     };
   }
 
-  /** Calls back once nothing is owed any more. */
+  /** Calls back once nothing is owed any more; only the latest that asks is told. */
   whenEmpty(callback: () => void): void {
-    if (this.owed.length === 0) callback();
-    else this.onEmpty = callback;
+    this.onEmpty = callback;
+    this.release();
   }
 
   private release(): void {
     let ready = 0;
     while (this.owed[ready]?.ready === true) ready++;
     for (const entry of this.owed.splice(0, ready)) this.issue(entry.receipt);
-    if (this.owed.length === 0) this.onEmpty?.();
+    if (this.owed.length > 0) return;
+    const callback = this.onEmpty;
+    this.onEmpty = undefined;
+    callback?.();
   }
 }

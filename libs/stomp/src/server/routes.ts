@@ -17,6 +17,8 @@ export class Routes {
   private lastRoute: Route | undefined;
   /** The destination of the last SEND. */
   last = '';
+  /** Grows whenever the grants are dropped. */
+  epoch = 0;
 
   /** The route of a SEND frame, where it is known. */
   ofSend(frame: Frame): Route | undefined {
@@ -53,6 +55,7 @@ export class Routes {
   }
 
   clear(): void {
+    this.epoch++;
     this.granted.send.clear();
     this.granted.subscribe.clear();
     this.lastBytes = this.lastRoute = undefined;

@@ -49,11 +49,13 @@ const REFUSAL_LINGER = 2_000;
 export class StompServer {
   private readonly live = new Set<Session>();
   private readonly listeners = new Map<Listener, NetServer>();
+  // Every connection that was taken, also those that shake hands for TLS or are being refused.
+  private readonly sockets = new Set<Socket>();
   private readonly broker: Broker;
   private readonly options: ResolvedOptions;
   private readonly maxConnections: number;
   private readonly admits: ((address: string) => boolean) | undefined;
-  private closing = false;
+  private closed: Promise<void> | undefined;
   private idle: (() => void) | undefined;
 
   constructor(options: StompServerOptions) {
@@ -88,6 +90,10 @@ export class StompServer {
         : createTlsServer({ minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_TIMEOUT, ...tls, ...common }, (socket) =>
             this.take(socket),
           );
+    server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
     // A handshake that fails is the client's trouble; without this it would be an unhandled error of the server.
     server.on('tlsClientError', (error: Error, socket: Socket) => {
       this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} TLS handshake failed: ${error.message}`);
@@ -122,26 +128,32 @@ export class StompServer {
    *
    * @param deadline how long to wait before the remaining connections are cut, in ms; 5,000 by default
    */
-  async close(deadline = 5_000): Promise<void> {
-    this.closing = true;
+  close(deadline = 5_000): Promise<void> {
+    this.closed ??= this.shutDown(deadline);
+    return this.closed;
+  }
+
+  private async shutDown(deadline: number): Promise<void> {
     const closed = [...this.listeners.values()].map((server) => new Promise((resolve) => server.close(resolve)));
     this.listeners.clear();
     for (const session of this.live) session.refuse(new StompError('server is shutting down'));
-    if (this.live.size > 0) {
-      const over = new Promise<void>((resolve) => (this.idle = resolve));
-      const timer = setTimeout(() => {
-        for (const session of this.live) session.connection.destroy();
-      }, deadline);
-      await over;
-      clearTimeout(timer);
-    }
+    const timer = setTimeout(() => {
+      for (const session of this.live) session.connection.destroy();
+      for (const socket of this.sockets) socket.destroy();
+    }, deadline);
+    if (this.live.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
     await Promise.all(closed);
+    clearTimeout(timer);
   }
 
   private take(socket: Socket): void {
     const address = socket.remoteAddress?.replace(/^::ffff:/, '');
-    if (address === undefined || this.closing || this.admits?.(address) === false) {
-      if (address !== undefined) this.options.log?.log(2, `${address} refused: the address is not allowed`);
+    if (address === undefined || this.closed !== undefined) {
+      socket.destroy();
+      return;
+    }
+    if (this.admits?.(address) === false) {
+      this.options.log?.log(2, `${address} refused: the address is not allowed`);
       socket.destroy();
       return;
     }
@@ -152,7 +164,8 @@ export class StompServer {
       socket.on('error', () => undefined);
       socket.end(encodeFrame(new Frame('ERROR', { message, 'content-type': 'text/plain' }, detail)));
       socket.resume();
-      socket.setTimeout(REFUSAL_LINGER, () => socket.destroy());
+      const linger = setTimeout(() => socket.destroy(), REFUSAL_LINGER);
+      socket.once('close', () => clearTimeout(linger));
       return;
     }
     this.accept(socket);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { FrameError, quote } from '../frame/error.js';
+import { escapeHeader, escapingOf } from '../frame/escape.js';
 import { Frame } from '../frame/frame.js';
 import { Known } from '../frame/names.js';
 import { requiredHeaders } from '../frame/rules.js';
@@ -9,7 +10,7 @@ import type { Version } from '../frame/version.js';
 import { Connection } from '../wire/connection.js';
 import { agreeHeartBeat } from '../wire/heartbeat.js';
 import type { Broker, Done, Route } from './broker.js';
-import { StompError } from './error.js';
+import { errorFrame, StompError, toStompError } from './error.js';
 import { type Handshake, readHandshake } from './handshake.js';
 import { Message } from './message.js';
 import type { ResolvedOptions } from './options.js';
@@ -20,7 +21,11 @@ import type { Subscription } from './subscription.js';
 import { ACKNOWLEDGED, type Named, Subscriptions } from './subscriptions.js';
 import { Transaction } from './transaction.js';
 
-type State = 'opening' | 'connecting' | 'connected' | 'ending' | 'closed';
+// leaving: the client has said its last; ending: it gets an ERROR, our last.
+type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
+
+/** Headers whose values are not logged. */
+const SECRET = /passcode|password|secret|token|authorization/i;
 
 /** One client's connection, from its CONNECT to its end: the server's half of the protocol. */
 export class Session {
@@ -42,6 +47,11 @@ export class Session {
   private readonly transactions = new Map<string, Transaction>();
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
+  // The broker thinks about a client or a destination; meanwhile nothing is read.
+  private asking = false;
+  private refusal: Error | undefined;
+  // The client does not read the answers that it asked for; meanwhile it is not read either.
+  private flooded = false;
   // The slow subscriptions, of other sessions, for whose sake this one is not read.
   private readonly waitsFor = new Set<Subscription>();
 
@@ -60,7 +70,7 @@ export class Session {
     this.subscribed = new Subscriptions(this, options.maxSubscriptions);
     this.receipts = new Receipts(
       (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
-      (error, receipt) => this.fail(error, receipt),
+      (error, receipt) => this.breakPromise(error, receipt),
     );
     this.connection = new Connection(
       stream,
@@ -101,9 +111,15 @@ export class Session {
     this.routes.clear();
   }
 
-  /** Ends the session with an ERROR frame. */
+  /** Ends the session with an ERROR frame, after what was read from the client before. */
   refuse(error: Error): void {
-    this.fail(error);
+    if (this.asking && this.state === 'connected') this.refusal ??= error;
+    else this.fail(error);
+  }
+
+  /** Cuts the connection, without a word. */
+  destroy(): void {
+    this.connection.destroy();
   }
 
   /** @internal The client is not read until that subscription is ready again. */
@@ -227,24 +243,36 @@ export class Session {
       route.send(new Message(destination, frame), this, undefined);
       return;
     }
-    const receipt = frame.headers.get('receipt');
+    const receipt = this.receiptOf(frame);
     const transaction = this.transactionOf(frame);
     const message = new Message(destination, frame);
     if (transaction !== undefined) {
+      message.detach();
       transaction.add({ route, message }, message.size);
       if (receipt !== undefined) transaction.receipts.push(receipt);
-    } else route.send(message, this, receipt === undefined ? undefined : this.receipts.open(receipt));
+      return;
+    }
+    const done = receipt === undefined ? this.orFail : this.receipts.open(receipt);
+    try {
+      route.send(message, this, receipt === undefined ? undefined : done);
+    } catch (error) {
+      done(error as Error);
+    }
   }
 
   private subscribe(route: Route, frame: Frame): void {
-    const receipt = frame.headers.get('receipt');
+    const receipt = this.receiptOf(frame);
     const subscription = this.subscribed.create(frame, route);
     this.subscribed.add(subscription);
     const settled = receipt === undefined ? this.orFail : this.receipts.open(receipt);
-    route.subscribe(subscription, (error) => {
-      settled(error);
-      if (error === undefined) subscription.start();
-    });
+    try {
+      route.subscribe(subscription, (error) => {
+        settled(error);
+        if (error === undefined) subscription.start();
+      });
+    } catch (error) {
+      settled(error as Error);
+    }
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {
@@ -264,7 +292,7 @@ export class Session {
     subscription.wake();
     if (transaction === undefined) this.receipt(frame);
     else {
-      const receipt = frame.headers.get('receipt');
+      const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
     }
   }
@@ -293,8 +321,8 @@ export class Session {
   }
 
   private commit(frame: Frame): void {
+    const receipt = this.receiptOf(frame);
     const transaction = this.takeTransaction(frame);
-    const receipt = frame.headers.get('receipt');
     const promised = receipt === undefined ? transaction.receipts : [...transaction.receipts, receipt];
     const settles = promised.map((each) => this.receipts.open(each));
     const done: Done = (error) => {
@@ -302,13 +330,17 @@ export class Session {
       for (const settle of settles) settle(error);
     };
     for (const { subscription, number } of transaction.held) subscription.pending.remove(number);
-    if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this, done);
-    else {
-      for (const operation of transaction.operations) {
-        if ('message' in operation) operation.route.send(operation.message, this, undefined);
-        else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
+    try {
+      if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this, done);
+      else {
+        for (const operation of transaction.operations) {
+          if ('message' in operation) operation.route.send(operation.message, this, undefined);
+          else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
+        }
+        done();
       }
-      done();
+    } catch (error) {
+      done(error as Error);
     }
     for (const { subscription } of transaction.held) subscription.wake();
   }
@@ -334,8 +366,10 @@ export class Session {
   /** Goes on with the route to the frame's destination; while the broker has to think about it, nothing is read. */
   private withRoute(action: Action, frame: Frame): void {
     const destination = frame.headers.get('destination')!;
+    const { epoch } = this.routes;
     const go = (route: Route) => {
-      this.routes.keep(action, destination, route);
+      // What was decided before the grants were dropped holds for this frame only.
+      if (epoch === this.routes.epoch) this.routes.keep(action, destination, route);
       if (action === 'send') this.publish(route, frame, destination);
       else this.subscribe(route, frame);
     };
@@ -345,13 +379,18 @@ export class Session {
   }
 
   private wait<T>(answer: Promise<T>, frame: Frame | undefined, go: (value: T) => void): void {
+    this.asking = true;
     this.connection.pause();
     answer
       .then((value) => {
         if (this.state !== 'closed') go(value);
       })
       .catch((error: unknown) => this.fail(error, frame?.headers.get('receipt')))
-      .finally(() => this.connection.resume());
+      .finally(() => {
+        this.asking = false;
+        this.connection.resume();
+        if (this.refusal !== undefined) this.refuse(this.refusal);
+      });
   }
 
   private require(frame: Frame): void {
@@ -362,43 +401,64 @@ export class Session {
   }
 
   private receipt(frame: Frame): void {
-    const receipt = frame.headers.get('receipt');
+    const receipt = this.receiptOf(frame);
     if (receipt !== undefined) this.receipts.settled(receipt);
   }
 
+  /**
+   * The receipt that a frame asks for.
+   *
+   * @throws FrameError when no RECEIPT of this version can name it
+   */
+  private receiptOf(frame: Frame): string | undefined {
+    const receipt = frame.headers.get('receipt');
+    if (receipt !== undefined) escapeHeader(receipt, escapingOf(this.version), false);
+    return receipt;
+  }
+
   private readonly orFail: Done = (error) => {
-    if (error !== undefined) this.fail(error);
+    if (error !== undefined) this.breakPromise(error);
   };
+
+  /** The client is told even when it is leaving. */
+  private breakPromise(error: Error, receipt?: string): void {
+    if (this.state === 'leaving') this.state = 'connected';
+    this.fail(error, receipt);
+  }
 
   private reply(frame: Frame): void {
     if (this.verbose >= 4) this.trace('sent', frame);
     this.connection.send(frame);
+    if (this.flooded || this.connection.writable) return;
+    this.flooded = true;
+    this.connection.pause();
   }
 
   /** The client sends nothing more: once every promise made to it holds, the session is over. */
   private finish(): void {
-    if (this.state === 'ending' || this.state === 'closed') return;
-    this.state = 'ending';
+    if (this.over) return;
+    this.state = 'leaving';
     this.receipts.whenEmpty(() => this.end());
   }
 
+  private get over(): boolean {
+    return this.state === 'leaving' || this.state === 'ending' || this.state === 'closed';
+  }
+
   private fail(error: unknown, receipt?: string): void {
-    if (this.state === 'ending' || this.state === 'closed') return;
+    if (this.over) return;
     this.state = 'ending';
-    const known = error instanceof StompError || error instanceof FrameError;
-    if (!known)
+    const told = toStompError(error);
+    if (told !== error && !(error instanceof FrameError)) {
       this.log(0, `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    const message = error instanceof StompError ? error.message : known ? 'malformed frame' : 'internal error';
-    const detail =
-      error instanceof StompError ? error.detail : known ? error.message : 'the server failed: see its log';
-    if (this.verbose >= 2) this.log(2, `ERROR ${message}: ${detail}`);
+    }
+    if (this.verbose >= 2) {
+      // The line at fault may be the one with the passcode.
+      const detail = this.version === undefined && error instanceof FrameError ? error.code : told.detail;
+      this.log(2, `ERROR ${told.message}: ${detail}`);
+    }
     this.receipts.whenEmpty(() => {
-      const frame = new Frame('ERROR', [['message', message.replace(/[\r\n]+/g, ' ')]], `${detail}\n`);
-      if (receipt !== undefined) frame.headers.add('receipt-id', receipt);
-      frame.headers.add('content-type', 'text/plain');
-      if (error instanceof StompError)
-        for (const [name, value] of Object.entries(error.headers)) frame.headers.add(name, value);
-      this.reply(frame);
+      this.reply(errorFrame(told, receipt, this.version));
       this.end();
     });
   }
@@ -430,6 +490,10 @@ export class Session {
 
   /** The client has read what waited for it. */
   private drained(): void {
+    if (this.flooded) {
+      this.flooded = false;
+      this.connection.resume();
+    }
     for (const subscription of this.subscribed.byId.values()) subscription.wake();
   }
 
@@ -437,7 +501,7 @@ export class Session {
     this.log(4, `${what} ${quote(frame.command)}, ${frame.body.length} octets`);
     if (this.verbose < 5) return;
     for (const [name, value] of frame.headers)
-      this.log(5, `  ${quote(name)}: ${name === 'passcode' ? '***' : quote(value)}`);
+      this.log(5, `  ${quote(name)}: ${SECRET.test(name) ? '***' : quote(value)}`);
   }
 
   private log(level: number, line: string): void {

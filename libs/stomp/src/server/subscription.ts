@@ -23,6 +23,8 @@ export class Subscription {
   private readonly prefix: Buffer;
   private readonly write: Session['connection'];
   private active = false;
+  // Nobody is expected to answer for its messages any more.
+  private abandoned = false;
   private waiting: Set<Session> | undefined;
 
   /**
@@ -94,7 +96,7 @@ export class Subscription {
   /** @internal Something that it waited for has happened. */
   wake(): void {
     this.onReady?.();
-    if (this.waiting !== undefined && this.ready) this.release();
+    if (this.waiting !== undefined && this.ready) this.releasePublishers();
   }
 
   /** @internal One delivery was answered for. */
@@ -109,15 +111,26 @@ export class Subscription {
   stop(): void {
     this.active = false;
     this.onReady = undefined;
-    this.release();
+    this.releasePublishers();
   }
 
-  /** @internal Gives back what was not acknowledged, oldest first. A late acknowledgement still finds it here. */
+  /**
+   * @internal Gives back what was not acknowledged, oldest first; a late acknowledgement still finds it here. What an
+   * open transaction holds stays until that is over.
+   */
   returnAll(): void {
-    for (const delivery of this.pending.all()) {
-      delivery.transaction = undefined;
-      delivery.source?.settle(delivery, { kind: 'return' }, this);
-    }
+    this.abandoned = true;
+    for (const delivery of this.pending.all()) this.putBack(delivery);
+  }
+
+  /** @internal A transaction that held an acknowledgement was aborted. */
+  release(delivery: Delivery): void {
+    delivery.transaction = undefined;
+    if (this.abandoned) this.putBack(delivery);
+  }
+
+  private putBack(delivery: Delivery): void {
+    if (delivery.transaction === undefined) delivery.source?.settle(delivery, { kind: 'return' }, this);
   }
 
   private transmit(message: Message, ack: string | undefined, count: number): void {
@@ -126,7 +139,7 @@ export class Subscription {
     this.session.traceMessage(this, message);
   }
 
-  private release(): void {
+  private releasePublishers(): void {
     const waiting = this.waiting;
     this.waiting = undefined;
     if (waiting !== undefined) for (const publisher of waiting) publisher.goOn(this);

@@ -148,11 +148,14 @@ export class Subscriptions {
 
   private byMessage(messageId: string, id: string | undefined): Named | undefined {
     const named = id === undefined ? undefined : this.byId.get(id);
+    let late: Named | undefined;
     for (const subscription of named === undefined ? this.bySerial.values() : [named, ...this.bySerial.values()]) {
       const number = subscription.pending.find(messageId);
-      if (number >= 0) return { subscription, number };
+      if (number < 0) continue;
+      if (subscription.pending.get(number)!.holder === subscription) return { subscription, number };
+      late ??= { subscription, number };
     }
-    return undefined;
+    return late;
   }
 }
 

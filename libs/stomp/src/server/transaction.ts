@@ -56,14 +56,15 @@ export class Transaction {
     this.add(held.operation, 0);
     this.held.push(held);
     const delivery = held.subscription.pending.get(held.number);
-    if (delivery !== undefined) delivery.transaction = this;
+    // A late acknowledgement does not bind a message that somebody else has by now.
+    if (delivery?.holder === held.subscription) delivery.transaction = this;
   }
 
   /** Puts its acknowledgements back as they were. */
   abort(): void {
     for (const { subscription, number } of this.held) {
       const delivery = subscription.pending.get(number);
-      if (delivery !== undefined) delivery.transaction = undefined;
+      if (delivery?.transaction === this) subscription.release(delivery);
     }
   }
 }

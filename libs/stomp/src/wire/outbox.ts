@@ -80,8 +80,9 @@ export class Outbox {
 
   /** Appends text as UTF-8. */
   text(text: string): void {
-    const most = text.length * 3;
-    this.at += this.room(most).write(text, this.at);
+    // First of all the room: it may move `at`.
+    const slab = this.room(text.length * 3);
+    this.at += slab.write(text, this.at);
   }
 
   /** Hands what was collected to the stream. `done` is called when the stream is finished with it. */

@@ -1,0 +1,308 @@
+import { Logger } from '@nestjs/common';
+import { type CustomTransportStrategy, type MessageHandler, Server, type WritePacket } from '@nestjs/microservices';
+import { concatMap, from, isObservable, lastValueFrom, type Observable, of, throwError } from 'rxjs';
+import type { StompClient, StompMessage, Subscription } from '../client/index.js';
+import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState } from './headers.js';
+import { toMessage } from './outgoing.js';
+import { contentTypeOf, deserializer as standard } from './payload.js';
+import { isQueue, Registry, type Registration } from './registry.js';
+import { delayUntilDrained } from './signals.js';
+import { StompConnection, type StompEvents } from './stomp.connection.js';
+import { type NackOptions, StompContext } from './stomp.context.js';
+import type { StompHandlerExtras, StompStrategyOptions } from './stomp.options.js';
+import type { StompStatus } from './stomp.status.js';
+
+/** The transport's id: handlers that name it run on this transport alone. */
+export const STOMP_TRANSPORT = Symbol.for('STOMP');
+
+/** Handlers that run at a time unless something else is said, so that no broker floods an application. */
+const DEFAULT_PREFETCH = 100;
+const DEFAULT_DRAIN = 10_000;
+/** How long a NACK is held back for a message that was refused before, where the broker would send it back at once. */
+const HOLD_BACK = 1_000;
+
+/**
+ * Nest's microservice transport for STOMP, server side.
+ *
+ * ```ts
+ * const app = await NestFactory.createMicroservice(AppModule, {
+ *   strategy: new StompStrategy({ url: 'stomp://localhost:61613' }),
+ * });
+ * await app.listen();
+ * ```
+ */
+export class StompStrategy extends Server<StompEvents, StompStatus> implements CustomTransportStrategy {
+  override transportId = STOMP_TRANSPORT;
+  /** Failures of event handlers come to this class, which logs and NACKs them. */
+  override readonly propagatesEventHandlerErrors = true;
+  protected override readonly logger = new Logger(StompStrategy.name);
+
+  private readonly connection: StompConnection;
+  private readonly registry = new Registry();
+  private readonly subscriptions = new Map<Subscription, Registration>();
+  private listening = false;
+  private closing: Promise<void> | undefined;
+  private unwatch: (() => void) | undefined;
+
+  /** @throws TypeError for options that make no sense */
+  constructor(private readonly options: StompStrategyOptions = {}) {
+    super();
+    const { connection, headers: _headers, serializer: _serializer, deserializer: _deserializer, ...rest } = options;
+    const { prefetch: _prefetch, drainTimeout: _timeout, drainSignals: _signals, ...own } = rest;
+    this.connection = connection ?? new StompConnection(own);
+    this.connection.onStatus((status) => this._status$.next(status));
+    this.connection.client.on('error', (error) => this.logger.error(error.message));
+  }
+
+  /**
+   * @throws Error that names the pattern, when the handler cannot stand beside another one of the same pattern
+   */
+  override addHandler(pattern: unknown, callback: MessageHandler, isEventHandler = false, extras = {}): void {
+    const route = this.normalizePattern(pattern as string);
+    callback.isEventHandler = isEventHandler;
+    callback.extras = extras;
+    this.registry.add(route, callback, isEventHandler ? 'event' : 'message', extras);
+    if (!this.messageHandlers.has(route)) this.messageHandlers.set(route, callback);
+  }
+
+  /** Connects and subscribes; calls back once, with the error if there is one. */
+  listen(callback: (error?: unknown) => void): void {
+    this.start().then(
+      () => callback(),
+      (error: unknown) => callback(error),
+    );
+  }
+
+  /**
+   * Takes no further messages, lets the handlers that run finish, with their replies and acknowledgements, and
+   * disconnects. What has not finished by `drainTimeout` stays unacknowledged, so the broker delivers it again.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.stop().finally(() => (this.closing = undefined));
+    return this.closing;
+  }
+
+  override on<Name extends keyof StompEvents>(event: Name, callback: StompEvents[Name]): void {
+    this.connection.client.on(event, callback as never);
+  }
+
+  /** @throws Error before `listen` */
+  unwrap<T = StompClient>(): T {
+    if (!this.listening) {
+      throw new Error(
+        'Not initialized. Please call the "listen"/"startAllMicroservices" method before accessing the server.',
+      );
+    }
+    return this.connection.client as T;
+  }
+
+  private async start(): Promise<void> {
+    this.listening = true;
+    try {
+      await this.connection.open(this);
+      await Promise.all(this.registry.registrations.map((registration) => this.subscribe(registration)));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    const signals = this.options.drainSignals ?? ['SIGTERM', 'SIGINT'];
+    this.unwatch = delayUntilDrained(signals, () => this.close());
+  }
+
+  private async stop(): Promise<void> {
+    const timeout = this.options.drainTimeout ?? DEFAULT_DRAIN;
+    this.unwatch?.();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    const drained = [...this.subscriptions.keys()].map((subscription) => drain(subscription));
+    await Promise.race([Promise.allSettled(drained), late]);
+    clearTimeout(timer);
+    // Only now: after UNSUBSCRIBE no acknowledgement counts with most brokers.
+    await Promise.allSettled([...this.subscriptions.keys()].map((subscription) => subscription.unsubscribe()));
+    this.subscriptions.clear();
+    await this.connection.release(this, timeout);
+  }
+
+  private async subscribe(registration: Registration): Promise<void> {
+    const { destination, extras } = registration;
+    const { client, peer } = this.connection;
+    const mode = ackMode(registration);
+    const durable = extras.durable === true ? registration.pattern : extras.durable;
+    const { id, ...headers } = durable === undefined ? {} : peer.durable(durable);
+    if (durable !== undefined && id === undefined && this.options.clientId === undefined) {
+      throw new Error(`the durable subscription to "${destination}" needs the option clientId on ${peer.name}`);
+    }
+    const subscription = client.subscribe(destination, (message) => this.receive(message, registration), {
+      ack: mode === 'manual' ? 'client-individual' : mode,
+      // What is acknowledged cumulatively is acknowledged in order by the client; the rest is our own business.
+      manual: mode !== 'client',
+      ...(id === undefined ? {} : { id }),
+      ...(mode === 'auto'
+        ? {}
+        : { prefetch: extras.prefetch ?? extras.concurrency ?? this.options.prefetch ?? DEFAULT_PREFETCH }),
+      ...(extras.concurrency === undefined ? {} : { concurrency: extras.concurrency }),
+      headers: {
+        ...extras.headers,
+        ...headers,
+        ...(extras.selector === undefined ? {} : { selector: extras.selector }),
+      },
+    });
+    this.subscriptions.set(subscription, registration);
+    await subscription.ready;
+  }
+
+  private async receive(message: StompMessage, registration: Registration): Promise<void> {
+    const mode = ackMode(registration);
+    const context = new StompContext(message, registration.pattern, (refused, options) =>
+      this.refuse(refused, options),
+    );
+    let failure: unknown;
+    try {
+      const data = this.read(message);
+      const replyTo = message.headers.get(REPLY_TO);
+      if (registration.kind === 'message' && replyTo !== undefined) {
+        await this.answer(registration.handlers[0]!, data, context, replyTo);
+      } else failure = await this.run(registration, data, context);
+    } catch (error) {
+      // The body cannot be read, so no handler ever can: it is not to come again.
+      this.logger.error(`a message to ${message.destination} cannot be read: ${describe(error)}`);
+      if (mode !== 'auto') this.refuse(message, { requeue: false });
+      return;
+    }
+    if (mode === 'client' && failure !== undefined) throw asError(failure);
+    if (mode !== 'client-individual') return;
+    if (failure === undefined) message.ack();
+    else if (!message.settled) this.refuse(message, {});
+  }
+
+  private read(message: StompMessage): unknown {
+    const contentType = contentTypeOf(message, this.connection.peer);
+    const { deserializer = standard } = this.options;
+    return deserializer.deserialize(message.body, { contentType, headers: message.headers.toObject() });
+  }
+
+  /** Runs the handlers of an event, or of a request that wants no reply; returns the first failure. */
+  private async run({ handlers, destination }: Registration, data: unknown, context: StompContext): Promise<unknown> {
+    const outcomes = await Promise.allSettled(handlers.map((handler) => this.execute(handler, data, context)));
+    let failure: unknown;
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') continue;
+      failure ??= outcome.reason ?? new Error('no reason given');
+      this.logger.error(`a handler of ${destination} failed: ${describe(outcome.reason)}`);
+    }
+    return failure;
+  }
+
+  private execute(handler: MessageHandler, data: unknown, context: StompContext): Promise<void> {
+    return new Promise((resolve, reject) => {
+      // Settled in here, because a start hook need not hand on what the function that it calls returns.
+      void this.runWithProcessingHooks(context, async (runEndHook) => {
+        try {
+          const result: unknown = await handler(data, context);
+          if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+          runEndHook();
+          resolve();
+        } catch (error) {
+          runEndHook();
+          reject(asError(error));
+        }
+      });
+    });
+  }
+
+  /** Runs the handler of a request; resolves once the last reply is sent. */
+  private answer(handler: MessageHandler, data: unknown, context: StompContext, replyTo: string): Promise<void> {
+    return new Promise((resolve) => {
+      const produce = async (): Promise<Observable<unknown>> => {
+        try {
+          const stream = this.transformToObservable((await handler(data, context)) as Observable<unknown>);
+          return stream.pipe(concatMap((value) => (isAsyncIterable(value) ? from(value) : of(value))));
+        } catch (error) {
+          return throwError(() => error);
+        }
+      };
+      let settled = false;
+      const settle = () => {
+        if (!settled) resolve();
+        settled = true;
+      };
+      this.handleRequest(context, produce, (packet: WritePacket) => {
+        try {
+          this.reply(packet, context, replyTo);
+        } finally {
+          if (packet.isDisposed === true) settle();
+        }
+      });
+    });
+  }
+
+  private reply(packet: WritePacket, context: StompContext, replyTo: string): void {
+    const { headers } = context.getMessage();
+    const state: ReplyState = packet.err
+      ? 'error'
+      : packet.isDisposed !== true
+        ? 'next'
+        : packet.response === undefined
+          ? 'end'
+          : 'last';
+    const own = {
+      ...context.getReplyHeaders(),
+      // As JMS has it: a requester that sets no correlation id gets the id of its message.
+      [CORRELATION_ID]: headers.get(CORRELATION_ID) ?? context.getMessage().id,
+      [REPLY_STATE]: state,
+    };
+    const { client, peer } = this.connection;
+    const send = (value: unknown, said: Record<string, string>) => {
+      const { body, ...options } = toMessage(value, said, this.options, peer);
+      client.send(replyTo, body, options);
+    };
+    try {
+      send(packet.err ?? packet.response, own);
+    } catch (error) {
+      this.logger.error(`the reply to ${replyTo} cannot be sent: ${describe(error)}`);
+      if (client.state === 'connected')
+        send({ status: 'error', message: 'Internal server error' }, { ...own, [REPLY_STATE]: 'error' });
+    }
+  }
+
+  /** Says that a message was not processed, as its broker understands it. */
+  private refuse(message: StompMessage, { requeue = true, delay }: NackOptions): void {
+    const { peer } = this.connection;
+    const headers: Record<string, string> = { requeue: String(requeue) };
+    if (peer.delaysNack) {
+      if (delay !== undefined) headers.delay = String(delay);
+      message.nack({ headers });
+      return;
+    }
+    const again = message.headers.get('redelivered') === 'true';
+    const wait = delay ?? (requeue && again ? HOLD_BACK : 0);
+    if (wait === 0) message.nack({ headers });
+    else setTimeout(() => message.nack({ headers }), wait);
+  }
+}
+
+/** How messages of that registration are acknowledged. */
+function ackMode({ destination, extras }: Registration): NonNullable<StompHandlerExtras['ack']> {
+  return extras.ack ?? (isQueue(destination) || extras.durable !== undefined ? 'client-individual' : 'auto');
+}
+
+/** Takes no more messages, and waits for the handlers that run. */
+async function drain(subscription: Subscription): Promise<void> {
+  // With `auto` a message that comes is gone from the broker, so it has to be handled until no more come.
+  if (subscription.ack === 'auto') await subscription.unsubscribe().catch(() => undefined);
+  await subscription.drain();
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message);
+  return String(error);
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(describe(thrown), { cause: thrown });
+}

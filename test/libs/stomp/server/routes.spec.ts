@@ -1,0 +1,165 @@
+import { describe, expect, it } from '@jest/globals';
+import { type Frame, type Route, type Session, StompError } from 'nestjs-stomp/server';
+import { TestBroker, TestServer } from '../../../support/server.js';
+
+/** A broker that thinks about each route until the test answers. */
+class Thinker extends TestBroker {
+  private readonly waiting: ((error?: Error) => void)[] = [];
+
+  override route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<Route> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push((error) => (error === undefined ? resolve(this) : reject(error)));
+      void super.route(session, destination, action, frame);
+    });
+  }
+
+  /** Answers the next question, once it has been asked. */
+  async answer(error?: Error): Promise<void> {
+    await this.until('a question', () => this.waiting.length > 0);
+    this.waiting.shift()!(error);
+  }
+}
+
+describe('a route', () => {
+  it('is asked for once per destination and action', async () => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    for (const destination of ['/a', '/b', '/a', '/a', '/b', '/ü', '/ü', '/a:b', '/a:b']) {
+      peer.send('SEND', { destination });
+    }
+    for (const id of ['1', '2', '3']) await peer.subscribe('/a', { id });
+    expect(broker.asked).toEqual(['send /a', 'send /b', 'send /ü', 'send /a:b', 'subscribe /a']);
+    expect(broker.sent.map(({ destination }) => destination)).toEqual('/a /b /a /a /b /ü /ü /a:b /a:b'.split(' '));
+  });
+
+  it('is asked for by each session for itself', async () => {
+    const broker = new TestBroker();
+    const server = new TestServer(broker);
+    for (const { peer } of [await server.connect(), await server.connect()]) {
+      await peer.receipted('SEND', { destination: '/a' });
+    }
+    expect(broker.asked).toEqual(['send /a', 'send /a']);
+  });
+
+  it('is asked for again after the grants were dropped', async () => {
+    const broker = new TestBroker();
+    const { peer, session } = await new TestServer(broker).connect();
+    await peer.receipted('SEND', { destination: '/a' });
+    await peer.subscribe('/a', { id: '1' });
+    session.dropGrants();
+    await peer.receipted('SEND', { destination: '/a' });
+    await peer.receipted('SEND', { destination: '/a' });
+    await peer.subscribe('/a', { id: '2' });
+    expect(broker.asked).toEqual(['send /a', 'subscribe /a', 'send /a', 'subscribe /a']);
+  });
+
+  it('that was being decided on when the grants were dropped serves its own frame only', async () => {
+    const broker = new Thinker();
+    const { peer, session } = await new TestServer(broker).connect();
+    peer.send('SEND', { destination: '/a', receipt: 'r' }, 'one');
+    await broker.until('a question', () => broker.asked.length === 1);
+    session.dropGrants();
+    await broker.answer();
+    await peer.receipt('r');
+    peer.send('SEND', { destination: '/a', receipt: 's' }, 'two');
+    await broker.answer();
+    await peer.receipt('s');
+    expect(broker.asked).toEqual(['send /a', 'send /a']);
+  });
+
+  it('for ever new destinations does not make the session grow without end', async () => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    const count = 2_500;
+    for (let i = 0; i < count; i++) peer.send('SEND', { destination: `/d/${i}` });
+    await peer.receipted('SEND', { destination: '/d/0' });
+    // The first ones were forgotten, so it is asked for again.
+    expect(broker.asked).toHaveLength(count + 1);
+    expect(broker.sent).toHaveLength(count + 1);
+  });
+
+  it.each(['SEND', 'SUBSCRIBE'])('of a %s may be refused, and nothing behind it is done', async (command) => {
+    const broker = new Thinker();
+    const { peer } = await new TestServer(broker).connect();
+    peer.send(command, { destination: '/secret', id: '0', receipt: 'r' });
+    peer.send('SEND', { destination: '/open' });
+    await broker.answer(new StompError('access refused', 'not for you'));
+    const error = await peer.refused();
+    expect(error.header('message')).toBe('access refused');
+    expect(error.header('receipt-id')).toBe('r');
+    expect(error.text).toBe('not for you\n');
+    expect([...broker.sent, ...broker.subscribed]).toEqual([]);
+    expect(broker.asked).toHaveLength(1);
+  });
+
+  it('is not asked for by a frame without a destination', async () => {
+    for (const octets of ['SEND\nreceipt:r\n\n\0', 'SUBSCRIBE\nid:0\nreceipt:r\n\n\0']) {
+      const broker = new TestBroker();
+      const { peer } = await new TestServer(broker).connect();
+      peer.write(octets);
+      const error = await peer.refused();
+      expect(error.header('message')).toBe('missing header');
+      expect(error.header('receipt-id')).toBe('r');
+      expect(broker.asked).toEqual([]);
+    }
+  });
+});
+
+describe('while the broker decides about a route', () => {
+  it('nothing further is read, and the order of the frames is kept', async () => {
+    const broker = new Thinker();
+    const { peer } = await new TestServer(broker).connect();
+    peer.send('SEND', { destination: '/a' }, '1');
+    peer.send('SEND', { destination: '/b' }, '2');
+    peer.send('SEND', { destination: '/a' }, '3');
+    peer.send('SUBSCRIBE', { destination: '/a', id: '0' });
+    peer.send('SEND', { destination: '/b', receipt: 'r' }, '4');
+    await broker.until('the first question', () => broker.asked.length === 1);
+    expect(broker.bodies).toEqual([]);
+    await broker.answer();
+    await broker.until('the second question', () => broker.asked.length === 2);
+    expect(broker.bodies).toEqual(['1']);
+    await broker.answer();
+    await broker.answer();
+    await peer.receipt('r');
+    expect(broker.bodies).toEqual(['1', '2', '3', '4']);
+    expect(broker.asked).toEqual(['send /a', 'send /b', 'subscribe /a']);
+  });
+
+  it('other sessions go on', async () => {
+    const broker = new Thinker();
+    const server = new TestServer(broker);
+    const [one, other] = [await server.connect(), await server.connect()];
+    one.peer.send('SEND', { destination: '/a' });
+    await broker.until('a question', () => broker.asked.length === 1);
+    await other.peer.receipted('BEGIN', { transaction: 't' });
+  });
+
+  it('a client that ends its side is answered all the same', async () => {
+    const broker = new Thinker();
+    const { peer } = await new TestServer(broker).connect();
+    peer.send('SEND', { destination: '/a', receipt: 'r' }, '1');
+    peer.send('SEND', { destination: '/a', receipt: 's' }, '2');
+    peer.end();
+    await broker.answer();
+    await peer.receipt('s');
+    await peer.closed();
+    expect(broker.bodies).toEqual(['1', '2']);
+  });
+
+  it('a server that shuts down first finishes what it has read', async () => {
+    const broker = new Thinker();
+    const server = new TestServer(broker);
+    const { peer } = await server.connect();
+    peer.write('SEND\ndestination:/a\nreceipt:r\n\n1\0SEND\ndestination:/b\nreceipt:s\n\n2\0');
+    await broker.until('a question', () => broker.asked.length === 1);
+    const closed = server.server.close();
+    await broker.answer();
+    await broker.answer();
+    await peer.receipt('s');
+    expect((await peer.refused()).header('message')).toBe('server is shutting down');
+    peer.end();
+    await closed;
+    expect(broker.bodies).toEqual(['1', '2']);
+  });
+});

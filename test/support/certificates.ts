@@ -1,0 +1,50 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The files of a certificate and its private key, PEM. */
+export interface Pem {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Certificates for one test file, made by openssl in a folder that `remove` takes away. */
+export class Certificates {
+  readonly folder = mkdtempSync(join(tmpdir(), 'nestjs-stomp-'));
+
+  /** A certificate authority of its own. */
+  authority(name = 'ca'): Pem {
+    const pem = this.files(name);
+    this.openssl('req', '-x509', ...this.newKey(pem), '-out', pem.cert, '-days', '2', '-subj', `/CN=${name}`);
+    return pem;
+  }
+
+  /** A certificate for these names, localhost and its addresses by default, that the authority vouches for. */
+  issue(name: string, authority: Pem, names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1']): Pem {
+    const pem = this.files(name);
+    const request = join(this.folder, `${name}.csr`);
+    const extensions = join(this.folder, `${name}.ext`);
+    writeFileSync(extensions, `subjectAltName=${names.join(',')}\nbasicConstraints=CA:FALSE\n`);
+    this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
+    const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
+    this.openssl('x509', '-req', '-in', request, ...signer, '-days', '2', '-extfile', extensions, '-out', pem.cert);
+    return pem;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private files(name: string): Pem {
+    return { cert: join(this.folder, `${name}.pem`), key: join(this.folder, `${name}.key`) };
+  }
+
+  private newKey(pem: Pem): string[] {
+    return ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', pem.key];
+  }
+
+  private openssl(...options: string[]): void {
+    execFileSync('openssl', options, { stdio: 'pipe' });
+  }
+}
