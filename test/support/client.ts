@@ -120,7 +120,7 @@ export async function failure(promise: Promise<unknown>): Promise<Error> {
     await within('a failure', promise);
   } catch (error) {
     if (error instanceof Error) return error;
-    throw new Error(`what was thrown is no error: ${String(error)}`);
+    throw new Error(`what was thrown is no error: ${String(error)}`, { cause: error });
   }
   throw new Error('the promise did not fail');
 }

@@ -22,7 +22,7 @@ export function toMessage(
   { headers: fixed, serializer = standard }: StompTransportOptions,
   peer: Peer,
 ): Outgoing {
-  const { data, options }: StompRecord = value instanceof StompRecord ? value : new StompRecord(value);
+  const { data, options } = value instanceof StompRecord ? (value as StompRecord) : new StompRecord(value);
   const { body, contentType } = serializer.serialize(data, { contentType: options.contentType });
   return {
     body,

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { StompServer } from 'nestjs-stomp/server';
 import { Certificates } from '../../../support/certificates.js';
 import { RawPeer } from '../../../support/raw.js';
 import { handshake, TestBroker, TestServer, watch } from '../../../support/server.js';
@@ -54,7 +53,7 @@ describe('a listener', () => {
     const { server } = new TestServer(new TestBroker());
     const { port, url } = await server.listen({ port: 0, tls });
     expect(url).toBe(`stomp+tls://127.0.0.1:${port}`);
-    const socket = connectTls({ port, host: '127.0.0.1', ca: readFileSync(ca.cert), allowHalfOpen: true });
+    const socket = connectTls({ port, host: '127.0.0.1', ca: readFileSync(ca.cert) });
     const peer = watch(new RawPeer(socket));
     await handshake(peer);
     expect([...server.sessions][0]?.address).toBe('127.0.0.1');
@@ -78,13 +77,13 @@ describe('maxConnections', () => {
     const server = new TestServer(new TestBroker(), { maxConnections: 2 });
     const port = await server.listen();
     const [first] = [await dial(port), await dial(port)];
-    await handshake(first!);
+    await handshake(first);
     const third = await dial(port);
     const error = await third.refused();
     expect(error.header('message')).toBe('too many connections');
     expect(error.text).toContain('2 connections');
-    first!.end();
-    await first!.closed();
+    first.end();
+    await first.closed();
     await handshake(await dial(port));
   });
 
@@ -92,8 +91,9 @@ describe('maxConnections', () => {
     const port = await new TestServer(new TestBroker(), { maxConnections: 0 }).listen();
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     const talk = setInterval(() => socket.write('\n'), 20);
+    // What it writes after the cut fails: only the end of the connection is of interest.
     socket.on('error', () => undefined).resume();
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.on('close', resolve));
     clearInterval(talk);
   });
 });
@@ -154,7 +154,7 @@ describe('close', () => {
   it('can be asked for more than once, also at the same time', async () => {
     const server = new TestServer(new TestBroker());
     const peer = await server.dial();
-    const all = Promise.all([server.server.close(), server.server.close(), new StompServer(server).close()]);
+    const all = Promise.all([server.server.close(), server.server.close()]);
     await peer.refused();
     peer.end();
     await all;
