@@ -15,6 +15,7 @@ import { AuthGuard } from './admission/auth.guard.js';
 import { AdmissionPipeline } from './admission/pipeline.js';
 import { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
 import { StompBroker } from './broker.js';
+import type { Policy } from './destination/policy.js';
 import { LocalEngine } from './engine/local.js';
 import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
@@ -28,6 +29,8 @@ export interface BrokerOptions extends SessionOptions, ListenOptions {
   users?: Readonly<Record<string, string>> | UserDirectory;
   /** Where messages are kept: in memory by default. */
   store?: 'memory' | Store;
+  /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
+  policies?: readonly Policy[];
   /** Connections at a time; no limit by default. */
   maxConnections?: number;
   /** Says whether that address may connect at all. */
@@ -116,7 +119,7 @@ function readUsers({ users = {} }: BrokerOptions): UserDirectory {
 }
 
 function createBroker(options: BrokerOptions, admission: AdmissionPipeline): StompBroker {
-  const { users: _users, port: _port, host: _host, tls: _tls, shutdownTimeout: _timeout, store, ...rest } = options;
-  const engine = new LocalEngine(store === undefined || store === 'memory' ? new MemoryStore() : store);
+  const { users: _users, port: _port, host: _host, tls: _tls, shutdownTimeout: _timeout, store, policies, ...rest } = options;
+  const engine = new LocalEngine(store === undefined || store === 'memory' ? new MemoryStore() : store, policies);
   return new StompBroker({ ...rest, engine, admission });
 }

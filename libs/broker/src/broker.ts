@@ -9,10 +9,20 @@ import {
   type Route,
   type Session,
   type SessionOptions,
+  StompError,
   StompServer,
+  type Subscription,
 } from 'nestjs-stomp/server';
+import { Composite, splitDestination } from './destination/composite.js';
 import { readDestination } from './destination/name.js';
+import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
+import { Refresh } from './refresh.js';
+
+/** Where a session sends new credentials to; see {@link Refresh}. */
+const REFRESH = '/session/refresh';
+/** The most destinations that a list may name. */
+const MAX_PARTS = 100;
 
 /** Who decides about clients: who comes in, and what each may use. */
 export interface Admission {
@@ -97,19 +107,39 @@ export class StompBroker implements Broker {
 
   /** @internal */
   connect(session: Session, frame: Frame): Promise<void> | undefined {
-    return this.admission?.connect(session, frame);
+    if (this.admission === undefined) this.engine.enter(session);
+    return this.admission?.connect(session, frame).then(() => this.engine.enter(session));
   }
 
   /** @internal */
   route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route> {
-    const address = readDestination(destination);
-    const route = () => this.engine.route(session, address, action);
-    return this.admission === undefined ? route() : this.admission.use(session, destination, action, frame).then(route);
+    if (destination === REFRESH) return new Refresh(this.admission);
+    const parts = splitDestination(destination);
+    if (parts.length === 1) return this.part(session, destination, action, frame);
+    if (parts.length > MAX_PARTS) {
+      throw new StompError('invalid destination', `the list names ${parts.length} destinations: ${MAX_PARTS} is the limit`);
+    }
+    const routes = Promise.all(parts.map((part) => this.part(session, part, action, frame)));
+    return routes.then((all) => new Composite(all.map((route, at) => ({ destination: parts[at]!, route }))));
+  }
+
+  /** @internal */
+  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+    return this.engine.unsubscribe(session, frame, ended);
   }
 
   /** @internal */
   commit(operations: readonly Operation[], session: Session, done: Done): void {
     this.engine.commit(operations, session, done);
+  }
+
+  private part(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route> {
+    const address = readDestination(destination);
+    if (action === 'send' && isAdvisory(address.name)) {
+      throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
+    }
+    const route = () => this.engine.route(session, address, action, frame);
+    return this.admission === undefined ? route() : this.admission.use(session, destination, action, frame).then(route);
   }
 
   /** @internal */

@@ -38,14 +38,15 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     session.user = await this.ask('CONNECT', session, frame);
   }
 
-  async use(session: Session, _destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
-    await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame);
+  async use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
+    await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame, destination);
   }
 
-  private async ask(command: Command, session: Session, frame: Frame): Promise<unknown> {
+  private async ask(command: Command, session: Session, frame: Frame, destination?: string): Promise<unknown> {
     try {
       const handler = this.handlers.get(command)!;
-      return await handler(new AdmissionRequest(command, session, frame), new AdmissionContext([session, frame]));
+      const request = new AdmissionRequest(command, session, frame, destination);
+      return await handler(request, new AdmissionContext([session, frame]));
     } catch (error) {
       throw toRefusal(error, command);
     }

@@ -3,7 +3,7 @@ import type { Frame, Session } from 'nestjs-stomp/server';
 
 /** The payload of the admission handlers: what a client asks for. */
 export class AdmissionRequest {
-  /** The `destination` of SEND and SUBSCRIBE; undefined for CONNECT. */
+  /** The `destination` of SEND and SUBSCRIBE, of a list each by itself; undefined for CONNECT. */
   readonly destination: string | undefined;
   /** The `login` header of CONNECT. */
   readonly login: string | undefined;
@@ -19,9 +19,10 @@ export class AdmissionRequest {
     readonly command: 'CONNECT' | 'SEND' | 'SUBSCRIBE',
     session: Session,
     frame: Frame,
+    destination?: string,
   ) {
     const { headers } = frame;
-    this.destination = command === 'CONNECT' ? undefined : headers.get('destination');
+    this.destination = destination;
     this.login = command === 'CONNECT' ? headers.get('login') : undefined;
     const passcode = command === 'CONNECT' ? headers.get('passcode') : undefined;
     Object.defineProperty(this, 'passcode', { value: passcode, enumerable: false });

@@ -1,35 +1,66 @@
 import { Delivery, type Done, type Message } from 'nestjs-stomp/server';
+import { ORDINARY, readTerms } from './dialect.js';
 
 /** A message of a queue, from its arrival until it is acknowledged. */
 export class Entry extends Delivery {
+  /** 0 to 9; those of a higher one go first. */
+  readonly priority: number;
+  /** The moment at which it expires, in ms since 1970; 0 for never. */
+  expires: number;
+  /** Messages of one group go to one consumer. */
+  readonly group: string | undefined;
+
   /**
-   * @param order its place in the queue: lower goes first
+   * @param order its place among those of its priority: lower goes first
    */
   constructor(
     readonly order: number,
     message: Message,
     source: Delivery['source'],
+    priority: number,
   ) {
     super(message, source);
+    this.priority = priority;
+    const terms = message.special ? readTerms(message) : ORDINARY;
+    this.expires = terms.expires;
+    this.group = terms.group;
   }
 }
 
+/** How far a consumer that does not take everything has looked. */
+export interface Cursor {
+  /** It has to look at everything again. */
+  reset(): void;
+}
+
 /**
- * What a queue needs of its store: the messages that wait, and those that were handed out and not acknowledged.
+ * What a queue needs of its store: the messages that wait, those of higher priority first and else in the order of
+ * their arrival, and those that were handed out and not acknowledged.
  */
 export interface Backlog {
   /** How many messages wait. */
   readonly length: number;
-  /** Adds a message behind all others. */
+  /** Adds a message behind all others of its priority. */
   push(message: Message, source: Delivery['source']): Entry;
   /** Takes the first that waits; it stays in the store until `remove`. */
   shift(): Entry | undefined;
+  /** A cursor at the beginning. */
+  cursor(): Cursor;
+  /**
+   * Takes the first that waits and is accepted. What was looked at once and not accepted is not looked at again with
+   * that cursor, but for messages that were put back.
+   */
+  take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined;
+  /** Takes all that wait and are accepted. */
+  sweep(accepts: (entry: Entry) => boolean): Entry[];
+  /** All that wait, in their order. */
+  values(): Iterable<Entry>;
   /** Puts one that was taken back into its place. */
   restore(entry: Entry): void;
   /** Forgets one that was taken: it is acknowledged. */
   remove(entry: Entry): void;
-  /** Forgets one that was put back and waits: its acknowledgement came late. */
-  cancel(entry: Entry): void;
+  /** Forgets one that was put back and waits: its acknowledgement came late. Tells whether it was there. */
+  cancel(entry: Entry): boolean;
   /** Calls back when all that was pushed and removed so far is as safe as the store makes it. */
   sync(done: Done): void;
 }

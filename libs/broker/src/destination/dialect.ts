@@ -1,21 +1,261 @@
-import { DEFAULT_PREFETCH, StompError, type Subscription } from 'nestjs-stomp/server';
+/*
+ * The headers by which clients say what they want of a broker, in the words of RabbitMQ, ActiveMQ and Artemis. All are
+ * understood at once; where two mean the same, the first of a list counts.
+ */
+import {
+  DEFAULT_PREFETCH,
+  type Frame,
+  type FrameHeaders,
+  type Message,
+  StompError,
+  type Subscription,
+} from 'nestjs-stomp/server';
+import type { Policy } from './policy.js';
+import { compileSelector, type Selector } from './selector.js';
 
 /** The most messages that a subscription may have unacknowledged, whatever it asks for. */
 const MAX_PREFETCH = 65_535;
+export const DEFAULT_PRIORITY = 4;
+/** The longest time that a header may name, in ms: ten years. */
+const MAX_TIME = 10 * 365 * 86_400_000;
+
+/** When a message is to be delivered, if not at once. Times are in ms. */
+export interface Timing {
+  readonly delay: number;
+  readonly period: number;
+  /** How often it is delivered again, each time after the period. */
+  readonly repeat: number;
+  /** Five fields, in UTC. */
+  readonly cron: string | undefined;
+}
+
+/** What a publisher says of a message. */
+export interface Terms {
+  readonly expires: number;
+  readonly group: string | undefined;
+  /** The group ends with this message. */
+  readonly closesGroup: boolean;
+  readonly retain: boolean;
+  readonly timing: Timing | undefined;
+}
+
+/** What holds for a message of which nothing is said. */
+export const ORDINARY: Terms = {
+  expires: 0,
+  group: undefined,
+  closesGroup: false,
+  retain: false,
+  timing: undefined,
+};
+
+/** Headers that have done their work once a scheduled message is delivered. */
+export const SCHEDULE_HEADERS = [
+  'x-delay',
+  'AMQ_SCHEDULED_DELAY',
+  'AMQ_SCHEDULED_TIME',
+  'AMQ_SCHEDULED_PERIOD',
+  'AMQ_SCHEDULED_REPEAT',
+  'AMQ_SCHEDULED_CRON',
+];
+
+/** 0 to 9; what is no such number counts as the normal one, as in JMS. */
+export function readPriority({ headers }: Message): number {
+  const value = headers.get('priority');
+  return value !== undefined && /^\d$/.test(value) ? Number(value) : DEFAULT_PRIORITY;
+}
 
 /**
- * How many messages a subscription wants before it acknowledges one: `prefetch-count` as RabbitMQ has it, where 0
- * means as many as can be, or `activemq.prefetchSize`.
+ * What a publisher says of a message.
  *
- * @throws StompError when it is no count
+ * @throws StompError when it cannot be understood
  */
-export function readPrefetch({ headers }: Subscription): number {
-  const name = headers.has('prefetch-count') ? 'prefetch-count' : 'activemq.prefetchSize';
-  const value = headers.get(name);
-  if (value === undefined) return DEFAULT_PREFETCH;
-  if (!/^\d{1,10}$/.test(value)) {
-    throw new StompError('invalid header', `${name} is a count of messages, in digits`);
+export function readTerms({ headers }: Message): Terms {
+  const group = headers.get('JMSXGroupID');
+  return {
+    expires: readExpiry(headers),
+    group: group === '' ? undefined : group,
+    closesGroup: headers.get('JMSXGroupSeq') === '-1',
+    retain: headers.get('retain') === 'true',
+    timing: readTiming(headers),
+  };
+}
+
+function readExpiry(headers: FrameHeaders): number {
+  // ActiveMQ and Artemis name the moment, where 0 is never; RabbitMQ the time to live.
+  const moment = readCount(headers, 'expires', Number.MAX_SAFE_INTEGER);
+  if (moment !== undefined && moment > 0) return moment;
+  const life = readCount(headers, 'expiration', MAX_TIME);
+  return life === undefined ? 0 : Date.now() + life;
+}
+
+function readTiming(headers: FrameHeaders): Timing | undefined {
+  const cron = headers.get('AMQ_SCHEDULED_CRON') ?? '';
+  const at = readCount(headers, 'AMQ_SCHEDULED_TIME', Number.MAX_SAFE_INTEGER);
+  const timing = {
+    delay:
+      readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ??
+      readCount(headers, 'x-delay', MAX_TIME) ??
+      (at === undefined ? 0 : Math.min(MAX_TIME, Math.max(0, at - Date.now()))),
+    period: readCount(headers, 'AMQ_SCHEDULED_PERIOD', MAX_TIME) ?? 0,
+    repeat: readCount(headers, 'AMQ_SCHEDULED_REPEAT', 1_000_000) ?? 0,
+    cron: cron === '' ? undefined : cron,
+  };
+  if (timing.repeat > 0 && timing.period === 0) {
+    throw new StompError('invalid header', 'AMQ_SCHEDULED_REPEAT needs AMQ_SCHEDULED_PERIOD, in ms, above 0');
   }
-  const count = Number(value);
-  return count === 0 ? MAX_PREFETCH : Math.min(count, MAX_PREFETCH);
+  return timing.cron === undefined && timing.delay === 0 && timing.repeat === 0 ? undefined : timing;
+}
+
+/** What a subscription asks for. */
+export interface ConsumerTerms {
+  /** How many messages it wants before it acknowledges one. */
+  readonly prefetch: number;
+  readonly selector: Selector | undefined;
+  /** It wants to be the queue's only consumer, and others to wait until it leaves. */
+  readonly exclusive: boolean;
+  /** Those of a higher one come first, as long as they have credit. */
+  readonly priority: number;
+  /** It only looks. */
+  readonly browser: boolean;
+  /** It does not want what its own session sends. */
+  readonly noLocal: boolean;
+}
+
+/**
+ * What a subscription asks for.
+ *
+ * @throws StompError when it cannot be understood
+ */
+export function readConsumer({ headers }: Subscription): ConsumerTerms {
+  const prefetch = readCount(headers, 'prefetch-count', Number.MAX_SAFE_INTEGER, 'activemq.prefetchSize');
+  const selector = headers.get('selector') ?? '';
+  return {
+    // RabbitMQ: 0 is as many as can be.
+    prefetch: prefetch === undefined ? DEFAULT_PREFETCH : prefetch === 0 ? MAX_PREFETCH : Math.min(prefetch, MAX_PREFETCH),
+    selector: selector.trim() === '' ? undefined : compileSelector(selector),
+    exclusive: isTrue(headers, 'exclusive', 'activemq.exclusive'),
+    priority: readPlace(headers),
+    browser: isTrue(headers, 'browser'),
+    noLocal: isTrue(headers, 'no-local', 'activemq.noLocal'),
+  };
+}
+
+function readPlace(headers: FrameHeaders): number {
+  const value = headers.get('x-priority') ?? headers.get('activemq.priority');
+  if (value === undefined) return 0;
+  if (!/^-?\d{1,9}$/.test(value)) throw new StompError('invalid header', 'x-priority is a whole number, in digits');
+  return Number(value);
+}
+
+/** A durable subscription: what it is called, and what tells it from others. */
+export interface DurableName {
+  readonly key: string;
+  readonly name: string;
+}
+
+/**
+ * The durable subscription that a SUBSCRIBE asks for, in one of three dialects; undefined when it asks for none.
+ * Subscriptions of the same key share its messages.
+ *
+ *   RabbitMQ   durable:true (or persistent:true) and auto-delete:false: the id and the destination
+ *   ActiveMQ   activemq.subscriptionName, and the client-id of CONNECT
+ *   Artemis    durable-subscription-name (or durable-subscriber-name), and the client-id of CONNECT
+ */
+export function readDurable({ headers, destination, session }: Subscription): DurableName | undefined {
+  return nameDurable(headers, session.clientId, destination);
+}
+
+/**
+ * The durable subscription that an UNSUBSCRIBE asks to delete; undefined when it asks for none.
+ *
+ * @param destination of the subscription that it has ended
+ */
+export function readDeletion(
+  { headers }: Frame,
+  clientId: string | undefined,
+  destination: string | undefined,
+): DurableName | undefined {
+  return nameDurable(headers, clientId, headers.get('destination') ?? destination);
+}
+
+function nameDurable(
+  headers: FrameHeaders,
+  clientId: string | undefined,
+  destination: string | undefined,
+): DurableName | undefined {
+  const name = readSubscriptionName(headers);
+  if (name !== undefined) return { key: `name\0${clientId ?? ''}\0${name}`, name };
+  const id = headers.get('id');
+  if (id === undefined || !asksForDurable(headers)) return undefined;
+  return { key: `id\0${id}\0${destination ?? ''}`, name: id };
+}
+
+function readSubscriptionName(headers: FrameHeaders): string | undefined {
+  const names = [
+    'durable-subscription-name',
+    'durable-subscriber-name',
+    'activemq.subscriptionName',
+    'activemq.subcriptionName', // An old misprint of ActiveMQ's documentation, which clients have copied.
+  ];
+  for (const name of names) {
+    const value = headers.get(name);
+    if (value !== undefined && value !== '') return value;
+  }
+  return undefined;
+}
+
+function asksForDurable(headers: FrameHeaders): boolean {
+  return isTrue(headers, 'durable', 'persistent') && headers.get('auto-delete')?.toLowerCase() !== 'true';
+}
+
+/** The queue that a subscription to a topic wants its messages to wait in, by RabbitMQ's `x-queue-name`. */
+export function readQueueName({ headers }: Subscription): string | undefined {
+  const name = headers.get('x-queue-name') ?? '';
+  return name === '' ? undefined : name;
+}
+
+/** What RabbitMQ's arguments of a queue, on a SEND or SUBSCRIBE, say about a queue that is made by it. */
+export function readQueueRules(headers: FrameHeaders): Partial<Policy> & { readonly autoDelete: boolean } {
+  const maxLength = readCount(headers, 'x-max-length', Number.MAX_SAFE_INTEGER);
+  const maxBytes = readCount(headers, 'x-max-length-bytes', Number.MAX_SAFE_INTEGER);
+  const overflow = headers.get('x-overflow');
+  const timeToLive = readCount(headers, 'x-message-ttl', MAX_TIME);
+  const idleTime = readCount(headers, 'x-expires', MAX_TIME);
+  const deadLetter = readDeadLetter(headers);
+  return {
+    ...(maxLength === undefined ? {} : { maxLength }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    // RabbitMQ drops the head unless it is told otherwise.
+    ...(maxLength === undefined && maxBytes === undefined
+      ? {}
+      : { overflow: overflow?.startsWith('reject-publish') === true ? ('reject' as const) : ('drop-oldest' as const) }),
+    ...(timeToLive === undefined ? {} : { timeToLive }),
+    ...(idleTime === undefined ? {} : { idleTime }),
+    // RabbitMQ sends expired messages there too.
+    ...(deadLetter === undefined ? {} : { deadLetter, deadLetterExpired: true }),
+    autoDelete: isTrue(headers, 'auto-delete'),
+  };
+}
+
+function readDeadLetter(headers: FrameHeaders): string | undefined {
+  const exchange = headers.get('x-dead-letter-exchange');
+  const key = headers.get('x-dead-letter-routing-key') ?? '';
+  if (exchange === undefined && key === '') return undefined;
+  // The default exchange leads to the queue of that name.
+  if (exchange === undefined || exchange === '') return key === '' ? undefined : `/queue/${key}`;
+  return key === '' ? `/exchange/${exchange}` : `/exchange/${exchange}/${key}`;
+}
+
+/** RabbitMQ and ActiveMQ take both spellings. */
+function isTrue(headers: FrameHeaders, ...names: string[]): boolean {
+  return names.some((name) => headers.get(name)?.toLowerCase() === 'true');
+}
+
+function readCount(headers: FrameHeaders, name: string, most: number, alias?: string): number | undefined {
+  const given = headers.has(name) || alias === undefined ? name : alias;
+  const value = headers.get(given);
+  if (value === undefined || value === '') return undefined;
+  const count = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
+  if (count <= most) return count;
+  throw new StompError('invalid header', `${given} is a whole number up to ${most}, in digits`);
 }

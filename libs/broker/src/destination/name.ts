@@ -1,8 +1,9 @@
 import { StompError } from 'nestjs-stomp/server';
+import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from './reply.js';
 
 /** What a destination is, and the name under which it is known inside its virtual host. */
 export interface Address {
-  readonly kind: 'queue' | 'topic' | 'temp-queue' | 'reply-queue';
+  readonly kind: 'queue' | 'topic' | 'temp-queue' | 'temp-topic' | 'reply-queue' | 'reply-topic';
   readonly name: string;
 }
 
@@ -15,8 +16,10 @@ const PREFIXES: readonly (readonly [string, Address['kind'], string])[] = [
   ['/amq/queue/', 'queue', ''],
   ['/topic/', 'topic', '/topic/'],
   ['/exchange/amq.topic/', 'topic', '/topic/'],
-  ['/temp-queue/', 'temp-queue', ''],
-  ['/reply-queue/', 'reply-queue', ''],
+  [TEMP_QUEUE, 'temp-queue', ''],
+  [TEMP_TOPIC, 'temp-topic', ''],
+  [REPLY_QUEUE, 'reply-queue', ''],
+  [REPLY_TOPIC, 'reply-topic', ''],
 ];
 
 /**
@@ -29,6 +32,10 @@ export function readDestination(destination: string): Address {
     throw new StompError('invalid destination', 'the destination is empty: name one, like /queue/a');
   if (destination.length > MAX_LENGTH) {
     throw new StompError('invalid destination', `the destination is longer than ${MAX_LENGTH} characters, the limit`);
+  }
+  // eslint-disable-next-line no-control-regex -- names are printed, and used inside the broker with marks of its own
+  if (/[\u0000-\u001f\u007f]/.test(destination)) {
+    throw new StompError('invalid destination', 'the destination holds control characters: leave them out');
   }
   for (const [prefix, kind, into] of PREFIXES) {
     if (!destination.startsWith(prefix)) continue;

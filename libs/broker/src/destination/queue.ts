@@ -1,52 +1,78 @@
 /*
- * A queue: messages wait in its backlog until a consumer with credit takes one. The consumers that may have credit
- * stand in a ring and take turns; one that is found without leaves the ring, and comes back when its subscription
- * says that it is ready. So a message costs nothing for consumers that cannot take it.
+ * A queue: messages wait in its backlog until a consumer with credit takes one.
+ *
+ *   send -> limits -> backlog -> dispatch -> consumer            settle: acknowledged, it is forgotten
+ *                        ^                                               refused, it comes back, at once or later,
+ *                        +----------- back to its place -----------------+        or goes to the dead letters
  */
-import type {
-  Delivery,
-  DeliverySource,
-  Done,
-  Message,
-  Outcome,
-  Route,
-  Session,
-  Subscription,
+import {
+  type Delivery,
+  type DeliverySource,
+  type Done,
+  type Message,
+  type Outcome,
+  type Route,
+  type Session,
+  StompError,
+  type Subscription,
 } from 'nestjs-stomp/server';
 import type { Backlog, Entry } from './backlog.js';
-import { readPrefetch } from './dialect.js';
-import { addressReply } from './reply.js';
+import { browse } from './browser.js';
+import { Consumer, Consumers } from './consumers.js';
+import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
+import { Groups } from './groups.js';
+import { backOff, type Rules } from './policy.js';
 
-/** How often a message is delivered before it goes to the dead letters. */
-export const MAX_DELIVERIES = 10;
-/** The first wait before a message that was refused is delivered again, in ms; doubled each time. */
-const FIRST_BACKOFF = 100;
-const LAST_BACKOFF = 30_000;
 /** The longest delay that a NACK may ask for, in ms: a day. */
 const MAX_DELAY = 86_400_000;
+/** How often a queue looks for expired messages at most, in ms. */
+const SWEEP = 1_000;
+
+/** Why a message is not delivered any more; the `dead-letter-reason` of its dead letter. */
+export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
   /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
   giveUp(queue: Queue): void;
+  /** The last consumer has left, and the queue was to go with it. */
+  discard(queue: Queue): void;
+  /** A subscription was made, or has ended. */
+  subscribed(subscription: Subscription): void;
+  unsubscribed(subscription: Subscription): void;
   /** A message of the queue is not to be delivered any more. */
-  deadLetter(queue: Queue, entry: Entry, reason: string): void;
+  deadLetter(queue: Queue, entry: Entry, reason: DeadReason): void;
+  /** A message is to be delivered later. */
+  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
+  /** A message names in `reply-to` where its sender waits for an answer. */
+  addressReply(message: Message, session: Session): void;
 }
 
 export class Queue implements Route, DeliverySource {
   /** Whether it is the one of its name that is in use, and not about to be given up. Its owner's to set. */
   active = true;
-  private readonly consumers = new Set<Subscription>();
-  private ring: Subscription[] = [];
-  private turn = 0;
+  private readonly consumers = new Consumers();
+  private readonly groups = new Groups<Consumer>();
   private dispatching = false;
+  /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
+  private grouped = false;
   private readonly delayed = new Map<Entry, NodeJS.Timeout>();
   /** Handed out, and neither acknowledged nor back. */
   private unacknowledged = 0;
+  /** Octets that wait; counted where there is a limit to them. */
+  private octets = 0;
+  private sweeper: NodeJS.Timeout | undefined;
 
+  /**
+   * @param destination by which its dead letters know it
+   * @param autoDelete whether it goes with its last consumer
+   */
   constructor(
     readonly name: string,
+    readonly destination: string,
+    readonly rules: Rules,
+    private readonly autoDelete: boolean,
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
   ) {}
@@ -64,32 +90,95 @@ export class Queue implements Route, DeliverySource {
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
-    addressReply(message, session);
-    (this.active ? this : this.owner.adopt(this)).put(message, done);
+    if (message.replyTo !== undefined) this.owner.addressReply(message, session);
+    const queue = this.active ? this : this.owner.adopt(this);
+    if (message.special) {
+      const { timing } = readTerms(message);
+      if (timing !== undefined) {
+        this.owner.schedule(message, timing, (due) => this.owner.adopt(this).put(due));
+        done?.();
+        return;
+      }
+    }
+    if (queue.rules.overflow === 'reject') queue.checkRoom(1, message.size);
+    queue.put(message, done);
   }
 
-  /** Takes a message of the broker's own. */
+  /**
+   * Whether that much more may wait.
+   *
+   * @throws StompError when not, and the queue refuses what is too much
+   */
+  checkRoom(messages: number, octets: number): void {
+    const { maxLength, maxBytes, overflow } = this.rules;
+    if (overflow !== 'reject' || this.consumers.waiting) return;
+    if (this.length + messages > maxLength) {
+      throw new StompError('queue is full', `${this.destination} holds ${maxLength} messages, its limit: try again later`);
+    }
+    if (this.octets + octets > maxBytes) {
+      throw new StompError('queue is full', `${this.destination} holds ${maxBytes} octets, its limit: try again later`);
+    }
+  }
+
+  /** Takes a message, whoever it comes from. */
   put(message: Message, done?: Done): void {
-    const entry = this.backlog.push(message, this);
-    if (this.ring.length > 0) this.dispatch();
-    if (entry.holder === undefined) message.detach();
-    if (done !== undefined) this.backlog.sync(done);
+    const { backlog, rules } = this;
+    const entry = backlog.push(message, this);
+    if (rules.timeToLive > 0) {
+      const end = Date.now() + rules.timeToLive;
+      if (entry.expires === 0 || end < entry.expires) entry.expires = end;
+    }
+    if (entry.expires !== 0) this.watch();
+    if (entry.group !== undefined) this.grouped = true;
+    if (rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += message.size;
+    this.consumers.wakeAll();
+    if (this.consumers.waiting) this.dispatch();
+    if (entry.holder === undefined) {
+      message.detach();
+      this.dropOldest();
+    }
+    if (done !== undefined) backlog.sync(done);
   }
 
   subscribe(subscription: Subscription, done: Done): void {
-    subscription.prefetch = readPrefetch(subscription);
+    const terms = readConsumer(subscription);
     const queue = this.owner.adopt(this);
-    queue.consumers.add(subscription);
-    subscription.onReady = () => queue.ready(subscription);
+    if (terms.browser) browse(queue.backlog.values(), subscription, terms.selector);
+    else {
+      queue.attach(subscription, terms);
+      subscription.onReady = () => queue.ready(subscription);
+    }
+    this.owner.subscribed(subscription);
     done();
+  }
+
+  /** Makes a subscription one of its consumers; `ready` tells it when messages can be taken. */
+  attach(subscription: Subscription, terms: ConsumerTerms): void {
+    subscription.prefetch = terms.prefetch;
+    const queue = this.owner.adopt(this);
+    queue.consumers.add(new Consumer(subscription, terms, queue.backlog.cursor()));
   }
 
   unsubscribe(subscription: Subscription): void {
     const queue = this.owner.adopt(this);
-    queue.consumers.delete(subscription);
-    const at = queue.ring.indexOf(subscription);
-    if (at >= 0) queue.leave(at);
-    if (queue.idle) queue.owner.giveUp(queue);
+    queue.detach(subscription);
+    this.owner.unsubscribed(subscription);
+  }
+
+  /** A subscription is none of its consumers any more. */
+  detach(subscription: Subscription): void {
+    const consumer = this.consumers.remove(subscription);
+    if (consumer !== undefined && this.groups.leave(consumer)) this.consumers.resetAll();
+    if (consumer !== undefined && this.autoDelete && this.consumers.size === 0) this.owner.discard(this);
+    else if (this.idle) this.owner.giveUp(this);
+    // What one consumer had for itself is for the others now.
+    else this.dispatch();
+  }
+
+  /** A subscription can take messages. */
+  ready(subscription: Subscription): void {
+    this.consumers.enter(subscription);
+    this.dispatch();
   }
 
   settle(delivery: Delivery, outcome: Outcome, from: Subscription): void {
@@ -106,12 +195,19 @@ export class Queue implements Route, DeliverySource {
     if (this.idle) this.owner.giveUp(this);
   }
 
-  /** Drops everything: the queue's owner has gone. */
-  clear(): void {
+  /** Does nothing more of itself. */
+  stop(): void {
     for (const timer of this.delayed.values()) clearTimeout(timer);
     this.delayed.clear();
-    for (let entry = this.backlog.shift(); entry !== undefined; entry = this.backlog.shift())
-      this.backlog.remove(entry);
+    clearTimeout(this.sweeper);
+    this.sweeper = undefined;
+  }
+
+  /** Drops everything: the queue is not wanted any more. */
+  clear(): void {
+    this.stop();
+    for (const entry of this.backlog.sweep(() => true)) this.backlog.remove(entry);
+    this.octets = 0;
   }
 
   private forget(entry: Entry): void {
@@ -122,25 +218,28 @@ export class Queue implements Route, DeliverySource {
   /** An acknowledgement came late, but before somebody else was handed the message. */
   private cancel(entry: Entry): void {
     const timer = this.delayed.get(entry);
-    if (timer === undefined) this.backlog.cancel(entry);
-    else {
-      clearTimeout(timer);
-      this.delayed.delete(entry);
-      this.backlog.remove(entry);
+    if (timer === undefined) {
+      if (this.backlog.cancel(entry)) this.count(entry, -1);
+      return;
     }
+    clearTimeout(timer);
+    this.delayed.delete(entry);
+    this.backlog.remove(entry);
   }
 
   private refuse(entry: Entry, outcome: Outcome): void {
-    const requeue = outcome.headers?.get('requeue');
-    if (requeue === 'false' || entry.count >= MAX_DELIVERIES) {
+    const { maxDeliveries } = this.rules;
+    const requeue = outcome.headers?.get('requeue')?.toLowerCase();
+    if (requeue === 'false' || (maxDeliveries > 0 && entry.count >= maxDeliveries)) {
       this.forget(entry);
       this.owner.deadLetter(this, entry, requeue === 'false' ? 'rejected' : 'delivery limit');
       return;
     }
-    const asked = Number(outcome.headers?.get('delay') ?? NaN);
-    // The first time at once; after that ever later, or a message that nobody can take would spin.
-    const backoff = entry.count === 1 ? 0 : Math.min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (entry.count - 2));
-    const delay = asked >= 0 ? Math.min(asked, MAX_DELAY) : backoff;
+    const asked = outcome.headers?.get('delay');
+    const delay =
+      asked !== undefined && /^\d{1,15}$/.test(asked)
+        ? Math.min(Number(asked), MAX_DELAY)
+        : backOff(this.rules, entry.count);
     if (delay === 0) {
       this.restore(entry);
       return;
@@ -157,11 +256,8 @@ export class Queue implements Route, DeliverySource {
   private restore(entry: Entry): void {
     this.unacknowledged--;
     this.backlog.restore(entry);
-    this.dispatch();
-  }
-
-  private ready(subscription: Subscription): void {
-    if (!this.ring.includes(subscription)) this.ring.push(subscription);
+    this.count(entry, 1);
+    this.consumers.wakeAll();
     this.dispatch();
   }
 
@@ -170,24 +266,86 @@ export class Queue implements Route, DeliverySource {
     // A consumer with `auto` settles while it is handed a message: that must not begin another round inside.
     if (this.dispatching) return;
     this.dispatching = true;
-    while (this.backlog.length > 0 && this.ring.length > 0) {
-      if (this.turn >= this.ring.length) this.turn = 0;
-      const consumer = this.ring[this.turn]!;
-      if (!consumer.ready) {
-        this.leave(this.turn);
-        continue;
+    const { backlog, consumers } = this;
+    try {
+      while (backlog.length > 0) {
+        const consumer = consumers.next();
+        if (consumer === undefined) break;
+        const picky = this.grouped || consumer.terms.selector !== undefined;
+        const entry = picky
+          ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer))
+          : backlog.shift();
+        if (entry === undefined) {
+          consumers.rest(consumer);
+          continue;
+        }
+        this.count(entry, -1);
+        if (entry.expires !== 0 && entry.expires <= Date.now()) {
+          this.expire(entry);
+          continue;
+        }
+        if (entry.group !== undefined) this.claim(entry, consumer);
+        this.unacknowledged++;
+        consumer.subscription.deliver(entry);
       }
-      const entry = this.backlog.shift();
-      if (entry === undefined) break;
-      this.turn++;
-      this.unacknowledged++;
-      consumer.deliver(entry);
+    } finally {
+      this.dispatching = false;
     }
-    this.dispatching = false;
   }
 
-  private leave(at: number): void {
-    this.ring.splice(at, 1);
-    if (at < this.turn) this.turn--;
+  private suits(entry: Entry, consumer: Consumer): boolean {
+    const { selector } = consumer.terms;
+    return (selector === undefined || selector(entry.message.headers)) && this.groups.admits(entry, consumer);
+  }
+
+  private claim(entry: Entry, consumer: Consumer): void {
+    const { group, message } = entry;
+    if (readTerms(message).closesGroup) {
+      this.groups.close(group!);
+      this.consumers.resetAll();
+    } else this.groups.claim(group!, consumer);
+  }
+
+  private expire(entry: Entry): void {
+    this.backlog.remove(entry);
+    if (this.rules.deadLetterExpired) this.owner.deadLetter(this, entry, 'expired');
+  }
+
+  /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
+  private watch(): void {
+    if (this.sweeper !== undefined) return;
+    this.sweeper = setTimeout(() => {
+      this.sweeper = undefined;
+      const now = Date.now();
+      let left = false;
+      const due = this.backlog.sweep(({ expires }) => {
+        if (expires === 0) return false;
+        left ||= expires > now;
+        return expires <= now;
+      });
+      for (const entry of due) {
+        this.count(entry, -1);
+        this.expire(entry);
+      }
+      if (left || this.delayed.size > 0) this.watch();
+      if (this.idle) this.owner.giveUp(this);
+    }, SWEEP);
+    this.sweeper.unref();
+  }
+
+  private dropOldest(): void {
+    const { maxLength, maxBytes, overflow } = this.rules;
+    if (overflow !== 'drop-oldest') return;
+    while (this.backlog.length > 0 && (this.backlog.length > maxLength || this.octets > maxBytes)) {
+      const entry = this.backlog.shift()!;
+      this.count(entry, -1);
+      this.backlog.remove(entry);
+      this.owner.deadLetter(this, entry, 'queue length');
+    }
+  }
+
+  private count({ message }: Entry, sign: 1 | -1): void {
+    if (this.rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += sign * message.size;
   }
 }
+

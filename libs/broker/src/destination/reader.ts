@@ -1,35 +1,89 @@
-import { type Message, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
+import { type Done, type Message, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
+import { type ConsumerTerms, readTerms } from './dialect.js';
+import type { Rules } from './policy.js';
 
-/** From so many waiting octets on a topic's slow reader slows its publishers down; 1 MiB. */
-const SLOW_AT = 1024 * 1024;
-/** With so many waiting octets it is cut off, because not every publisher can be slowed down; 64 MiB. */
+/** Somebody who gets every message of a topic. */
+export interface TopicReader {
+  /**
+   * @param publisher undefined for messages of the broker's own
+   * @param done told when the message is as safe with the reader as was promised; undefined when nobody asks
+   */
+  take(message: Message, publisher: Session | undefined, done: Done | undefined): void;
+}
+
+/** With so many waiting octets a slow reader is cut off, because not every publisher can be slowed down; 64 MiB. */
 const CUT_AT = 64 * 1024 * 1024;
 
-/** A topic's subscription, with the messages that it could not take yet. */
-export class Reader {
-  private waiting: Message[] = [];
-  private octets = 0;
+/** A message that could not be taken yet. */
+interface Waiting {
+  readonly message: Message;
+  /** A moment in ms since 1970; 0 for never. */
+  readonly expires: number;
+}
 
-  constructor(readonly subscription: Subscription) {
+/** A topic's subscription, with the messages that it could not take yet. */
+export class Reader implements TopicReader {
+  private waiting: Waiting[] = [];
+  private octets = 0;
+  private slow = false;
+  /** Whether it may refuse a message. */
+  private readonly picky: boolean;
+
+  /** @param onSlow told when the reader begins to lag behind */
+  constructor(
+    readonly subscription: Subscription,
+    private readonly terms: ConsumerTerms,
+    private readonly rules: Rules,
+    private readonly onSlow: (subscription: Subscription) => void,
+  ) {
+    this.picky = terms.selector !== undefined || terms.noLocal;
     subscription.onReady = () => this.flush();
   }
 
-  take(message: Message, publisher: Session): void {
+  take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+    if (!this.picky || this.wants(message, publisher)) this.hand(message, publisher);
+    done?.();
+  }
+
+  private wants(message: Message, publisher: Session | undefined): boolean {
+    const { selector, noLocal } = this.terms;
+    if (noLocal && publisher === this.subscription.session) return false;
+    return selector === undefined || selector(message.headers);
+  }
+
+  private hand(message: Message, publisher: Session | undefined): void {
     const { subscription } = this;
     if (this.waiting.length === 0 && subscription.ready) {
       subscription.send(message);
       return;
     }
     message.detach();
-    this.waiting.push(message);
+    this.waiting.push({ message, expires: message.special ? readTerms(message).expires : 0 });
     this.octets += message.size;
-    if (this.octets >= CUT_AT) {
-      const detail = `${subscription.destination} brings messages faster than this client takes them: ${CUT_AT} octets wait`;
+    if (this.octets >= this.rules.maxWaiting) this.lag(publisher);
+  }
+
+  /** The reader is slower than its publishers. */
+  private lag(publisher: Session | undefined): void {
+    const { subscription } = this;
+    if (!this.slow) {
+      this.slow = true;
+      this.onSlow(subscription);
+    }
+    const { slowConsumer } = this.rules;
+    if (slowConsumer === 'drop-oldest') {
+      let dropped = 0;
+      while (this.octets >= this.rules.maxWaiting && dropped < this.waiting.length - 1) {
+        this.octets -= this.waiting[dropped++]!.message.size;
+      }
+      this.waiting.splice(0, dropped);
+    } else if (slowConsumer === 'disconnect' || this.octets >= CUT_AT) {
+      const detail = `${subscription.destination} brings messages faster than this client takes them: ${this.octets} octets wait`;
       this.waiting = [];
       this.octets = 0;
       // Not from here: other readers are still to get this message.
       setImmediate(() => subscription.session.refuse(new StompError('slow consumer', detail)));
-    } else if (this.octets >= SLOW_AT && publisher !== subscription.session && !publisher.owes) {
+    } else if (publisher !== undefined && publisher !== subscription.session && !publisher.owes) {
       // A publisher that has acknowledgements of its own to send is read on: somebody may wait for them.
       subscription.slow(publisher);
     }
@@ -38,10 +92,11 @@ export class Reader {
   private flush(): void {
     let sent = 0;
     while (sent < this.waiting.length && this.subscription.ready) {
-      const message = this.waiting[sent++]!;
+      const { message, expires } = this.waiting[sent++]!;
       this.octets -= message.size;
-      this.subscription.send(message);
+      if (expires === 0 || expires > Date.now()) this.subscription.send(message);
     }
     if (sent > 0) this.waiting.splice(0, sent);
+    if (this.octets < this.rules.maxWaiting / 2) this.slow = false;
   }
 }

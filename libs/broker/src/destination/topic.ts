@@ -1,48 +1,112 @@
-import type { Done, Message, Route, Session, Subscription } from 'nestjs-stomp/server';
-import { readPrefetch } from './dialect.js';
-import { Reader } from './reader.js';
-import { addressReply } from './reply.js';
+import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
+import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
+import { Reader, type TopicReader } from './reader.js';
+import type { Rules } from './policy.js';
+import type { Retained } from './retained.js';
 import type { Topics } from './topics.js';
+
+export interface TopicOwner {
+  readonly topics: Topics;
+  readonly retained: Retained;
+  rulesOf(destination: string): Rules;
+  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
+  addressReply(message: Message, session: Session): void;
+  /** The queue that a subscription wants the topic's messages to wait in; undefined when it wants none. */
+  durable(name: string, subscription: Subscription, terms: ConsumerTerms): Route | undefined;
+  /** A reader lags behind. */
+  slow(subscription: Subscription): void;
+  subscribed(subscription: Subscription): void;
+  unsubscribed(subscription: Subscription): void;
+}
 
 /**
  * A destination whose every subscription gets each message: the way of one session to one name. It remembers who
  * reads that name for as long as nobody comes or goes.
  */
 export class Topic implements Route {
-  private readers: readonly Reader[] = [];
+  private readers: readonly TopicReader[] = [];
   private version = -1;
   private readonly subscribed = new Map<Subscription, Reader>();
+  private readonly durable = new Map<Subscription, Route>();
+  private readonly retains: boolean;
 
   constructor(
     private readonly name: string,
-    private readonly topics: Topics,
-  ) {}
+    private readonly owner: TopicOwner,
+  ) {
+    this.retains = owner.rulesOf(name).retain;
+  }
 
   send(message: Message, session: Session, done: Done | undefined): void {
-    if (this.version !== this.topics.version) {
-      this.readers = this.topics.match(this.name);
-      this.version = this.topics.version;
+    if (message.replyTo !== undefined) this.owner.addressReply(message, session);
+    if (message.special) {
+      const { timing, retain, expires } = readTerms(message);
+      if (timing !== undefined) {
+        this.owner.schedule(message, timing, (due) => this.publish(due, undefined, undefined));
+        done?.();
+        return;
+      }
+      if (expires !== 0 && expires <= Date.now()) {
+        done?.();
+        return;
+      }
+      if (retain && this.retains) this.owner.retained.keep(this.name, message, expires);
+    }
+    this.publish(message, session, done);
+  }
+
+  /** Hands a message to everybody who reads the name. */
+  publish(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+    const { topics } = this.owner;
+    if (this.version !== topics.version) {
+      this.readers = topics.match(this.name);
+      this.version = topics.version;
     }
     const { readers } = this;
-    if (readers.length > 0) {
-      addressReply(message, session);
-      for (let i = 0; i < readers.length; i++) readers[i]!.take(message, session);
+    if (done === undefined) {
+      for (let i = 0; i < readers.length; i++) readers[i]!.take(message, publisher, undefined);
+      return;
     }
-    done?.();
+    let pending = 1;
+    let failed: Error | undefined;
+    const one: Done = (error) => {
+      failed ??= error;
+      if (--pending === 0) done(failed);
+    };
+    for (let i = 0; i < readers.length; i++) {
+      pending++;
+      readers[i]!.take(message, publisher, one);
+    }
+    one();
   }
 
   subscribe(subscription: Subscription, done: Done): void {
-    subscription.prefetch = readPrefetch(subscription);
-    const reader = new Reader(subscription);
+    const { owner, name } = this;
+    const terms = readConsumer(subscription);
+    const durable = owner.durable(name, subscription, terms);
+    if (durable !== undefined) {
+      this.durable.set(subscription, durable);
+      durable.subscribe(subscription, done);
+      return;
+    }
+    subscription.prefetch = terms.prefetch;
+    const reader = new Reader(subscription, terms, owner.rulesOf(name), (slow) => owner.slow(slow));
     this.subscribed.set(subscription, reader);
-    this.topics.add(this.name, reader);
+    owner.topics.add(name, reader);
+    const kept = owner.retained.match(name);
+    owner.subscribed(subscription);
     done();
+    for (const message of kept) reader.take(message, undefined, undefined);
   }
 
   unsubscribe(subscription: Subscription): void {
+    const durable = this.durable.get(subscription);
+    this.durable.delete(subscription);
+    durable?.unsubscribe(subscription);
     const reader = this.subscribed.get(subscription);
     if (reader === undefined) return;
     this.subscribed.delete(subscription);
-    this.topics.remove(this.name, reader);
+    this.owner.topics.remove(this.name, reader);
+    this.owner.unsubscribed(subscription);
   }
 }

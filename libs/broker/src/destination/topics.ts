@@ -8,7 +8,8 @@
  *   /topic/a.*.c      root - a - * - c
  *   /topic/a.#        root - a - #        (# stays possible for any number of levels, none included)
  */
-import type { Reader } from './reader.js';
+import { isHidden, isPattern, isPrefixed, levelsOf } from './pattern.js';
+import type { TopicReader } from './reader.js';
 
 interface Node {
   readonly children: Map<string, Node>;
@@ -18,33 +19,19 @@ interface Node {
   rest: Node | undefined;
   /** Whether this is such a node itself. */
   readonly many: boolean;
-  readers: readonly Reader[];
+  readers: readonly TopicReader[];
 }
 
 const newNode = (many = false): Node => ({ children: new Map(), one: undefined, rest: undefined, many, readers: [] });
 
-const PREFIX = '/topic/';
-
-/** The levels of a name, parted by dots and slashes. */
-function levelsOf(name: string): string[] {
-  return (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name).split(/[./]/);
-}
-
-const isWild = (level: string) => level === '*' || level === '#' || level === '>';
-
-/** Whether a destination that is subscribed to stands for more than one name. */
-export function isPattern(name: string): boolean {
-  return levelsOf(name).some(isWild);
-}
-
 export class Topics {
   /** Grows whenever somebody comes or goes: what was found under an older one may be wrong. */
   version = 0;
-  private readonly exact = new Map<string, readonly Reader[]>();
+  private readonly exact = new Map<string, readonly TopicReader[]>();
   // Names with the prefix and names without are never the same.
   private readonly roots = { prefixed: newNode(), plain: newNode() };
 
-  add(name: string, reader: Reader): void {
+  add(name: string, reader: TopicReader): void {
     this.version++;
     if (!isPattern(name)) {
       this.exact.set(name, [...(this.exact.get(name) ?? []), reader]);
@@ -63,7 +50,7 @@ export class Topics {
     node.readers = [...node.readers, reader];
   }
 
-  remove(name: string, reader: Reader): void {
+  remove(name: string, reader: TopicReader): void {
     this.version++;
     if (isPattern(name)) {
       this.prune(this.root(name), levelsOf(name), 0, reader);
@@ -75,12 +62,14 @@ export class Topics {
   }
 
   /** Everybody who reads that name, each once per subscription. */
-  match(name: string): readonly Reader[] {
+  match(name: string): readonly TopicReader[] {
     const exact = this.exact.get(name) ?? [];
     const root = this.root(name);
     if (root.children.size === 0 && root.one === undefined && root.rest === undefined) return exact;
     let possible = new Set<Node>();
     reach(root, possible);
+    // No wildcard stands for the first level of a hidden name.
+    if (isHidden(name)) possible = new Set([{ ...root, one: undefined, rest: undefined }]);
     for (const level of levelsOf(name)) {
       const next = new Set<Node>();
       for (const node of possible) {
@@ -97,11 +86,11 @@ export class Topics {
   }
 
   private root(name: string): Node {
-    return name.startsWith(PREFIX) ? this.roots.prefixed : this.roots.plain;
+    return isPrefixed(name) ? this.roots.prefixed : this.roots.plain;
   }
 
   /** Takes a reader out, and the nodes that nobody needs any more; tells whether this one is needed. */
-  private prune(node: Node, levels: readonly string[], at: number, reader: Reader): boolean {
+  private prune(node: Node, levels: readonly string[], at: number, reader: TopicReader): boolean {
     if (at === levels.length) node.readers = node.readers.filter((other) => other !== reader);
     else {
       const level = levels[at]!;

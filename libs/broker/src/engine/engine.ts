@@ -1,4 +1,4 @@
-import type { Done, Operation, Route, Session } from 'nestjs-stomp/server';
+import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
 import type { Address } from '../destination/name.js';
 
 /** Who owns the messages: this process, or a cluster that it is a part of. */
@@ -7,12 +7,21 @@ export interface Engine {
   start(): Promise<void>;
   /** Ends it; what it promised to keep is kept. */
   stop(): Promise<void>;
+  /** A session has come in. */
+  enter(session: Session): void;
   /**
    * The destination at that address, made if need be.
    *
+   * @param frame the SEND or SUBSCRIBE that asks for it, which may say how it is to be made
    * @throws StompError when the session cannot use it so
    */
-  route(session: Session, address: Address, action: 'send' | 'subscribe'): Route;
+  route(session: Session, address: Address, action: 'send' | 'subscribe', frame: Frame): Route;
+  /**
+   * An UNSUBSCRIBE frame, after what it names in its session has ended.
+   *
+   * @returns whether it ended a durable subscription
+   */
+  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** Does all parts of a transaction, or none. */
   commit(operations: readonly Operation[], session: Session, done: Done): void;
   /** The session is over: what belonged to it alone goes. */

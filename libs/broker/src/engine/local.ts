@@ -1,67 +1,49 @@
-import { type Done, Frame, Message, type Operation, type Route, type Session, StompError } from 'nestjs-stomp/server';
-import type { Entry } from '../destination/backlog.js';
+import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
+import { Composite } from '../destination/composite.js';
 import type { Address } from '../destination/name.js';
-import { Queue, type QueueOwner } from '../destination/queue.js';
-import { replyName } from '../destination/reply.js';
-import { Topic } from '../destination/topic.js';
-import { Topics } from '../destination/topics.js';
+import type { Policy } from '../destination/policy.js';
+import { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
-
-/** How long a queue may stand empty and unused before it is removed, in ms. */
-const IDLE_TIME = 60_000;
-/** Headers of a dead letter that tell how it became one. */
-const DEAD_REASON = 'dead-letter-reason';
-const DEAD_ORIGIN = 'dead-letter-origin';
-const DEAD_COUNT = 'dead-letter-deliveries';
-
-/** One virtual host. */
-interface World {
-  readonly queues: Map<string, Queue>;
-  readonly topics: Topics;
-}
+import { World } from './world.js';
 
 /** The engine that owns its messages: they live in this process, above a store. */
 export class LocalEngine implements Engine {
   private readonly worlds = new Map<string, World>();
-  private readonly temporary = new Map<Session, Set<string>>();
-  private readonly idle = new Map<Queue, NodeJS.Timeout>();
 
-  constructor(private readonly store: Store) {}
+  /** @param policies how destinations are treated; see {@link Policy} */
+  constructor(
+    private readonly store: Store,
+    private readonly policies: readonly Policy[] = [],
+  ) {}
 
   async start(): Promise<void> {
     for (const key of await this.store.open()) {
       const at = key.indexOf('\0');
-      this.queue(key.slice(0, at), key.slice(at + 1));
+      this.world(key.slice(0, at)).queue(key.slice(at + 1));
     }
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.idle.values()) clearTimeout(timer);
-    this.idle.clear();
+    for (const world of this.worlds.values()) world.stop();
     await this.store.close();
   }
 
-  route(session: Session, address: Address, action: 'send' | 'subscribe'): Route {
-    const { vhost } = session;
-    switch (address.kind) {
-      case 'topic':
-        return new Topic(address.name, this.world(vhost).topics);
-      case 'queue':
-        return this.queue(vhost, address.name);
-      case 'temp-queue':
-        return this.temporaryQueue(session, address.name);
-      case 'reply-queue': {
-        if (action === 'subscribe') {
-          throw new StompError('access refused', 'a reply queue is for sending to: only its owner may subscribe to it');
-        }
-        return new ReplyRoute(() => this.worlds.get(vhost)?.queues.get(address.name));
-      }
-    }
+  enter(session: Session): void {
+    this.world(session.vhost).advisory.connection('connected', session);
+  }
+
+  route(session: Session, address: Address, action: 'send' | 'subscribe', frame: Frame): Route {
+    return this.world(session.vhost).route(session, address, action, frame.headers);
+  }
+
+  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+    return this.world(session.vhost).unsubscribe(session, frame, ended);
   }
 
   commit(operations: readonly Operation[], session: Session, done: Done): void {
-    // All of it happens in this turn of the event loop, and nothing in it can fail: so it is atomic.
+    // What could refuse a part is asked first; the rest happens in this turn of the event loop: so it is atomic.
+    checkRoom(operations);
     let pending = 1;
     let failed: Error | undefined;
     const one: Done = (error) => {
@@ -78,88 +60,34 @@ export class LocalEngine implements Engine {
   }
 
   release(session: Session): void {
-    for (const name of this.temporary.get(session) ?? []) {
-      this.worlds.get(session.vhost)?.queues.get(name)?.clear();
-      this.worlds.get(session.vhost)?.queues.delete(name);
-      this.store.drop(`${session.vhost}\0${name}`);
-    }
-    this.temporary.delete(session);
+    const world = this.world(session.vhost);
+    world.release(session);
+    if (session.version !== undefined) world.advisory.connection('disconnected', session);
   }
 
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
-    if (world === undefined) this.worlds.set(vhost, (world = { queues: new Map(), topics: new Topics() }));
+    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, this.policies)));
     return world;
-  }
-
-  private queue(vhost: string, name: string): Queue {
-    const { queues } = this.world(vhost);
-    const known = queues.get(name);
-    if (known !== undefined) return known;
-    const key = `${vhost}\0${name}`;
-    const owner: QueueOwner = {
-      adopt: (queue) => {
-        const timer = this.idle.get(queue);
-        if (timer !== undefined) {
-          clearTimeout(timer);
-          this.idle.delete(queue);
-        }
-        const current = queues.get(name) ?? queue;
-        queues.set(name, current);
-        current.active = true;
-        return current;
-      },
-      giveUp: (queue) => {
-        if (this.idle.has(queue) || queues.get(name) !== queue) return;
-        const timer = setTimeout(() => {
-          this.idle.delete(queue);
-          queues.delete(name);
-          this.store.drop(key);
-        }, IDLE_TIME);
-        timer.unref();
-        queue.active = false;
-        this.idle.set(queue, timer);
-      },
-      deadLetter: (queue, entry, reason) => this.deadLetter(vhost, queue, entry, reason),
-    };
-    const queue = new Queue(name, this.store.backlog(key), owner);
-    queues.set(name, queue);
-    return queue;
-  }
-
-  private temporaryQueue(session: Session, local: string): Queue {
-    const name = replyName(session, local);
-    let names = this.temporary.get(session);
-    if (names === undefined) this.temporary.set(session, (names = new Set()));
-    names.add(name);
-    return this.queue(session.vhost, name);
-  }
-
-  private deadLetter(vhost: string, queue: Queue, entry: Entry, reason: string): void {
-    const { message } = entry;
-    const frame = new Frame('SEND', message.headers, message.body);
-    frame.headers.set(DEAD_REASON, reason).set(DEAD_ORIGIN, message.destination).set(DEAD_COUNT, String(entry.count));
-    const name = `DLQ.${queue.name}`;
-    frame.headers.set('destination', `/queue/${name}`);
-    this.queue(vhost, name).put(new Message(`/queue/${name}`, frame));
   }
 }
 
-/** The way to somebody's temporary queue. When its owner has gone, nobody waits for the reply any more. */
-class ReplyRoute implements Route {
-  constructor(private readonly find: () => Queue | undefined) {}
-
-  send(message: Message, session: Session, done: Done | undefined): void {
-    const queue = this.find();
-    if (queue !== undefined) queue.send(message, session, done);
-    else done?.();
+/** Whether the queues have room for all messages of a transaction. */
+function checkRoom(operations: readonly Operation[]): void {
+  const sums = new Map<Queue, { messages: number; octets: number }>();
+  for (const operation of operations) {
+    if (!('message' in operation)) continue;
+    for (const queue of queuesOf(operation.route)) {
+      const sum = sums.get(queue) ?? { messages: 0, octets: 0 };
+      sum.messages++;
+      sum.octets += operation.message.size;
+      sums.set(queue, sum);
+    }
   }
+  for (const [queue, { messages, octets }] of sums) queue.checkRoom(messages, octets);
+}
 
-  subscribe(): void {
-    throw new StompError('access refused', 'a reply queue is for sending to');
-  }
-
-  unsubscribe(): void {
-    // Nobody can be subscribed.
-  }
+function queuesOf(route: Route): Queue[] {
+  if (route instanceof Queue) return [route];
+  return route instanceof Composite ? route.parts.flatMap((part) => queuesOf(part.route)) : [];
 }

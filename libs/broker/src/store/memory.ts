@@ -1,5 +1,7 @@
 import type { Delivery, Done, Message } from 'nestjs-stomp/server';
-import { type Backlog, Entry } from '../destination/backlog.js';
+import { type Backlog, type Cursor, Entry } from '../destination/backlog.js';
+import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
+import { Lane, type Place } from './lane.js';
 import type { Store } from './store.js';
 
 /** Keeps messages in this process: they are gone when it ends. */
@@ -26,63 +28,90 @@ export class MemoryStore implements Store {
   }
 }
 
-/*
- *   returned: came back, in order       fresh: never taken, in order
- *   [ 3, 7 ]                            [ . . . 12, 13, 14 ]
- *                                               ^ head
- *
- * What came back was taken earlier, so it stands before all that is fresh.
- */
-class MemoryBacklog implements Backlog {
-  private fresh: (Entry | undefined)[] = [];
-  private head = 0;
-  private returned: Entry[] = [];
-  private orders = 0;
+class MemoryCursor implements Cursor {
+  readonly places: Place[] = Array.from({ length: 10 }, () => ({ fresh: 0, returned: 0 }));
 
-  get length(): number {
-    return this.fresh.length - this.head + this.returned.length;
+  reset(): void {
+    for (const place of this.places) place.fresh = place.returned = 0;
   }
+}
+
+/** A lane for each priority that was ever used, and a bit for each that holds something. */
+class MemoryBacklog implements Backlog {
+  private readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
+  private occupied = 0;
+  length = 0;
 
   push(message: Message, source: Delivery['source']): Entry {
-    const entry = new Entry(this.orders++, message, source);
-    this.fresh.push(entry);
+    const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
+    const lane = (this.lanes[priority] ??= new Lane());
+    const entry = new Entry(lane.next, message, source, priority);
+    lane.push(entry);
+    this.occupied |= 1 << priority;
+    this.length++;
     return entry;
   }
 
   shift(): Entry | undefined {
-    const returned = this.returned.shift();
-    if (returned !== undefined) return returned;
-    if (this.head === this.fresh.length) return undefined;
-    const entry = this.fresh[this.head];
-    this.fresh[this.head++] = undefined;
-    if (this.head === this.fresh.length) {
-      this.fresh = [];
-      this.head = 0;
-    } else if (this.head >= 4096 && this.head * 2 >= this.fresh.length) {
-      this.fresh.splice(0, this.head);
-      this.head = 0;
-    }
+    if (this.occupied === 0) return undefined;
+    const priority = 31 - Math.clz32(this.occupied);
+    const entry = this.lanes[priority]!.shift();
+    this.left(priority);
     return entry;
   }
 
+  cursor(): Cursor {
+    return new MemoryCursor();
+  }
+
+  take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined {
+    const { places } = cursor as MemoryCursor;
+    for (let priority = 9; priority >= 0; priority--) {
+      if ((this.occupied & (1 << priority)) === 0) continue;
+      const entry = this.lanes[priority]!.take(places[priority]!, accepts);
+      if (entry === undefined) continue;
+      this.left(priority);
+      return entry;
+    }
+    return undefined;
+  }
+
+  sweep(accepts: (entry: Entry) => boolean): Entry[] {
+    const taken: Entry[] = [];
+    for (let priority = 9; priority >= 0; priority--) {
+      this.lanes[priority]?.sweep(accepts, taken);
+      if (this.lanes[priority]?.length === 0) this.occupied &= ~(1 << priority);
+    }
+    this.length -= taken.length;
+    return taken;
+  }
+
+  *values(): IterableIterator<Entry> {
+    for (let priority = 9; priority >= 0; priority--) yield* this.lanes[priority]?.values() ?? [];
+  }
+
   restore(entry: Entry): void {
-    const { returned } = this;
-    // Mostly several come back at once, oldest first: the place is near the end.
-    let at = returned.length;
-    while (at > 0 && returned[at - 1]!.order > entry.order) at--;
-    returned.splice(at, 0, entry);
+    this.lanes[entry.priority]!.restore(entry);
+    this.occupied |= 1 << entry.priority;
+    this.length++;
   }
 
   remove(): void {
     // What was taken is not held here any more.
   }
 
-  cancel(entry: Entry): void {
-    const at = this.returned.indexOf(entry);
-    if (at >= 0) this.returned.splice(at, 1);
+  cancel(entry: Entry): boolean {
+    if (!this.lanes[entry.priority]!.cancel(entry)) return false;
+    this.left(entry.priority);
+    return true;
   }
 
   sync(done: Done): void {
     done();
+  }
+
+  private left(priority: number): void {
+    this.length--;
+    if (this.lanes[priority]!.length === 0) this.occupied &= ~(1 << priority);
   }
 }

@@ -341,7 +341,8 @@ export class FrameDecoder {
       }
       const bit = findKnown(bytes, line, colon);
       if (bit !== 0) {
-        if ((this.known & bit) !== 0) this.repeated = true;
+        if (bit === Known.delivery) this.known |= bit;
+        else if ((this.known & bit) !== 0) this.repeated = true;
         else {
           this.known |= bit;
           if (bit === Known.destination) {

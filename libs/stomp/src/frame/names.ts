@@ -46,7 +46,26 @@ export const Known = {
   replyTo: 1 << 8,
   id: 1 << 9,
   deliveryCount: 1 << 10,
+  /** Any of the headers that say how a broker is to treat the message. */
+  delivery: 1 << 11,
 } as const;
+
+/** Headers of a SEND that a broker acts on, in all dialects; they are passed on as well. */
+const DELIVERY_HEADERS = [
+  'priority',
+  'expires',
+  'expiration',
+  'persistent',
+  'retain',
+  'JMSXGroupID',
+  'JMSXGroupSeq',
+  'x-delay',
+  'AMQ_SCHEDULED_DELAY',
+  'AMQ_SCHEDULED_TIME',
+  'AMQ_SCHEDULED_PERIOD',
+  'AMQ_SCHEDULED_REPEAT',
+  'AMQ_SCHEDULED_CRON',
+];
 
 const KNOWN_HEADERS: Record<string, number> = {
   destination: Known.destination,
@@ -60,6 +79,7 @@ const KNOWN_HEADERS: Record<string, number> = {
   'reply-to': Known.replyTo,
   id: Known.id,
   'delivery-count': Known.deliveryCount,
+  ...Object.fromEntries(DELIVERY_HEADERS.map((name) => [name, Known.delivery])),
 };
 
 /** An entry of a table that finds a name by its bytes without making a string of them. */

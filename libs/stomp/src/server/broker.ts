@@ -48,6 +48,14 @@ export interface Broker {
    * @throws StompError when the session may not, or there is no such destination
    */
   route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route>;
+  /**
+   * An UNSUBSCRIBE frame, after what it names in this session has ended. It may ask for more: the end of a durable
+   * subscription.
+   *
+   * @param ended what it named; nothing, when no subscription of the session did
+   * @returns whether it meant something to the broker; an UNSUBSCRIBE that meant nothing to anybody is refused
+   */
+  unsubscribe?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other. */
   commit?(operations: readonly Operation[], session: Session, done: Done): void;
   /** The session is over; its subscriptions have ended. */

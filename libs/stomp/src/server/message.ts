@@ -14,7 +14,7 @@
 import { encodeHeader } from '../frame/encoder.js';
 import { FrameError } from '../frame/error.js';
 import { escapingOf } from '../frame/escape.js';
-import type { Frame, WireHead } from '../frame/frame.js';
+import { Frame, type WireHead } from '../frame/frame.js';
 import type { FrameHeaders } from '../frame/headers.js';
 import { Known } from '../frame/names.js';
 import type { Version } from '../frame/version.js';
@@ -105,6 +105,12 @@ export class Message {
     return this.frame.body;
   }
 
+  /** Whether the publisher said how the broker is to treat it: a priority, an expiry, a schedule and the like. */
+  get special(): boolean {
+    const wire = this.frame.wire;
+    return wire === undefined || (wire.known & Known.delivery) !== 0;
+  }
+
   /** Where a reply is to go; costs nothing where the publisher did not say. */
   get replyTo(): string | undefined {
     const wire = this.frame.wire;
@@ -132,6 +138,21 @@ export class Message {
     headers.set(name, value);
     this.frame.headers = headers;
     this.plain = undefined;
+  }
+
+  /**
+   * The message for another destination, as one of its own.
+   *
+   * @param headers to be set besides; undefined takes one away
+   */
+  readdress(destination: string, headers: Readonly<Record<string, string | undefined>> = {}): Message {
+    const frame = new Frame('SEND', this.headers, this.body);
+    frame.headers.set('destination', destination);
+    for (const [name, value] of Object.entries(headers)) {
+      if (value === undefined) frame.headers.delete(name);
+      else frame.headers.set(name, value);
+    }
+    return new Message(destination, frame);
   }
 
   /**

@@ -11,7 +11,7 @@ export interface ServerLog {
 
 /** How sessions behave. Times are in milliseconds. */
 export interface SessionOptions extends FrameLimits, Partial<TransactionLimits> {
-  /** The `server` header of CONNECTED. */
+  /** The `server` header of CONNECTED; an empty text leaves it out. */
   server?: string;
   /**
    * Names or globs of virtual hosts, each a world of its own. The default, `*`, takes every `host`, and none at all,
@@ -22,6 +22,11 @@ export interface SessionOptions extends FrameLimits, Partial<TransactionLimits> 
   heartbeat?: Partial<HeartBeatOffer>;
   /** A client is lost after its interval times this; 1.5 by default. */
   heartbeatTolerance?: number;
+  /**
+   * How long a client with which no heart-beats were agreed on may be silent; 0, the default, for ever: STOMP 1.0 has
+   * no heart-beats, and a subscriber need not say anything.
+   */
+  idleTimeout?: number;
   /** How long a client may take to be connected; 10,000 by default, 0 for no limit. */
   loginTimeout?: number;
   /** What may be read from a client before it is connected, in octets a frame; 64 KiB by default. */
@@ -49,6 +54,7 @@ export const DEFAULTS: ResolvedOptions = {
   vhosts: ['*'],
   heartbeat: { outgoing: 10_000, incoming: 10_000 },
   heartbeatTolerance: 1.5,
+  idleTimeout: 0,
   loginTimeout: 10_000,
   maxUnauthenticated: 64 * 1024,
   maxSubscriptions: 10_000,

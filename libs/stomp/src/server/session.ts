@@ -37,6 +37,8 @@ export class Session {
   readonly address: string | undefined;
   /** The virtual host: an entry of the list in the options. */
   vhost = '*';
+  /** The `client-id` of CONNECT, by which ActiveMQ and Artemis name the owner of durable subscriptions. */
+  clientId: string | undefined = undefined;
   /** Whoever the broker says that the client is; for its own use. */
   user: unknown = undefined;
 
@@ -50,6 +52,8 @@ export class Session {
   // The broker thinks about a client or a destination; meanwhile nothing is read.
   private asking = false;
   private refusal: Error | undefined;
+  // The client promised no heart-beats, so its silence is measured by the idle limit.
+  private idleOnly = false;
   // The client does not read the answers that it asked for; meanwhile it is not read either.
   private flooded = false;
   // The slow subscriptions, of other sessions, for whose sake this one is not read.
@@ -80,7 +84,10 @@ export class Session {
         onEnd: () => this.finish(),
         onClose: (error) => this.closed(error),
         onDrain: () => this.drained(),
-        onSilence: (ms) => this.fail(new StompError('heart-beat missed', `nothing was heard for ${ms} ms`)),
+        onSilence: (ms) => {
+          const what = this.idleOnly ? 'idle for too long' : 'heart-beat missed';
+          this.fail(new StompError(what, `nothing was heard for ${ms} ms`));
+        },
       },
       { ...options, maxFrame: options.maxUnauthenticated },
     );
@@ -109,6 +116,14 @@ export class Session {
   /** Forgets which destinations were granted: the next SEND and SUBSCRIBE ask the broker again. */
   dropGrants(): void {
     this.routes.clear();
+  }
+
+  /**
+   * Subscribes in the client's name, for a destination that it only named in `reply-to`, as RabbitMQ does it: messages
+   * come with the destination as their subscription.
+   */
+  attach(destination: string, route: Route): void {
+    this.subscribed.attach(destination, route);
   }
 
   /** Ends the session with an ERROR frame, after what was read from the client before. */
@@ -157,6 +172,7 @@ export class Session {
   private connect(frame: Frame): void {
     const handshake = readHandshake(frame, this.options.vhosts);
     this.vhost = handshake.vhost;
+    this.clientId = frame.headers.get('client-id');
     this.state = 'connecting';
     const answer = this.broker.connect?.(this, frame);
     if (answer instanceof Promise) {
@@ -176,12 +192,14 @@ export class Session {
       new Frame('CONNECTED', [
         ['version', version],
         ['session', this.id],
-        ['server', options.server],
+        ...(options.server === '' ? [] : [['server', options.server] as const]),
         ['heart-beat', `${ours.outgoing},${ours.incoming}`],
       ]),
     );
     const agreed = agreeHeartBeat(ours, heartbeat);
-    connection.startHeartBeat(agreed.outgoing, agreed.incoming, options.heartbeatTolerance);
+    this.idleOnly = agreed.incoming === 0;
+    if (this.idleOnly) connection.startHeartBeat(agreed.outgoing, options.idleTimeout, 1);
+    else connection.startHeartBeat(agreed.outgoing, agreed.incoming, options.heartbeatTolerance);
     if (this.verbose >= 2) this.log(2, `connected with STOMP ${version}`);
     if (this.verbose >= 3) this.log(3, `heart-beats every ${agreed.outgoing} ms out, ${agreed.incoming} ms in`);
   }
@@ -203,8 +221,7 @@ export class Session {
         this.withRoute('subscribe', frame);
         return;
       case 'UNSUBSCRIBE':
-        this.subscribed.remove(frame);
-        this.receipt(frame);
+        this.unsubscribe(frame);
         return;
       case 'BEGIN':
         this.begin(frame);
@@ -262,6 +279,7 @@ export class Session {
 
   private subscribe(route: Route, frame: Frame): void {
     const receipt = this.receiptOf(frame);
+    this.subscribed.supersede(frame.headers.get('destination')!);
     const subscription = this.subscribed.create(frame, route);
     this.subscribed.add(subscription);
     const settled = receipt === undefined ? this.orFail : this.receipts.open(receipt);
@@ -273,6 +291,15 @@ export class Session {
     } catch (error) {
       settled(error as Error);
     }
+  }
+
+  private unsubscribe(frame: Frame): void {
+    const ended = this.subscribed.remove(frame);
+    if (this.broker.unsubscribe?.(this, frame, ended) !== true && ended.length === 0) {
+      const name = frame.headers.get('id') ?? frame.headers.get('destination') ?? '';
+      throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
+    }
+    this.receipt(frame);
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {

@@ -1,5 +1,6 @@
 import { quote } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
+import { FrameHeaders } from '../frame/headers.js';
 import type { Route } from './broker.js';
 import { StompError } from './error.js';
 import type { Outcome } from './pending.js';
@@ -25,6 +26,8 @@ export class Subscriptions {
   private readonly bySerial = new Map<number, Subscription>();
   private readonly departed = new Map<Subscription, NodeJS.Timeout>();
   private readonly late: Subscription[] = [];
+  // Made in the client's name, by destination.
+  private readonly implicit = new Map<string, Subscription>();
   private serials = 0;
 
   constructor(
@@ -58,11 +61,32 @@ export class Subscriptions {
   }
 
   /**
-   * Ends what an UNSUBSCRIBE frame names.
-   *
-   * @throws StompError when that is nothing
+   * Subscribes in the client's name to a destination that it has not subscribed to: its id is the destination, and it
+   * ends when the client subscribes for itself.
    */
-  remove(frame: Frame): void {
+  attach(destination: string, route: Route): void {
+    if (this.implicit.has(destination) || this.byId.size >= this.most) return;
+    for (const subscription of this.byId.values()) if (subscription.destination === destination) return;
+    const serial = this.serials++;
+    const headers = new FrameHeaders();
+    const subscription = new Subscription(this.session, serial, destination, destination, 'auto', headers, route);
+    this.implicit.set(destination, subscription);
+    this.add(subscription);
+    route.subscribe(subscription, () => subscription.start());
+  }
+
+  /** The client subscribes to that destination for itself. */
+  supersede(destination: string): void {
+    const subscription = this.implicit.get(destination);
+    if (subscription !== undefined) this.leave(destination, subscription);
+  }
+
+  /**
+   * Ends what an UNSUBSCRIBE frame names, and tells what that was.
+   *
+   * @throws StompError when it names nothing at all
+   */
+  remove(frame: Frame): Subscription[] {
     const id = frame.headers.get('id');
     const destination = frame.headers.get('destination');
     if (id === undefined && this.session.version !== '1.0') {
@@ -71,22 +95,8 @@ export class Subscriptions {
     const keys = [...this.byId].filter(([key, { destination: own }]) => {
       return id === undefined ? own === destination : key === id;
     });
-    if (keys.length === 0) {
-      throw new StompError(
-        'no such subscription',
-        `there is no subscription ${quote(id ?? destination ?? '')} in this session`,
-      );
-    }
-    for (const [key, subscription] of keys) {
-      this.byId.delete(key);
-      this.stop(subscription);
-      if (subscription.pending.size === 0) this.bySerial.delete(subscription.serial);
-      else
-        this.departed.set(
-          subscription,
-          setTimeout(() => this.returnLate(subscription), LATE_ACK),
-        );
-    }
+    for (const [key, subscription] of keys) this.leave(key, subscription);
+    return keys.map(([, subscription]) => subscription);
   }
 
   /**
@@ -123,6 +133,18 @@ export class Subscriptions {
     this.bySerial.clear();
     this.departed.clear();
     for (const subscription of all) subscription.returnAll();
+  }
+
+  private leave(key: string, subscription: Subscription): void {
+    this.byId.delete(key);
+    this.implicit.delete(key);
+    this.stop(subscription);
+    if (subscription.pending.size === 0) this.bySerial.delete(subscription.serial);
+    else
+      this.departed.set(
+        subscription,
+        setTimeout(() => this.returnLate(subscription), LATE_ACK),
+      );
   }
 
   private stop(subscription: Subscription): void {

@@ -1,0 +1,149 @@
+/*
+ * Who gets the next message of a queue. The consumers that may have credit stand in rings, one for each consumer
+ * priority, and take turns; one that is found without credit leaves its ring, and comes back when its subscription
+ * says that it is ready. So a message costs nothing for consumers that cannot take it.
+ *
+ * A consumer that takes only some messages, and has found none, rests until another message comes.
+ */
+import type { Subscription } from 'nestjs-stomp/server';
+import type { Cursor } from './backlog.js';
+import type { ConsumerTerms } from './dialect.js';
+
+/** A subscription that takes messages from a queue. */
+export class Consumer {
+  /** @internal Whether it stands in its ring. */
+  inRing = false;
+  /** @internal Whether it has credit and found nothing. */
+  rests = false;
+
+  constructor(
+    readonly subscription: Subscription,
+    readonly terms: ConsumerTerms,
+    readonly cursor: Cursor,
+  ) {}
+}
+
+interface Tier {
+  readonly priority: number;
+  readonly ring: Consumer[];
+  turn: number;
+}
+
+export class Consumers {
+  private readonly all = new Map<Subscription, Consumer>();
+  /** The highest priority first. */
+  private readonly tiers: Tier[] = [];
+  private resting: Consumer[] = [];
+  /** The one that has the queue for itself. */
+  private sole: Consumer | undefined;
+
+  get size(): number {
+    return this.all.size;
+  }
+
+  /** Whether one of them may be able to take a message. */
+  get waiting(): boolean {
+    for (const { ring } of this.tiers) if (ring.length > 0) return true;
+    return false;
+  }
+
+  add(consumer: Consumer): void {
+    this.all.set(consumer.subscription, consumer);
+    this.elect();
+  }
+
+  /** Takes one out; undefined when it is none of them. */
+  remove(subscription: Subscription): Consumer | undefined {
+    const consumer = this.all.get(subscription);
+    if (consumer === undefined) return undefined;
+    this.all.delete(subscription);
+    this.leave(consumer);
+    if (consumer.rests) this.resting = this.resting.filter((other) => other !== consumer);
+    if (this.all.size === 0) this.tiers.length = 0;
+    this.elect();
+    return consumer;
+  }
+
+  /** A subscription says that it can take messages. */
+  enter(subscription: Subscription): void {
+    const consumer = this.all.get(subscription);
+    if (consumer === undefined || consumer.inRing || consumer.rests) return;
+    this.join(consumer);
+  }
+
+  /** The one whose turn it is; undefined when nobody can take a message. */
+  next(): Consumer | undefined {
+    const { tiers, sole } = this;
+    if (sole !== undefined) return sole.inRing && this.isReady(sole) ? sole : undefined;
+    for (let i = 0; i < tiers.length; i++) {
+      const tier = tiers[i]!;
+      const { ring } = tier;
+      while (ring.length > 0) {
+        if (tier.turn >= ring.length) tier.turn = 0;
+        const consumer = ring[tier.turn]!;
+        if (!this.isReady(consumer)) continue;
+        tier.turn++;
+        return consumer;
+      }
+    }
+    return undefined;
+  }
+
+  /** It could take a message, but none that there is. */
+  rest(consumer: Consumer): void {
+    this.leave(consumer);
+    consumer.rests = true;
+    this.resting.push(consumer);
+  }
+
+  /** There is something new to be looked at. */
+  wakeAll(): void {
+    if (this.resting.length === 0) return;
+    const { resting } = this;
+    this.resting = [];
+    for (const consumer of resting) {
+      consumer.rests = false;
+      this.join(consumer);
+    }
+  }
+
+  /** Something has changed that lets them take what they could not take before. */
+  resetAll(): void {
+    for (const { cursor } of this.all.values()) cursor.reset();
+    this.wakeAll();
+  }
+
+  private isReady(consumer: Consumer): boolean {
+    if (consumer.subscription.ready) return true;
+    this.leave(consumer);
+    return false;
+  }
+
+  private join(consumer: Consumer): void {
+    const { priority } = consumer.terms;
+    let at = 0;
+    while (at < this.tiers.length && this.tiers[at]!.priority > priority) at++;
+    if (this.tiers[at]?.priority !== priority) this.tiers.splice(at, 0, { priority, ring: [], turn: 0 });
+    this.tiers[at]!.ring.push(consumer);
+    consumer.inRing = true;
+  }
+
+  private leave(consumer: Consumer): void {
+    if (!consumer.inRing) return;
+    consumer.inRing = false;
+    const tier = this.tiers.find(({ priority }) => priority === consumer.terms.priority)!;
+    const place = tier.ring.indexOf(consumer);
+    tier.ring.splice(place, 1);
+    if (place < tier.turn) tier.turn--;
+  }
+
+  /** Of those that want the queue for themselves the one of the highest priority has it, and of these the first. */
+  private elect(): void {
+    let sole: Consumer | undefined;
+    for (const consumer of this.all.values()) {
+      const { exclusive, priority } = consumer.terms;
+      if (exclusive && (sole === undefined || priority > sole.terms.priority)) sole = consumer;
+    }
+    this.sole = sole;
+  }
+}

@@ -1,0 +1,35 @@
+import type { Entry } from './backlog.js';
+
+/** How many groups a queue remembers; beyond that the ones that were used least recently begin anew. */
+const MOST = 10_000;
+
+/** Which consumer of a queue gets the messages of which group (JMSXGroupID). */
+export class Groups<Consumer extends object> {
+  private readonly owners = new Map<string, Consumer>();
+
+  /** Whether that consumer may have a message. */
+  admits(entry: Entry, consumer: Consumer): boolean {
+    if (entry.group === undefined) return true;
+    const owner = this.owners.get(entry.group);
+    return owner === undefined || owner === consumer;
+  }
+
+  /** A consumer gets a message, and with it what comes after it in its group. */
+  claim(group: string, consumer: Consumer): void {
+    this.owners.delete(group);
+    this.owners.set(group, consumer);
+    if (this.owners.size > MOST) this.owners.delete(this.owners.keys().next().value!);
+  }
+
+  /** The group is over: its next message may go to anybody. */
+  close(group: string): void {
+    this.owners.delete(group);
+  }
+
+  /** A consumer has left; tells whether a group was its own. */
+  leave(consumer: Consumer): boolean {
+    const before = this.owners.size;
+    for (const [group, owner] of this.owners) if (owner === consumer) this.owners.delete(group);
+    return this.owners.size < before;
+  }
+}

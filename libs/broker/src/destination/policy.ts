@@ -1,0 +1,82 @@
+import { matches } from './pattern.js';
+
+/**
+ * How destinations of a pattern are treated. Of several policies that match, each setting is that of the last one
+ * that has it. Times are in milliseconds.
+ */
+export interface Policy {
+  /** A destination or a pattern of them: `/queue/orders`, `/queue/mail.*`, `/topic/prices.#`. */
+  readonly destination: string;
+  /** Messages that may wait in a queue; no limit by default. */
+  readonly maxLength?: number;
+  /** Octets that may wait in a queue; no limit by default. */
+  readonly maxBytes?: number;
+  /** What a full queue does: `reject` (the default) refuses the sender, `drop-oldest` makes dead letters of its head. */
+  readonly overflow?: 'reject' | 'drop-oldest';
+  /** Where dead letters go; `/queue/DLQ.NAME` by default, false to drop them. */
+  readonly deadLetter?: string | false;
+  /** Whether expired messages become dead letters; they are dropped by default. */
+  readonly deadLetterExpired?: boolean;
+  /** How often a message is delivered before it becomes a dead letter; 10 by default, 0 without a limit. */
+  readonly maxDeliveries?: number;
+  /** The wait before a message that was refused twice is delivered again; 100 by default. The first time there is none. */
+  readonly redeliveryDelay?: number;
+  /** Each further wait is so many times as long; 2 by default. */
+  readonly redeliveryFactor?: number;
+  /** No wait is longer; 30,000 by default. */
+  readonly maxRedeliveryDelay?: number;
+  /** How long messages live at most; for ever by default, or what the message says. */
+  readonly timeToLive?: number;
+  /** How long a queue is kept that is empty and not used; 60,000 by default. */
+  readonly idleTime?: number;
+  /** Whether a topic keeps the last message that is sent with `retain:true`; true by default. */
+  readonly retain?: boolean;
+  /**
+   * What happens when a topic's subscriber lags behind by more than `maxWaiting`: `block` (the default) slows its
+   * publishers down, `drop-oldest` lets it miss messages, `disconnect` ends its session.
+   */
+  readonly slowConsumer?: 'block' | 'drop-oldest' | 'disconnect';
+  /** Octets that may wait for one subscriber of a topic; 1 MiB by default. */
+  readonly maxWaiting?: number;
+}
+
+/** The settings of one destination. */
+export type Rules = Required<Omit<Policy, 'destination' | 'deadLetter'>> & {
+  /** Where dead letters go; undefined for the queue that is named after this one, false to drop them. */
+  readonly deadLetter: string | false | undefined;
+};
+
+const DEFAULTS: Rules = {
+  maxLength: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  overflow: 'reject',
+  deadLetter: undefined,
+  deadLetterExpired: false,
+  maxDeliveries: 10,
+  redeliveryDelay: 100,
+  redeliveryFactor: 2,
+  maxRedeliveryDelay: 30_000,
+  timeToLive: 0,
+  idleTime: 60_000,
+  retain: true,
+  slowConsumer: 'block',
+  maxWaiting: 1024 * 1024,
+};
+
+/** The rules of a destination, by the policies that match it. */
+export function rulesOf(destination: string, policies: readonly Policy[]): Rules {
+  let rules = DEFAULTS;
+  for (const { destination: pattern, ...settings } of policies) {
+    if (!matches(pattern, destination)) continue;
+    const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+    rules = { ...rules, ...(Object.fromEntries(given) as Partial<Rules>) };
+  }
+  return rules;
+}
+
+/** How long to wait before a message that was delivered so often, and refused, is delivered again, in ms. */
+export function backOff(rules: Rules, count: number): number {
+  // The first time at once; after that ever later, or a message that nobody can take would spin.
+  if (count <= 1) return 0;
+  return Math.min(rules.maxRedeliveryDelay, rules.redeliveryDelay * rules.redeliveryFactor ** (count - 2));
+}

@@ -1,0 +1,51 @@
+import type { Message } from 'nestjs-stomp/server';
+import { isPattern, matches } from './pattern.js';
+
+/** How many messages, and octets of them, are kept; beyond that the oldest go. */
+const MOST = 100_000;
+const MOST_OCTETS = 64 * 1024 * 1024;
+
+interface Kept {
+  readonly message: Message;
+  readonly expires: number;
+}
+
+/** The last message of each topic that was sent with `retain:true`, for those who subscribe later. */
+export class Retained {
+  private readonly kept = new Map<string, Kept>();
+  private octets = 0;
+
+  /** @param expires a moment in ms since 1970; 0 for never */
+  keep(topic: string, message: Message, expires: number): void {
+    this.forget(topic);
+    // A message without a body says that there is nothing to be kept any more.
+    if (message.length === 0) return;
+    message.detach();
+    this.kept.set(topic, { message, expires });
+    this.octets += message.size;
+    while (this.kept.size > MOST || this.octets > MOST_OCTETS) this.forget(this.kept.keys().next().value!);
+  }
+
+  /** What is kept for a topic, or for all topics of a pattern. */
+  match(name: string): Message[] {
+    if (!isPattern(name)) return this.live(name);
+    const found: Message[] = [];
+    for (const topic of [...this.kept.keys()]) if (matches(name, topic)) found.push(...this.live(topic));
+    return found;
+  }
+
+  private live(topic: string): Message[] {
+    const kept = this.kept.get(topic);
+    if (kept === undefined) return [];
+    if (kept.expires === 0 || kept.expires > Date.now()) return [kept.message];
+    this.forget(topic);
+    return [];
+  }
+
+  private forget(topic: string): void {
+    const kept = this.kept.get(topic);
+    if (kept === undefined) return;
+    this.kept.delete(topic);
+    this.octets -= kept.message.size;
+  }
+}

@@ -1,0 +1,72 @@
+import { type Done, type Message, type Route, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
+import { type ConsumerTerms, readConsumer } from './dialect.js';
+import { matches } from './pattern.js';
+import type { Queue } from './queue.js';
+
+/** One subscription to all queues of a pattern, those that come later among them, as ActiveMQ has it. */
+class Consumption {
+  private readonly queues = new Set<Queue>();
+
+  constructor(
+    private readonly subscription: Subscription,
+    private readonly terms: ConsumerTerms,
+  ) {
+    subscription.onReady = () => {
+      for (const queue of this.queues) if (subscription.ready) queue.ready(subscription);
+    };
+  }
+
+  add(queue: Queue): void {
+    this.queues.add(queue);
+    queue.attach(this.subscription, this.terms);
+    if (this.subscription.ready) queue.ready(this.subscription);
+  }
+
+  drop(queue: Queue): void {
+    this.queues.delete(queue);
+  }
+
+  end(): void {
+    for (const queue of this.queues) queue.detach(this.subscription);
+  }
+}
+
+/** Who subscribes to queues by patterns, in one virtual host. */
+export class Wildcards {
+  private readonly consumptions = new Map<Subscription, { pattern: string; consumption: Consumption }>();
+
+  /** A queue was made. */
+  added(queue: Queue): void {
+    for (const { pattern, consumption } of this.consumptions.values()) {
+      if (matches(pattern, queue.name)) consumption.add(queue);
+    }
+  }
+
+  /** A queue is gone. */
+  removed(queue: Queue): void {
+    for (const { consumption } of this.consumptions.values()) consumption.drop(queue);
+  }
+
+  /** The way to all queues of a pattern. */
+  route(pattern: string, queues: () => Iterable<Queue>): Route {
+    return {
+      send: (_message: Message, _session: Session, _done: Done | undefined) => {
+        throw new StompError('invalid destination', 'a message goes to one queue: its name may hold no wildcards');
+      },
+      subscribe: (subscription, done) => {
+        const terms = readConsumer(subscription);
+        if (terms.browser) {
+          throw new StompError('invalid header', 'a browser looks at one queue: its name may hold no wildcards');
+        }
+        const consumption = new Consumption(subscription, terms);
+        this.consumptions.set(subscription, { pattern, consumption });
+        for (const queue of [...queues()]) if (matches(pattern, queue.name)) consumption.add(queue);
+        done();
+      },
+      unsubscribe: (subscription) => {
+        this.consumptions.get(subscription)?.consumption.end();
+        this.consumptions.delete(subscription);
+      },
+    };
+  }
+}

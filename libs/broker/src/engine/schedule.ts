@@ -1,0 +1,127 @@
+import { Cron } from 'croner';
+import { type Message, StompError } from 'nestjs-stomp/server';
+import { SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
+
+/** How many messages may wait for their time. */
+const MOST = 1_000_000;
+/** The longest time that a timer can wait, in ms. */
+const LONGEST = 2 ** 31 - 1;
+
+interface Job {
+  due: number;
+  run(): void;
+}
+
+/**
+ * Messages that are to be delivered later: after a delay, again and again at a period, or as a cron expression says.
+ * A heap of jobs, the next one on top, and one timer for all.
+ */
+export class Schedule {
+  private readonly heap: Job[] = [];
+  private timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param deliver gets a message of its own each time
+   * @throws StompError for a cron expression that is none, or when too many messages wait
+   */
+  add(message: Message, { delay, period, repeat, cron }: Timing, deliver: (message: Message) => void): void {
+    if (this.heap.length >= MOST) {
+      throw new StompError('too many scheduled messages', `${MOST} messages wait for their time already, the limit`);
+    }
+    message.detach();
+    const run = () => this.repeat(message, delay, period, repeat, deliver);
+    if (cron === undefined) run();
+    else this.recur(readCron(cron), run);
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.heap.length = 0;
+  }
+
+  private repeat(
+    message: Message,
+    delay: number,
+    period: number,
+    repeat: number,
+    deliver: (message: Message) => void,
+  ): void {
+    let left = repeat;
+    const fire = () => {
+      deliver(message.readdress(message.destination, DONE));
+      if (left-- > 0) this.push({ due: Date.now() + period, run: fire });
+    };
+    this.push({ due: Date.now() + delay, run: fire });
+  }
+
+  private recur(cron: Cron, run: () => void): void {
+    const next = () => {
+      const due = cron.nextRun();
+      if (due === null) return;
+      this.push({
+        due: due.getTime(),
+        run: () => {
+          run();
+          next();
+        },
+      });
+    };
+    next();
+  }
+
+  private push(job: Job): void {
+    const { heap } = this;
+    let at = heap.push(job) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (heap[parent]!.due <= job.due) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = job;
+    if (at === 0) this.arm();
+  }
+
+  private pop(): Job {
+    const { heap } = this;
+    const top = heap[0]!;
+    const last = heap.pop()!;
+    if (heap.length === 0) return top;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && heap[child + 1]!.due < heap[child]!.due) child++;
+      if (heap[child]!.due >= last.due) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+    return top;
+  }
+
+  private arm(): void {
+    clearTimeout(this.timer);
+    const first = this.heap[0];
+    if (first === undefined) return;
+    this.timer = setTimeout(this.fire, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
+  }
+
+  private readonly fire = (): void => {
+    const now = Date.now();
+    while (this.heap.length > 0 && this.heap[0]!.due <= now) this.pop().run();
+    this.arm();
+  };
+}
+
+const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));
+
+function readCron(text: string): Cron {
+  try {
+    return new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
+  } catch {
+    throw new StompError('invalid header', 'AMQ_SCHEDULED_CRON has five fields: minute, hour, day, month, weekday');
+  }
+}

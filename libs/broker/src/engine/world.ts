@@ -1,0 +1,309 @@
+import { randomUUID } from 'node:crypto';
+import { type Frame, type FrameHeaders, type Message, type Route, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
+import type { Entry } from '../destination/backlog.js';
+import { type ConsumerTerms, readDeletion, readDurable, readQueueName, readQueueRules, type Timing } from '../destination/dialect.js';
+import { Feed } from '../destination/feed.js';
+import { type Address, readDestination } from '../destination/name.js';
+import { isPattern } from '../destination/pattern.js';
+import { type Policy, type Rules, rulesOf } from '../destination/policy.js';
+import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
+import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
+import { Retained } from '../destination/retained.js';
+import { Topic, type TopicOwner } from '../destination/topic.js';
+import { Topics } from '../destination/topics.js';
+import { Wildcards } from '../destination/wildcard.js';
+import type { Store } from '../store/store.js';
+import { Advisory } from './advisory.js';
+import { Schedule } from './schedule.js';
+
+/** Headers of a dead letter that tell how it became one. */
+const DEAD_REASON = 'dead-letter-reason';
+const DEAD_ORIGIN = 'dead-letter-origin';
+const DEAD_COUNT = 'dead-letter-deliveries';
+
+/** ActiveMQ's queue of one consumer of a virtual topic, and the topic. */
+const VIRTUAL = /^Consumer\.[^./]+[./](VirtualTopic[./].+)$/;
+// Names that no client can say.
+const DURABLE = '\0durable\0';
+const TEMPORARY = '\0temporary\0';
+
+/** A durable subscription: a queue that is fed by a topic until it is deleted. */
+interface Durable {
+  readonly topic: string;
+  readonly selector: string | undefined;
+  readonly queue: Queue;
+  readonly feed: Feed;
+}
+
+/** One virtual host: its destinations, and what stands between them. */
+export class World implements QueueOwner, TopicOwner {
+  readonly topics = new Topics();
+  readonly retained = new Retained();
+  readonly advisory = new Advisory(this);
+  private readonly queues = new Map<string, Queue>();
+  private readonly feeds = new Map<Queue, { readonly topic: string; readonly feed: Feed }>();
+  private readonly durables = new Map<string, Durable>();
+  /** What a session calls its temporary destinations, and what they are called here: names that cannot be guessed. */
+  private readonly temporary = new Map<Session, Map<string, string>>();
+  private readonly idle = new Map<Queue, NodeJS.Timeout>();
+  private readonly wildcards = new Wildcards();
+  private readonly scheduled = new Schedule();
+
+  constructor(
+    private readonly vhost: string,
+    private readonly store: Store,
+    private readonly policies: readonly Policy[],
+  ) {}
+
+  /** @param headers of the frame that asks: they may say how a queue is to be made */
+  route(session: Session, { kind, name }: Address, action: 'send' | 'subscribe', headers: FrameHeaders): Route {
+    switch (kind) {
+      case 'topic':
+        return new Topic(name, this);
+      case 'queue':
+        if (action === 'subscribe' && isPattern(name)) return this.wildcards.route(name, () => this.visible());
+        return this.queue(name, headers);
+      case 'temp-queue':
+        return this.temporaryQueue(session, name);
+      case 'temp-topic':
+        return new Topic(TEMP_TOPIC + this.nameTemporary(session, name), this);
+      case 'reply-queue':
+      case 'reply-topic':
+        if (action === 'subscribe') {
+          throw new StompError('access refused', 'a reply destination is for sending to: only its owner may subscribe to it');
+        }
+        return kind === 'reply-topic' ? new Topic(TEMP_TOPIC + name, this) : new ReplyRoute(() => this.queues.get(TEMPORARY + name));
+    }
+  }
+
+  /**
+   * The queue of that name, made if need be.
+   *
+   * @param headers may say how it is to be made
+   */
+  queue(name: string, headers?: FrameHeaders): Queue {
+    const known = this.queues.get(name);
+    if (known !== undefined) return known;
+    const { autoDelete = false, ...asked } = headers === undefined ? {} : readQueueRules(headers);
+    const destination = `/queue/${name}`;
+    const queue = this.make(name, destination, { ...this.rulesOf(destination), ...asked }, autoDelete);
+    this.wildcards.added(queue);
+    const topic = VIRTUAL.exec(name)?.[1];
+    if (topic !== undefined) this.feed(queue, `/topic/${topic}`, destination);
+    return queue;
+  }
+
+  rulesOf(destination: string): Rules {
+    return rulesOf(destination, this.policies);
+  }
+
+  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void {
+    this.scheduled.add(message, timing, deliver);
+  }
+
+  /**
+   * A publisher names its own temporary destination; whoever answers reads there one that leads to it from every
+   * session. As with RabbitMQ, the publisher need not subscribe to its queue.
+   */
+  addressReply(message: Message, session: Session): void {
+    const replyTo = message.replyTo!;
+    if (replyTo.startsWith(TEMP_QUEUE)) {
+      const local = replyTo.slice(TEMP_QUEUE.length);
+      message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
+      session.attach(replyTo, this.temporaryQueue(session, local));
+    } else if (replyTo.startsWith(TEMP_TOPIC)) {
+      message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
+    }
+  }
+
+  durable(name: string, subscription: Subscription, { selector }: ConsumerTerms): Route | undefined {
+    const own = readQueueName(subscription);
+    if (own !== undefined) {
+      const queue = this.queue(own, subscription.headers);
+      if (!this.feeds.has(queue)) this.feed(queue, name, undefined);
+      return queue;
+    }
+    const durable = readDurable(subscription);
+    if (durable === undefined) return undefined;
+    const { key } = durable;
+    const text = subscription.headers.get('selector');
+    const known = this.durables.get(key);
+    // Another topic or selector under the same name is another subscription, as in JMS.
+    if (known !== undefined && known.topic === name && known.selector === text) return known.queue;
+    if (known !== undefined) this.deleteDurable(key, known);
+    // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
+    const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
+    const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
+    const feed = new Feed(() => queue, selector);
+    this.topics.add(name, feed);
+    this.durables.set(key, { topic: name, selector: text, queue, feed });
+    return queue;
+  }
+
+  /** Deletes the durable subscription that an UNSUBSCRIBE names; tells whether there was one. */
+  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+    const durable = readDeletion(frame, session.clientId, ended[0]?.destination);
+    const known = durable === undefined ? undefined : this.durables.get(durable.key);
+    if (durable === undefined || known === undefined) return false;
+    this.deleteDurable(durable.key, known);
+    return true;
+  }
+
+  adopt(queue: Queue): Queue {
+    clearTimeout(this.idle.get(queue));
+    this.idle.delete(queue);
+    const current = this.queues.get(queue.name);
+    if (current !== undefined && current !== queue) return current;
+    if (current === undefined) {
+      this.queues.set(queue.name, queue);
+      if (!isHidden(queue)) this.wildcards.added(queue);
+    }
+    queue.active = true;
+    return queue;
+  }
+
+  giveUp(queue: Queue): void {
+    if (this.idle.has(queue) || this.queues.get(queue.name) !== queue) return;
+    // What feeds a queue goes on while nobody is there to take the messages: that is what it is for.
+    if (this.feeds.has(queue) || queue.name.startsWith(DURABLE)) return;
+    queue.active = false;
+    const timer = setTimeout(() => this.remove(queue), queue.rules.idleTime);
+    timer.unref();
+    this.idle.set(queue, timer);
+  }
+
+  discard(queue: Queue): void {
+    this.remove(queue);
+  }
+
+  subscribed(subscription: Subscription): void {
+    this.advisory.subscription('subscribed', subscription);
+  }
+
+  unsubscribed(subscription: Subscription): void {
+    this.advisory.subscription('unsubscribed', subscription);
+  }
+
+  deadLetter(queue: Queue, entry: Entry, reason: DeadReason): void {
+    const { message } = entry;
+    this.advisory.deadLetter(reason, queue.destination, message.id);
+    const { deadLetter } = queue.rules;
+    const name = queue.destination.slice('/queue/'.length);
+    // A dead letter that nobody wants is not buried twice.
+    if (deadLetter === false || (deadLetter === undefined && name.startsWith('DLQ.'))) return;
+    const destination = deadLetter ?? `/queue/DLQ.${name}`;
+    const letter = message.readdress(destination, {
+      [DEAD_REASON]: reason,
+      [DEAD_ORIGIN]: message.destination,
+      [DEAD_COUNT]: String(entry.count),
+      // It has expired, or waited, once.
+      expires: undefined,
+      expiration: undefined,
+    });
+    const address = readDestination(destination);
+    if (address.kind === 'queue') this.queue(address.name).put(letter);
+    else new Topic(address.name, this).publish(letter, undefined, undefined);
+  }
+
+  slow(subscription: Subscription): void {
+    this.advisory.slow(subscription);
+  }
+
+  /** A session is over: its temporary queues go. */
+  release(session: Session): void {
+    for (const name of this.temporary.get(session)?.values() ?? []) {
+      const queue = this.queues.get(TEMPORARY + name);
+      if (queue !== undefined) this.remove(queue);
+    }
+    this.temporary.delete(session);
+  }
+
+  stop(): void {
+    for (const timer of this.idle.values()) clearTimeout(timer);
+    this.idle.clear();
+    this.scheduled.clear();
+    for (const queue of this.queues.values()) queue.stop();
+  }
+
+  private make(name: string, destination: string, rules: Rules, autoDelete: boolean): Queue {
+    const queue = new Queue(name, destination, rules, autoDelete, this.store.backlog(this.key(name)), this);
+    this.queues.set(name, queue);
+    return queue;
+  }
+
+  private key(name: string): string {
+    return `${this.vhost}\0${name}`;
+  }
+
+  /** Queues that clients know by name. */
+  private *visible(): IterableIterator<Queue> {
+    for (const queue of this.queues.values()) if (!isHidden(queue)) yield queue;
+  }
+
+  private remove(queue: Queue): void {
+    clearTimeout(this.idle.get(queue));
+    this.idle.delete(queue);
+    if (this.queues.get(queue.name) !== queue) return;
+    const fed = this.feeds.get(queue);
+    if (fed !== undefined) this.topics.remove(fed.topic, fed.feed);
+    this.feeds.delete(queue);
+    queue.active = false;
+    queue.clear();
+    this.queues.delete(queue.name);
+    this.wildcards.removed(queue);
+    this.store.drop(this.key(queue.name));
+  }
+
+  private temporaryQueue(session: Session, local: string): Queue {
+    const name = TEMPORARY + this.nameTemporary(session, local);
+    const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
+    return this.queues.get(name) ?? this.make(name, TEMP_QUEUE + local, rules, false);
+  }
+
+  private nameTemporary(session: Session, local: string): string {
+    let names = this.temporary.get(session);
+    if (names === undefined) this.temporary.set(session, (names = new Map<string, string>()));
+    let name = names.get(local);
+    if (name === undefined) names.set(local, (name = randomUUID()));
+    return name;
+  }
+
+  /** @param destination under which consumers of the queue see the messages; undefined for the topic's own */
+  private feed(queue: Queue, topic: string, destination: string | undefined): void {
+    const readdress =
+      destination === undefined
+        ? undefined
+        : (message: Message) => message.readdress(destination, { 'original-destination': message.destination });
+    const feed = new Feed(() => this.adopt(queue), undefined, readdress);
+    this.topics.add(topic, feed);
+    this.feeds.set(queue, { topic, feed });
+  }
+
+  private deleteDurable(key: string, { topic, queue, feed }: Durable): void {
+    this.durables.delete(key);
+    this.topics.remove(topic, feed);
+    this.remove(queue);
+  }
+}
+
+/** Whether clients know a queue by another name than its own, or by none. */
+const isHidden = ({ name }: Queue): boolean => name.startsWith('\0');
+
+/** The way to somebody's temporary queue. When its owner has gone, nobody waits for the reply any more. */
+class ReplyRoute implements Route {
+  constructor(private readonly find: () => Queue | undefined) {}
+
+  send(...[message, session, done]: Parameters<Route['send']>): void {
+    const queue = this.find();
+    if (queue !== undefined) queue.send(message, session, done);
+    else done?.();
+  }
+
+  subscribe(): void {
+    throw new StompError('access refused', 'a reply queue is for sending to');
+  }
+
+  unsubscribe(): void {
+    // Nobody can be subscribed.
+  }
+}
