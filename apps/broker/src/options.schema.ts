@@ -3,10 +3,11 @@ import { networkInterfaces } from 'node:os';
 import { z } from 'zod';
 import { AddressList } from './auth/addresses.js';
 import { Credential } from './auth/users.js';
+import { policies } from './options.policy.js';
 
 /** How `--help` explains an option. */
 export interface OptionHelp {
-  group: 'Listening' | 'Who may connect' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
+  group: 'Listening' | 'Who may connect' | 'Destinations' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
   /** What the flag takes, as commander writes it: `<number>`, or `[yes|no]` where the flag may stand alone. */
   takes: string;
   text: string;
@@ -187,6 +188,23 @@ export const optionFields = {
       example: '--deny 10.66.0.0/16',
     }),
 
+  policies: policies.default([]).register(optionHelp, {
+    group: 'Destinations',
+    takes: '<json>',
+    text:
+      'How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. Best given ' +
+      'in a configuration file, as a list of mappings; docs/policies.md names the settings',
+    fallback: 'none',
+    example: `--policies '[{"destination":"/queue/mail.*","max-length":10000}]'`,
+  }),
+  hideServer: boolean.default(false).register(optionHelp, {
+    group: 'Listening',
+    takes: '[yes|no]',
+    text: 'Do not tell clients the name and version of this server (the header server of CONNECTED)',
+    fallback: 'no',
+    example: '--hide-server',
+  }),
+
   tls: z
     .preprocess(
       readWord,
@@ -298,6 +316,18 @@ export const optionFields = {
     text: 'How long a connection may take to log in (CONNECT), in milliseconds',
     example: '--login-timeout 3000',
   }),
+
+  idleTimeout: milliseconds(0, ', 0 for no limit')
+    .default(0)
+    .register(optionHelp, {
+      group: 'Heart-beats',
+      takes: '<ms>',
+      text:
+        'How long a client that agreed on no heart-beats may be silent, in milliseconds. Without a limit such clients ' +
+        'are watched by TCP keep-alive alone',
+      fallback: '0, for ever',
+      example: '--idle-timeout 600000',
+    }),
 
   verbose: whole(0, 5)
     .default(0)

@@ -121,10 +121,11 @@ function gather(from: readonly OptionName[], read: (name: OptionName) => Given):
 function describe(given: GivenOptions, path: readonly PropertyKey[], message: string): string {
   const [name, index] = path;
   const { source, value } = given[name as OptionName] ?? { source: `option ${String(name)}`, value: undefined };
-  const entries: unknown = typeof value === 'string' ? splitList(value) : value;
-  const inList = typeof index === 'number' && Array.isArray(entries);
-  const place = inList ? `, entry ${index + 1}` : '';
-  const shown = secrets.includes(String(name)) ? '' : ` ${printable(inList ? entries[index] : value)}`;
+  const isList = optionHelp.get(optionFields[name as OptionName])?.takes === '<list>';
+  const entries: unknown = typeof value === 'string' && isList ? splitList(value) : value;
+  const place = typeof index === 'number' ? `, entry ${index + 1}` : '';
+  const entry: unknown = typeof index === 'number' && Array.isArray(entries) ? entries[index] : value;
+  const shown = secrets.includes(String(name)) ? '' : ` ${printable(entry)}`;
   return `${source}${place}${shown}: ${message}`;
 }
 

@@ -119,7 +119,16 @@ function readUsers({ users = {} }: BrokerOptions): UserDirectory {
 }
 
 function createBroker(options: BrokerOptions, admission: AdmissionPipeline): StompBroker {
-  const { users: _users, port: _port, host: _host, tls: _tls, shutdownTimeout: _timeout, store, policies, ...rest } = options;
+  const {
+    users: _users,
+    port: _port,
+    host: _host,
+    tls: _tls,
+    shutdownTimeout: _timeout,
+    store,
+    policies,
+    ...rest
+  } = options;
   const engine = new LocalEngine(store === undefined || store === 'memory' ? new MemoryStore() : store, policies);
   return new StompBroker({ ...rest, engine, admission });
 }

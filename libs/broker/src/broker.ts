@@ -117,9 +117,12 @@ export class StompBroker implements Broker {
     const parts = splitDestination(destination);
     if (parts.length === 1) return this.part(session, destination, action, frame);
     if (parts.length > MAX_PARTS) {
-      throw new StompError('invalid destination', `the list names ${parts.length} destinations: ${MAX_PARTS} is the limit`);
+      throw new StompError(
+        'invalid destination',
+        `the list names ${parts.length} destinations: ${MAX_PARTS} is the limit`,
+      );
     }
-    const routes = Promise.all(parts.map((part) => this.part(session, part, action, frame)));
+    const routes = Promise.all(parts.map(async (part) => this.part(session, part, action, frame)));
     return routes.then((all) => new Composite(all.map((route, at) => ({ destination: parts[at]!, route }))));
   }
 
@@ -133,7 +136,12 @@ export class StompBroker implements Broker {
     this.engine.commit(operations, session, done);
   }
 
-  private part(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route> {
+  private part(
+    session: Session,
+    destination: string,
+    action: 'send' | 'subscribe',
+    frame: Frame,
+  ): Route | Promise<Route> {
     const address = readDestination(destination);
     if (action === 'send' && isAdvisory(address.name)) {
       throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');

@@ -119,6 +119,9 @@ describe('the sources', () => {
       'max-headers': '20',
       'max-connections': '3',
       'login-timeout': '4',
+      'idle-timeout': '5',
+      'hide-server': 'yes',
+      policies: '[{"destination":"/queue/mail.*","max-length":7,"dead-letter":false}]',
       verbose: '5',
       'log-format': 'json',
     };
@@ -147,6 +150,7 @@ describe('the sources', () => {
       tls: 'strict',
       heartbeatTolerance: 2.5,
       maxBody: 1024,
+      policies: [{ destination: '/queue/mail.*', maxLength: 7, deadLetter: false }],
     });
     expect(byEnvironment).toEqual(byFlags);
     expect(byFile).toEqual(byFlags);

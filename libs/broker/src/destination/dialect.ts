@@ -131,7 +131,8 @@ export function readConsumer({ headers }: Subscription): ConsumerTerms {
   const selector = headers.get('selector') ?? '';
   return {
     // RabbitMQ: 0 is as many as can be.
-    prefetch: prefetch === undefined ? DEFAULT_PREFETCH : prefetch === 0 ? MAX_PREFETCH : Math.min(prefetch, MAX_PREFETCH),
+    prefetch:
+      prefetch === undefined ? DEFAULT_PREFETCH : prefetch === 0 ? MAX_PREFETCH : Math.min(prefetch, MAX_PREFETCH),
     selector: selector.trim() === '' ? undefined : compileSelector(selector),
     exclusive: isTrue(headers, 'exclusive', 'activemq.exclusive'),
     priority: readPlace(headers),

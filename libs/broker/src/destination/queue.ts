@@ -113,7 +113,10 @@ export class Queue implements Route, DeliverySource {
     const { maxLength, maxBytes, overflow } = this.rules;
     if (overflow !== 'reject' || this.consumers.waiting) return;
     if (this.length + messages > maxLength) {
-      throw new StompError('queue is full', `${this.destination} holds ${maxLength} messages, its limit: try again later`);
+      throw new StompError(
+        'queue is full',
+        `${this.destination} holds ${maxLength} messages, its limit: try again later`,
+      );
     }
     if (this.octets + octets > maxBytes) {
       throw new StompError('queue is full', `${this.destination} holds ${maxBytes} octets, its limit: try again later`);
@@ -272,9 +275,7 @@ export class Queue implements Route, DeliverySource {
         const consumer = consumers.next();
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
-        const entry = picky
-          ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer))
-          : backlog.shift();
+        const entry = picky ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer)) : backlog.shift();
         if (entry === undefined) {
           consumers.rest(consumer);
           continue;
@@ -348,4 +349,3 @@ export class Queue implements Route, DeliverySource {
     if (this.rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += sign * message.size;
   }
 }
-

@@ -1,7 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { type Frame, type FrameHeaders, type Message, type Route, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
+import {
+  type Frame,
+  type FrameHeaders,
+  type Message,
+  type Route,
+  type Session,
+  StompError,
+  type Subscription,
+} from 'nestjs-stomp/server';
 import type { Entry } from '../destination/backlog.js';
-import { type ConsumerTerms, readDeletion, readDurable, readQueueName, readQueueRules, type Timing } from '../destination/dialect.js';
+import {
+  type ConsumerTerms,
+  readDeletion,
+  readDurable,
+  readQueueName,
+  readQueueRules,
+  type Timing,
+} from '../destination/dialect.js';
 import { Feed } from '../destination/feed.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { isPattern } from '../destination/pattern.js';
@@ -70,9 +85,14 @@ export class World implements QueueOwner, TopicOwner {
       case 'reply-queue':
       case 'reply-topic':
         if (action === 'subscribe') {
-          throw new StompError('access refused', 'a reply destination is for sending to: only its owner may subscribe to it');
+          throw new StompError(
+            'access refused',
+            'a reply destination is for sending to: only its owner may subscribe to it',
+          );
         }
-        return kind === 'reply-topic' ? new Topic(TEMP_TOPIC + name, this) : new ReplyRoute(() => this.queues.get(TEMPORARY + name));
+        return kind === 'reply-topic'
+          ? new Topic(TEMP_TOPIC + name, this)
+          : new ReplyRoute(() => this.queues.get(TEMPORARY + name));
     }
   }
 
