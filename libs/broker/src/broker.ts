@@ -127,7 +127,7 @@ export class StompBroker implements Broker {
   }
 
   /** @internal */
-  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+  unsubscribed(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
     return this.engine.unsubscribe(session, frame, ended);
   }
 
