@@ -2,6 +2,7 @@
  * The headers by which clients say what they want of a broker, in the words of RabbitMQ, ActiveMQ and Artemis. All are
  * understood at once; where two mean the same, the first of a list counts.
  */
+import { Cron } from 'croner';
 import {
   DEFAULT_PREFETCH,
   type Frame,
@@ -25,8 +26,7 @@ export interface Timing {
   readonly period: number;
   /** How often it is delivered again, each time after the period. */
   readonly repeat: number;
-  /** Five fields, in UTC. */
-  readonly cron: string | undefined;
+  readonly cron: Cron | undefined;
 }
 
 /** What a publisher says of a message. */
@@ -98,12 +98,20 @@ function readTiming(headers: FrameHeaders): Timing | undefined {
       (at === undefined ? 0 : Math.min(MAX_TIME, Math.max(0, at - Date.now()))),
     period: readCount(headers, 'AMQ_SCHEDULED_PERIOD', MAX_TIME) ?? 0,
     repeat: readCount(headers, 'AMQ_SCHEDULED_REPEAT', 1_000_000) ?? 0,
-    cron: cron === '' ? undefined : cron,
+    cron: cron === '' ? undefined : readCron(cron),
   };
   if (timing.repeat > 0 && timing.period === 0) {
     throw new StompError('invalid header', 'AMQ_SCHEDULED_REPEAT needs AMQ_SCHEDULED_PERIOD, in ms, above 0');
   }
   return timing.cron === undefined && timing.delay === 0 && timing.repeat === 0 ? undefined : timing;
+}
+
+function readCron(text: string): Cron {
+  try {
+    return new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
+  } catch {
+    throw new StompError('invalid header', 'AMQ_SCHEDULED_CRON has five fields: minute, hour, day, month, weekday');
+  }
 }
 
 /** What a subscription asks for. */

@@ -17,6 +17,6 @@ export class Feed implements TopicReader {
 
   take(message: Message, _publisher: Session | undefined, done: Done | undefined): void {
     if (this.selector !== undefined && !this.selector(message.headers)) done?.();
-    else this.queue().put(this.readdress(message), done);
+    else this.queue().offer(this.readdress(message), done);
   }
 }

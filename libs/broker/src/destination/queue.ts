@@ -41,8 +41,12 @@ export interface QueueOwner {
   /** A subscription was made, or has ended. */
   subscribed(subscription: Subscription): void;
   unsubscribed(subscription: Subscription): void;
-  /** A message of the queue is not to be delivered any more. */
-  deadLetter(queue: Queue, entry: Entry, reason: DeadReason): void;
+  /**
+   * A message is not to be delivered from the queue, any more or at all.
+   *
+   * @param deliveries how often it was
+   */
+  deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void;
   /** A message is to be delivered later. */
   schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
   /** A message names in `reply-to` where its sender waits for an answer. */
@@ -76,6 +80,11 @@ export class Queue implements Route, DeliverySource {
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
   ) {}
+
+  /** Whether somebody takes messages from it. */
+  get used(): boolean {
+    return this.consumers.size > 0;
+  }
 
   /** Whether it holds no message and has no consumer. */
   get idle(): boolean {
@@ -121,6 +130,18 @@ export class Queue implements Route, DeliverySource {
     if (this.octets + octets > maxBytes) {
       throw new StompError('queue is full', `${this.destination} holds ${maxBytes} octets, its limit: try again later`);
     }
+  }
+
+  /** Takes a message that nobody can be refused for: what is too much goes to the dead letters. */
+  offer(message: Message, done?: Done): void {
+    try {
+      this.checkRoom(1, message.size);
+    } catch {
+      this.owner.deadLetter(this, message, 0, 'queue length');
+      done?.();
+      return;
+    }
+    this.put(message, done);
   }
 
   /** Takes a message, whoever it comes from. */
@@ -235,7 +256,7 @@ export class Queue implements Route, DeliverySource {
     const requeue = outcome.headers?.get('requeue')?.toLowerCase();
     if (requeue === 'false' || (maxDeliveries > 0 && entry.count >= maxDeliveries)) {
       this.forget(entry);
-      this.owner.deadLetter(this, entry, requeue === 'false' ? 'rejected' : 'delivery limit');
+      this.owner.deadLetter(this, entry.message, entry.count, requeue === 'false' ? 'rejected' : 'delivery limit');
       return;
     }
     const asked = outcome.headers?.get('delay');
@@ -309,7 +330,7 @@ export class Queue implements Route, DeliverySource {
 
   private expire(entry: Entry): void {
     this.backlog.remove(entry);
-    if (this.rules.deadLetterExpired) this.owner.deadLetter(this, entry, 'expired');
+    if (this.rules.deadLetterExpired) this.owner.deadLetter(this, entry.message, entry.count, 'expired');
   }
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
@@ -341,7 +362,7 @@ export class Queue implements Route, DeliverySource {
       const entry = this.backlog.shift()!;
       this.count(entry, -1);
       this.backlog.remove(entry);
-      this.owner.deadLetter(this, entry, 'queue length');
+      this.owner.deadLetter(this, entry.message, entry.count, 'queue length');
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
 import { Composite } from '../destination/composite.js';
+import { readTerms } from '../destination/dialect.js';
 import type { Address } from '../destination/name.js';
 import type { Policy } from '../destination/policy.js';
 import { Queue } from '../destination/queue.js';
@@ -43,7 +44,7 @@ export class LocalEngine implements Engine {
 
   commit(operations: readonly Operation[], session: Session, done: Done): void {
     // What could refuse a part is asked first; the rest happens in this turn of the event loop: so it is atomic.
-    checkRoom(operations);
+    this.world(session.vhost).checkSchedule(checkMessages(operations));
     let pending = 1;
     let failed: Error | undefined;
     const one: Done = (error) => {
@@ -72,11 +73,18 @@ export class LocalEngine implements Engine {
   }
 }
 
-/** Whether the queues have room for all messages of a transaction. */
-function checkRoom(operations: readonly Operation[]): void {
+/**
+ * Whether everything can be done that the messages of a transaction ask for: their headers can be read, and the queues
+ * have room for them.
+ *
+ * @returns how many of them are to be delivered later
+ */
+function checkMessages(operations: readonly Operation[]): number {
+  let scheduled = 0;
   const sums = new Map<Queue, { messages: number; octets: number }>();
   for (const operation of operations) {
     if (!('message' in operation)) continue;
+    if (operation.message.special && readTerms(operation.message).timing !== undefined) scheduled++;
     for (const queue of queuesOf(operation.route)) {
       const sum = sums.get(queue) ?? { messages: 0, octets: 0 };
       sum.messages++;
@@ -85,6 +93,7 @@ function checkRoom(operations: readonly Operation[]): void {
     }
   }
   for (const [queue, { messages, octets }] of sums) queue.checkRoom(messages, octets);
+  return scheduled;
 }
 
 function queuesOf(route: Route): Queue[] {

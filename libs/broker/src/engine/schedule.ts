@@ -1,4 +1,4 @@
-import { Cron } from 'croner';
+import type { Cron } from 'croner';
 import { type Message, StompError } from 'nestjs-stomp/server';
 import { SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
 
@@ -22,16 +22,20 @@ export class Schedule {
 
   /**
    * @param deliver gets a message of its own each time
-   * @throws StompError for a cron expression that is none, or when too many messages wait
+   * @throws StompError when too many messages wait
    */
   add(message: Message, { delay, period, repeat, cron }: Timing, deliver: (message: Message) => void): void {
-    if (this.heap.length >= MOST) {
-      throw new StompError('too many scheduled messages', `${MOST} messages wait for their time already, the limit`);
-    }
+    this.checkRoom(1);
     message.detach();
     const run = () => this.repeat(message, delay, period, repeat, deliver);
     if (cron === undefined) run();
-    else this.recur(readCron(cron), run);
+    else this.recur(cron, run);
+  }
+
+  /** @throws StompError when not that many more messages can wait */
+  checkRoom(messages: number): void {
+    if (this.heap.length + messages <= MOST) return;
+    throw new StompError('too many scheduled messages', `${MOST} messages wait for their time already, the limit`);
   }
 
   /** Forgets everything. */
@@ -117,11 +121,3 @@ export class Schedule {
 }
 
 const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));
-
-function readCron(text: string): Cron {
-  try {
-    return new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
-  } catch {
-    throw new StompError('invalid header', 'AMQ_SCHEDULED_CRON has five fields: minute, hour, day, month, weekday');
-  }
-}

@@ -8,7 +8,6 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import type { Entry } from '../destination/backlog.js';
 import {
   type ConsumerTerms,
   readDeletion,
@@ -117,6 +116,11 @@ export class World implements QueueOwner, TopicOwner {
     return rulesOf(destination, this.policies);
   }
 
+  /** @throws StompError when not that many more messages can wait for their time */
+  checkSchedule(messages: number): void {
+    this.scheduled.checkRoom(messages);
+  }
+
   schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void {
     this.scheduled.add(message, timing, deliver);
   }
@@ -130,7 +134,8 @@ export class World implements QueueOwner, TopicOwner {
     if (replyTo.startsWith(TEMP_QUEUE)) {
       const local = replyTo.slice(TEMP_QUEUE.length);
       message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
-      session.attach(replyTo, this.temporaryQueue(session, local));
+      const queue = this.temporaryQueue(session, local);
+      if (!queue.used) session.attach(replyTo, queue);
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
       message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
     }
@@ -187,7 +192,10 @@ export class World implements QueueOwner, TopicOwner {
     // What feeds a queue goes on while nobody is there to take the messages: that is what it is for.
     if (this.feeds.has(queue) || queue.name.startsWith(DURABLE)) return;
     queue.active = false;
-    const timer = setTimeout(() => this.remove(queue), queue.rules.idleTime);
+    const timer = setTimeout(() => {
+      this.idle.delete(queue);
+      if (queue.idle) this.remove(queue);
+    }, queue.rules.idleTime);
     timer.unref();
     this.idle.set(queue, timer);
   }
@@ -204,8 +212,7 @@ export class World implements QueueOwner, TopicOwner {
     this.advisory.subscription('unsubscribed', subscription);
   }
 
-  deadLetter(queue: Queue, entry: Entry, reason: DeadReason): void {
-    const { message } = entry;
+  deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void {
     this.advisory.deadLetter(reason, queue.destination, message.id);
     const { deadLetter } = queue.rules;
     const name = queue.destination.slice('/queue/'.length);
@@ -215,13 +222,13 @@ export class World implements QueueOwner, TopicOwner {
     const letter = message.readdress(destination, {
       [DEAD_REASON]: reason,
       [DEAD_ORIGIN]: message.destination,
-      [DEAD_COUNT]: String(entry.count),
+      [DEAD_COUNT]: String(deliveries),
       // It has expired, or waited, once.
       expires: undefined,
       expiration: undefined,
     });
     const address = readDestination(destination);
-    if (address.kind === 'queue') this.queue(address.name).put(letter);
+    if (address.kind === 'queue') this.adopt(this.queue(address.name)).put(letter);
     else new Topic(address.name, this).publish(letter, undefined, undefined);
   }
 
@@ -276,8 +283,9 @@ export class World implements QueueOwner, TopicOwner {
 
   private temporaryQueue(session: Session, local: string): Queue {
     const name = TEMPORARY + this.nameTemporary(session, local);
-    const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
-    return this.queues.get(name) ?? this.make(name, TEMP_QUEUE + local, rules, false);
+    const known = this.queues.get(name);
+    if (known !== undefined) return known;
+    return this.make(name, TEMP_QUEUE + local, { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false }, false);
   }
 
   private nameTemporary(session: Session, local: string): string {

@@ -61,12 +61,11 @@ export class Subscriptions {
   }
 
   /**
-   * Subscribes in the client's name to a destination that it has not subscribed to: its id is the destination, and it
-   * ends when the client subscribes for itself.
+   * Subscribes in the client's name to a destination that it has not subscribed to: its id is the destination, unless
+   * that is taken, and it ends when the client subscribes for itself.
    */
   attach(destination: string, route: Route): void {
-    if (this.implicit.has(destination) || this.byId.size >= this.most) return;
-    for (const subscription of this.byId.values()) if (subscription.destination === destination) return;
+    if (this.byId.has(destination) || this.byId.size >= this.most) return;
     const serial = this.serials++;
     const headers = new FrameHeaders();
     const subscription = new Subscription(this.session, serial, destination, destination, 'auto', headers, route);
