@@ -127,8 +127,8 @@ export class StompBroker implements Broker {
   }
 
   /** @internal */
-  unsubscribed(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
-    return this.engine.unsubscribe(session, frame, ended);
+  leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+    return this.engine.leave(session, frame, ended);
   }
 
   /** @internal */

@@ -21,7 +21,7 @@ export interface Engine {
    *
    * @returns whether it ended a durable subscription
    */
-  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
+  leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** Does all parts of a transaction, or none. */
   commit(operations: readonly Operation[], session: Session, done: Done): void;
   /** The session is over: what belonged to it alone goes. */

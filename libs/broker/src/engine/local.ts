@@ -38,8 +38,8 @@ export class LocalEngine implements Engine {
     return this.world(session.vhost).route(session, address, action, frame.headers);
   }
 
-  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
-    return this.world(session.vhost).unsubscribe(session, frame, ended);
+  leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+    return this.world(session.vhost).leave(session, frame, ended);
   }
 
   commit(operations: readonly Operation[], session: Session, done: Done): void {

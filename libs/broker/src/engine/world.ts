@@ -166,7 +166,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** Deletes the durable subscription that an UNSUBSCRIBE names; tells whether there was one. */
-  unsubscribe(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
+  leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
     const durable = readDeletion(frame, session.clientId, ended[0]?.destination);
     const known = durable === undefined ? undefined : this.durables.get(durable.key);
     if (durable === undefined || known === undefined) return false;

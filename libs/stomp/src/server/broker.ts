@@ -55,7 +55,7 @@ export interface Broker {
    * @param ended what it named; nothing, when no subscription of the session did
    * @returns whether it meant something to the broker; an UNSUBSCRIBE that meant nothing to anybody is refused
    */
-  unsubscribed?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
+  leave?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other. */
   commit?(operations: readonly Operation[], session: Session, done: Done): void;
   /** The session is over; its subscriptions have ended. */

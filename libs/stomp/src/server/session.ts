@@ -295,7 +295,7 @@ export class Session {
 
   private unsubscribe(frame: Frame): void {
     const ended = this.subscribed.remove(frame);
-    if (this.broker.unsubscribed?.(this, frame, ended) !== true && ended.length === 0) {
+    if (this.broker.leave?.(this, frame, ended) !== true && ended.length === 0) {
       const name = frame.headers.get('id') ?? frame.headers.get('destination') ?? '';
       throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
     }
