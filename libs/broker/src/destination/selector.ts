@@ -36,8 +36,8 @@ const PREFIXES: readonly (readonly [string, Hyphens | undefined])[] = [
  *   AMQDurable are Artemis' names.
  * - Beyond JMS: `%` is the remainder, IN takes numbers too.
  *
- * A selector reads each header at most as often as its name occurs, never throws, and takes a time in proportion to
- * its own length and that of the headers.
+ * A selector reads each header at most as often as its name occurs and never throws. Its cost grows with its own length
+ * and, where it has a LIKE, with the length of that header; nothing makes it go over a text again and again.
  *
  * @throws StompError `invalid selector`, whose detail shows the place: for a person to read
  */

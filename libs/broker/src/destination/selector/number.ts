@@ -17,13 +17,16 @@ function approximate(number: number): Numeric {
   return Number.isInteger(number) && !Number.isSafeInteger(number) ? exact(BigInt(number)) : number;
 }
 
-// No two parts of these can take the same character, so that no text is gone over more than twice.
+// No two parts of these can take the same character, so that no text is gone over again and again.
 const NUMBER = /^[ \t]*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[ \t]*$/;
 const INTEGER = /^[ \t]*[+-]?\d+[ \t]*$/;
 
+/** A longer text is not looked at: no number needs so many characters, and a selector may ask thousands of times. */
+const MAX_LENGTH = 400;
+
 /** The number that a header holds, decimal and perhaps with blanks around it; NaN when it holds none. */
 export function readNumber(text: string): Numeric {
-  if (!NUMBER.test(text)) return NaN;
+  if (text.length > MAX_LENGTH || !NUMBER.test(text)) return NaN;
   const number = Number(text);
   if (Number.isSafeInteger(number)) return number;
   if (!Number.isInteger(number)) return Number.isFinite(number) ? number : NaN;

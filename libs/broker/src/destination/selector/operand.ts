@@ -42,9 +42,11 @@ function converted<T>(read: HeaderReader, convert: (text: string) => T): Reader<
   };
 }
 
+const BOOLEAN = /^[ \t]*(?:(true)|false)[ \t]*$/i;
+
 function readBoolean(text: string): boolean | number {
-  const word = text.trim().toLowerCase();
-  return word === 'true' || (word === 'false' ? false : NaN);
+  const found = BOOLEAN.exec(text);
+  return found === null ? NaN : found[1] !== undefined;
 }
 
 /** The operand as what its counterpart makes of it. */
