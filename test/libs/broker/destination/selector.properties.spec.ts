@@ -262,7 +262,24 @@ const NAMES = [
 ];
 const name = fc.constantFrom(...NAMES);
 const text = fc.oneof(
-  fc.constantFrom('', 'EU', 'eu', 'true', 'FALSE', '1', '1.0', ' 2 ', '3', '-3', '+4', '0.25', '1e2', '007', '0x10', "it's"),
+  fc.constantFrom(
+    '',
+    'EU',
+    'eu',
+    'true',
+    'FALSE',
+    '1',
+    '1.0',
+    ' 2 ',
+    '3',
+    '-3',
+    '+4',
+    '0.25',
+    '1e2',
+    '007',
+    '0x10',
+    "it's",
+  ),
   fc.string({ unit: fc.constantFrom('a', 'b', '%', '_', '!', "'", '😀'), maxLength: 6 }),
 );
 const message: fc.Arbitrary<Message> = fc
