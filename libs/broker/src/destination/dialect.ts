@@ -20,6 +20,9 @@ export const DEFAULT_PRIORITY = 4;
 /** The longest time that a header may name, in ms: ten years. */
 const MAX_TIME = 10 * 365 * 86_400_000;
 
+/** The longest cron expression, in characters. */
+const MAX_CRON = 100;
+
 /** When a message is to be delivered, if not at once. Times are in ms. */
 export interface Timing {
   readonly delay: number;
@@ -108,9 +111,13 @@ function readTiming(headers: FrameHeaders): Timing | undefined {
 
 function readCron(text: string): Cron {
   try {
-    return new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
+    if (text.length > MAX_CRON) throw new RangeError('too long');
+    const cron = new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
+    if (cron.nextRun() === null) throw new RangeError('never');
+    return cron;
   } catch {
-    throw new StompError('invalid header', 'AMQ_SCHEDULED_CRON has five fields: minute, hour, day, month, weekday');
+    const fields = 'minute, hour, day, month, weekday';
+    throw new StompError('invalid header', `AMQ_SCHEDULED_CRON has five fields (${fields}) that name a time to come`);
   }
 }
 

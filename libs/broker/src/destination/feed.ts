@@ -1,7 +1,7 @@
 import type { Done, Message, Session } from 'nestjs-stomp/server';
 import type { Queue } from './queue.js';
 import type { TopicReader } from './reader.js';
-import type { Selector } from './selector.js';
+import { type Selector, takes } from './selector.js';
 
 /** A queue that gets the messages of a topic: a durable subscription, or a consumer of a virtual topic. */
 export class Feed implements TopicReader {
@@ -16,7 +16,7 @@ export class Feed implements TopicReader {
   ) {}
 
   take(message: Message, _publisher: Session | undefined, done: Done | undefined): void {
-    if (this.selector !== undefined && !this.selector(message.headers)) done?.();
+    if (this.selector !== undefined && !takes(this.selector, message, 0)) done?.();
     else this.queue().offer(this.readdress(message), done);
   }
 }

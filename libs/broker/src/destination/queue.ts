@@ -22,6 +22,7 @@ import { Consumer, Consumers } from './consumers.js';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
 import { backOff, type Rules } from './policy.js';
+import { takes } from './selector.js';
 
 /** The longest delay that a NACK may ask for, in ms: a day. */
 const MAX_DELAY = 86_400_000;
@@ -317,7 +318,9 @@ export class Queue implements Route, DeliverySource {
 
   private suits(entry: Entry, consumer: Consumer): boolean {
     const { selector } = consumer.terms;
-    return (selector === undefined || selector(entry.message.headers)) && this.groups.admits(entry, consumer);
+    return (
+      (selector === undefined || takes(selector, entry.message, entry.count)) && this.groups.admits(entry, consumer)
+    );
   }
 
   private claim(entry: Entry, consumer: Consumer): void {

@@ -1,6 +1,7 @@
 import { type Done, type Message, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readTerms } from './dialect.js';
 import type { Rules } from './policy.js';
+import { takes } from './selector.js';
 
 /** Somebody who gets every message of a topic. */
 export interface TopicReader {
@@ -48,7 +49,7 @@ export class Reader implements TopicReader {
   private wants(message: Message, publisher: Session | undefined): boolean {
     const { selector, noLocal } = this.terms;
     if (noLocal && publisher === this.subscription.session) return false;
-    return selector === undefined || selector(message.headers);
+    return selector === undefined || takes(selector, message, 0);
   }
 
   private hand(message: Message, publisher: Session | undefined): void {

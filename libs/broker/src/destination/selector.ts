@@ -3,6 +3,7 @@ import type { SelectorHeaders } from './selector/header.js';
 import type { Hyphens } from './selector/lexer.js';
 import { parseSelector } from './selector/parser.js';
 
+export { takes } from './selector/seen.js';
 export type { SelectorHeaders };
 
 /** Whether a message with such headers is for a subscription. */
