@@ -4,7 +4,9 @@ import { ALL, fault, one, rule, SINCE_1_1 } from './codec.js';
 
 const value = (version: Version | undefined, text: string) => one(version, `SEND\na:${text}\n\n\0`).headers[0]![1];
 const written = (version: Version | undefined, command: string, name: string, text: string) =>
-  encodeFrame(new Frame(command, [[name, text]]), { version }).toString().split('\n')[1];
+  encodeFrame(new Frame(command, [[name, text]]), { version })
+    .toString()
+    .split('\n')[1];
 const refused = expect.objectContaining({ name: 'FrameError', code: 'header-unencodable' });
 
 rule('24', ['1.0'], 'there are no escapes', (version) => {

@@ -4,7 +4,14 @@ import { ALL, decode, fault, octets, one, plain, rule, SINCE_1_1 } from './codec
 
 rule('1', ALL, 'a frame is a command, header lines, a blank line, a body and a NUL', (version) => {
   const wire = 'SEND\ndestination:/queue/a\nx:y\n\nbody\0';
-  const frame = { command: 'SEND', headers: [['destination', '/queue/a'], ['x', 'y']] as const, body: 'body' };
+  const frame = {
+    command: 'SEND',
+    headers: [
+      ['destination', '/queue/a'],
+      ['x', 'y'],
+    ] as const,
+    body: 'body',
+  };
 
   expect(one(version, wire)).toEqual(frame);
   expect(encodeFrame(new Frame(frame.command, frame.headers, frame.body), { version, contentLength: false })).toEqual(
@@ -28,7 +35,10 @@ rule('3', ['1.2'], 'an end of line is LF or CR LF, mixed at will', (version) => 
 });
 
 rule('4', ['1.2'], 'the carriage return before a line feed is no part of the value', (version) => {
-  expect(one(version, 'SEND\r\na:b\r\nc:\r\n\r\n\0').headers).toEqual([['a', 'b'], ['c', '']]);
+  expect(one(version, 'SEND\r\na:b\r\nc:\r\n\r\n\0').headers).toEqual([
+    ['a', 'b'],
+    ['c', ''],
+  ]);
 });
 
 rule('5', ['1.0', '1.1'], 'a carriage return before a line feed is data once a version is agreed on', (version) => {
@@ -59,7 +69,12 @@ rule('9', ALL, 'frames may come octet by octet, or many in one read', (version) 
   const whole = decode(version, stream).map(plain);
 
   expect(whole).toHaveLength(3);
-  expect(decode(version, [...stream].map((octet) => Buffer.of(octet))).map(plain)).toEqual(whole);
+  expect(
+    decode(
+      version,
+      [...stream].map((octet) => Buffer.of(octet)),
+    ).map(plain),
+  ).toEqual(whole);
 });
 
 rule('10', ALL, 'a header without a name is malformed', (version) => {
@@ -79,7 +94,11 @@ rule('12', SINCE_1_1, 'a value may be empty', (version) => {
 });
 
 rule('13', ['1.0'], 'a value may hold a colon; an empty one and UTF-8 are taken', (version) => {
-  expect(one(version, 'SEND\na:b:c\nd:\ne:ü\n\n\0').headers).toEqual([['a', 'b:c'], ['d', ''], ['e', 'ü']]);
+  expect(one(version, 'SEND\na:b:c\nd:\ne:ü\n\n\0').headers).toEqual([
+    ['a', 'b:c'],
+    ['d', ''],
+    ['e', 'ü'],
+  ]);
 });
 
 rule('14 15', ALL, 'name and value are parted at the first colon; a raw one in a value is taken', (version) => {
@@ -107,7 +126,10 @@ rule('17', SINCE_1_1, 'blanks around names and values stay', (version) => {
 rule('18', ['1.0'], 'blanks around a value go', (version) => {
   expect(one(version, 'SEND\nlogin: \tme and you \t\ncontent-length: 2 \n\na\0\0')).toEqual({
     command: 'SEND',
-    headers: [['login', 'me and you'], ['content-length', '2']],
+    headers: [
+      ['login', 'me and you'],
+      ['content-length', '2'],
+    ],
     body: 'a\0',
   });
 });
@@ -132,7 +154,10 @@ rule('20', SINCE_1_1, 'headers are UTF-8 both ways', (version) => {
 rule('54', ALL, 'the first of repeated headers counts; all stay in their order', (version) => {
   const [frame] = decode(version, 'SEND\nfoo:World\nfoo:Hello\ncontent-length:1\ncontent-length:9\n\nx\0');
   expect(frame!.headers.get('foo')).toBe('World');
-  expect([...frame!.headers].slice(0, 2)).toEqual([['foo', 'World'], ['foo', 'Hello']]);
+  expect([...frame!.headers].slice(0, 2)).toEqual([
+    ['foo', 'World'],
+    ['foo', 'Hello'],
+  ]);
   expect(frame!.body.toString()).toBe('x');
 });
 
