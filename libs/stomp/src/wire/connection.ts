@@ -207,6 +207,7 @@ export class Connection {
   }
 
   private decode(step: () => void): void {
+    if (this.decoder.fault !== undefined) return;
     try {
       step();
     } catch (error) {

@@ -1,5 +1,5 @@
 import { it } from '@jest/globals';
-import { Frame, FrameDecoder, FrameError, type FrameDecoderOptions, type Version } from 'nestjs-stomp/frame';
+import { type Frame, FrameDecoder, FrameError, type FrameDecoderOptions, type Version } from 'nestjs-stomp/frame';
 
 export const ALL: readonly Version[] = ['1.0', '1.1', '1.2'];
 export const SINCE_1_1: readonly Version[] = ['1.1', '1.2'];

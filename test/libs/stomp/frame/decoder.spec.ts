@@ -135,7 +135,7 @@ describe.each(ALL)('the receipt of a faulty frame of %s', (version) => {
     ['invalid UTF-8', Buffer.concat([octets('SEND\na:'), Buffer.of(255), octets('\nreceipt:r1\n\n\0')])],
     ['a second receipt', 'SEND\nreceipt:r1\nreceipt:r2\nbad\n\n\0'],
   ])('is in the error: %s', (_, wire) => {
-    const bytes = octets(wire as string);
+    const bytes = octets(wire);
     expect(fault(version, bytes).receipt).toBe('r1');
     const decoder = new FrameDecoder({ version, onFrame: () => undefined });
     expect(() => {

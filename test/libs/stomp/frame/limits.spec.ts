@@ -84,7 +84,7 @@ describe('what a peer can make us do costs time in proportion to what it sends',
   /** Octets looked at, or copied, per octet that came: counted, as time would depend on the machine. */
   function work(bytes: Buffer, size: number): number {
     let touched = 0;
-    const copy = watching(Buffer.prototype, 'copy', (copied) => (touched += copied as number));
+    const copy = watching(Buffer.prototype as object, 'copy', (copied) => (touched += copied as number));
     const concat = watching(Buffer, 'concat', (made) => (touched += (made as Buffer).length));
     try {
       const decoder = new FrameDecoder({ version: '1.0', onFrame: (frame) => frame.headers.size });

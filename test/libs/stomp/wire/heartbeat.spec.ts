@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { agreeHeartBeat, Connection, HeartBeat, parseHeartBeat } from 'nestjs-stomp/wire';
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { socketPair } from '../../../support/pair.js';
 
 describe('the heart-beat header', () => {
   it.each([
@@ -169,17 +169,8 @@ describe('on a clock of its own', () => {
 });
 
 describe('on a socket', () => {
-  async function pair() {
-    const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const near = connect((server.address() as AddressInfo).port, '127.0.0.1');
-    const [[far]] = await Promise.all([once(server, 'connection'), once(near, 'connect')]);
-    server.close();
-    return { near, far: far as typeof near };
-  }
-
   it('an idle connection sends ends of line and nothing else', async () => {
-    const { near, far } = await pair();
+    const [near, far] = await socketPair();
     const connection = new Connection(near, { onFrame() {}, onFault() {}, onEnd() {}, onClose() {} });
     connection.startHeartBeat(20, 0, 1);
     const chunks: Buffer[] = [];
@@ -190,7 +181,7 @@ describe('on a socket', () => {
   });
 
   it('a peer that falls silent is given up, with an error that says so', async () => {
-    const { near, far } = await pair();
+    const [near, far] = await socketPair();
     const closed = new Promise<Error | undefined>((resolve) => {
       const connection = new Connection(near, { onFrame() {}, onFault() {}, onEnd() {}, onClose: resolve });
       connection.startHeartBeat(0, 30, 1.5);
@@ -200,7 +191,7 @@ describe('on a socket', () => {
   });
 
   it('a peer that drips half a frame is alive', async () => {
-    const { near, far } = await pair();
+    const [near, far] = await socketPair();
     let over = false;
     const frame = new Promise<string>((resolve) => {
       const connection = new Connection(near, {
