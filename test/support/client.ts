@@ -1,7 +1,7 @@
 import { afterEach, jest } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
 import { StompClient, type StompClientOptions, type StompState } from 'nestjs-stomp/client';
-import { DEADLINE, type RawPeer } from './raw.js';
+import { DEADLINE, type RawPeer, unique } from './raw.js';
 import { ScriptedServer } from './scripted.js';
 import { type Headers, type RawFrame, type Version } from './wire.js';
 
@@ -69,6 +69,16 @@ export async function takeAndConfirm(peer: RawPeer, command: string): Promise<Ra
   const receipt = frame.header('receipt');
   if (receipt !== undefined) peer.send('RECEIPT', { 'receipt-id': receipt });
   return frame;
+}
+
+/** Waits until the client has dealt with all that was sent to it, and what it said to that has come in. */
+export async function settle(client: StompClient, peer: RawPeer): Promise<void> {
+  for (const destination of [unique('/queue/barrier'), unique('/queue/barrier')]) {
+    const published = client.publish(destination);
+    const sent = await peer.take('barrier', (got) => got.header('destination') === destination);
+    peer.send('RECEIPT', { 'receipt-id': sent.header('receipt')! });
+    await within('receipt', published);
+  }
 }
 
 /** Answers DISCONNECT as a server does. */

@@ -16,11 +16,10 @@ import {
   answerDisconnect,
   connectPair,
   failure,
-  gate,
   makeClient,
   makeServer,
+  settle,
   stateOf,
-  takeAndConfirm,
   within,
 } from '../../../support/client.js';
 import { type RawPeer } from '../../../support/raw.js';
@@ -198,7 +197,7 @@ describe('publish', () => {
     const published = client.publish('/queue/a', 'x').then(() => (confirmed = true));
     const receipt = await receiptOf(peer);
     peer.send('RECEIPT', { 'receipt-id': 'another' });
-    await takeAndConfirmNext(client, peer);
+    await settle(client, peer);
     expect(confirmed).toBe(false);
     peer.send('RECEIPT', { 'receipt-id': receipt });
     await published;
@@ -246,7 +245,7 @@ describe('publish', () => {
     expect(error.message).toContain('within 30 ms');
     peer.send('RECEIPT', { 'receipt-id': await receiptOf(peer) });
     peer.send('RECEIPT', {});
-    await takeAndConfirmNext(client, peer);
+    await settle(client, peer);
     expect(client.state).toBe('connected');
   });
 
@@ -372,11 +371,3 @@ it('frames of one turn of the event loop leave in one segment', async () => {
   for (let i = 0; i < 50; i++) expect((await nextSend(peer)).text).toBe(`${i}`);
   expect(writes).toEqual([1]);
 });
-
-/** A publish that is confirmed: all that was sent to the client before it has been dealt with then. */
-async function takeAndConfirmNext(client: ReturnType<typeof makeClient>, peer: RawPeer): Promise<void> {
-  const done = gate();
-  client.publish('/queue/barrier', 'barrier').then(done.open, () => undefined);
-  await takeAndConfirm(peer, 'SEND');
-  await within('receipt', done.promise);
-}
