@@ -90,7 +90,9 @@ export class Transaction {
     this.state = 'aborted';
     for (const { message, before } of this.held.reverse()) {
       message.settled = false;
-      if (message.subscription !== undefined) message.subscription.settledUpTo = before;
+      const subscription = message.subscription!;
+      // An acknowledgement outside of the transaction may have spoken for it since then.
+      if (subscription.settledUpTo === message.serial) subscription.settledUpTo = before;
     }
     this.held = [];
   }
