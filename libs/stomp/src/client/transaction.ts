@@ -99,6 +99,11 @@ export class Transaction {
 
   /** @internal */
   [inspect.custom](): object {
+    return this.toJSON();
+  }
+
+  /** @internal */
+  toJSON(): object {
     return { id: this.id, open: this.open };
   }
 

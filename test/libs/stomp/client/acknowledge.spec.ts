@@ -1,14 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type MessageHandler, type StompClient, type StompMessage, type SubscribeOptions } from 'nestjs-stomp/client';
-import {
-  connectPair,
-  deliver,
-  gate,
-  settle,
-  stateOf,
-  takeAndConfirm,
-  watchErrors,
-} from '../../../support/client.js';
+import { connectPair, deliver, gate, settle, stateOf, takeAndConfirm, watchErrors } from '../../../support/client.js';
 import { type RawPeer } from '../../../support/raw.js';
 import { type Version } from '../../../support/wire.js';
 
@@ -91,7 +83,10 @@ describe('an ACK', () => {
     got[1]!.nack({ headers });
     for (const command of ['ACK', 'NACK']) {
       const frame = await peer.take(command, (frame) => frame.command === command);
-      expect(Object.fromEntries(frame.headers)).toEqual({ id: command === 'ACK' ? 'ack-1' : 'ack-2', requeue: 'false' });
+      expect(Object.fromEntries(frame.headers)).toEqual({
+        id: command === 'ACK' ? 'ack-1' : 'ack-2',
+        requeue: 'false',
+      });
     }
   });
 });

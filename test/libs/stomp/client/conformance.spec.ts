@@ -185,7 +185,11 @@ rule('82 83 84 85', SINCE_1_1, 'each direction is agreed on by itself', async (v
   expect(client.state).toBe('connected');
 
   // The other way round.
-  const other = await connectPair(version, { heartbeat, heartbeatTolerance: 1, reconnect: false }, { 'heart-beat': '20,0' });
+  const other = await connectPair(
+    version,
+    { heartbeat, heartbeatTolerance: 1, reconnect: false },
+    { 'heart-beat': '20,0' },
+  );
   const reason = await stateOf(other.client, 'disconnected');
   expect(reason?.message).toContain('heart-beat missed');
   expect(other.peer.received.toString()).toMatch(/\0\n?$/);
@@ -240,17 +244,22 @@ rule('90', SINCE_1_1, 'silence means the end after the interval and a margin, ne
   expect(performance.now() - started).toBeGreaterThanOrEqual(89);
 });
 
-rule('92', ['1.0'], 'there are no heart-beats, whatever a server says; line feeds between frames are legal', async () => {
-  const quiet = await connectPair('1.0', { heartbeat: { outgoing: 5, incoming: 5 } }, { 'heart-beat': '5,5' });
-  const { peer } = await beating('1.2', 5);
-  await peer.beats(6);
-  expect(quiet.peer.received.toString()).toMatch(/\0\n?$/);
-  expect(quiet.client.state).toBe('connected');
-  quiet.peer.write('\n\n\n');
-  const published = quiet.client.publish('/queue/a');
-  await takeAndConfirm(quiet.peer, 'SEND');
-  await published;
-});
+rule(
+  '92',
+  ['1.0'],
+  'there are no heart-beats, whatever a server says; line feeds between frames are legal',
+  async () => {
+    const quiet = await connectPair('1.0', { heartbeat: { outgoing: 5, incoming: 5 } }, { 'heart-beat': '5,5' });
+    const { peer } = await beating('1.2', 5);
+    await peer.beats(6);
+    expect(quiet.peer.received.toString()).toMatch(/\0\n?$/);
+    expect(quiet.client.state).toBe('connected');
+    quiet.peer.write('\n\n\n');
+    const published = quiet.client.publish('/queue/a');
+    await takeAndConfirm(quiet.peer, 'SEND');
+    await published;
+  },
+);
 
 rule('100 101', ALL, 'each SUBSCRIBE has an id, and each another', async (version) => {
   const { client, peer } = await connectPair(version);
@@ -354,16 +363,21 @@ rule('147', ALL, 'an ERROR may come at any time: instead of CONNECTED', async (v
   await peer.closed();
 });
 
-rule('147', ALL, 'an ERROR may come at any time: between frames, and while a receipt is waited for', async (version) => {
-  const { client, peer } = await connectPair(version, { reconnect: false });
-  client.on('error', () => undefined);
-  const published = failure(client.publish('/queue/a', 'x'));
-  const { headers } = await take(peer, 'SEND');
-  peer.send('ERROR', { message: 'no such queue', 'receipt-id': Object.fromEntries(headers).receipt! });
-  expect(await published).toBeInstanceOf(ServerError);
-  expect(client.reason).toBeInstanceOf(ServerError);
-  await peer.closed();
-});
+rule(
+  '147',
+  ALL,
+  'an ERROR may come at any time: between frames, and while a receipt is waited for',
+  async (version) => {
+    const { client, peer } = await connectPair(version, { reconnect: false });
+    client.on('error', () => undefined);
+    const published = failure(client.publish('/queue/a', 'x'));
+    const { headers } = await take(peer, 'SEND');
+    peer.send('ERROR', { message: 'no such queue', 'receipt-id': Object.fromEntries(headers).receipt! });
+    expect(await published).toBeInstanceOf(ServerError);
+    expect(client.reason).toBeInstanceOf(ServerError);
+    await peer.closed();
+  },
+);
 
 rule('147', ALL, 'a close without ERROR is survived', async (version) => {
   const { client, server, peer } = await connectPair(version);

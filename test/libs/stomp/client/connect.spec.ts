@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Duplex, PassThrough } from 'node:stream';
+import { type Duplex, PassThrough } from 'node:stream';
 import { type AddressInfo } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import {
@@ -274,7 +274,10 @@ describe('an answer to CONNECT', () => {
     ['with a header line that is none', 'CONNECTED\nversion\n\n\0', 'malformed'],
     ['that goes on and on', `CONNECTED\nversion:1.2\n\n${'x'.repeat(70_000)}`, 'malformed'],
   ])('%s fails the attempt', async (_what, octets, text) => {
-    const { client, opened, peer } = await attempt({ versions: ['1.2'], reconnect: { initialDelay: 1, maxAttempts: 1 } });
+    const { client, opened, peer } = await attempt({
+      versions: ['1.2'],
+      reconnect: { initialDelay: 1, maxAttempts: 1 },
+    });
     peer.write(octets);
     const error = await failure(opened);
     expect(error).toBeInstanceOf(ConnectFailedError);

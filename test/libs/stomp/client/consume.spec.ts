@@ -23,10 +23,13 @@ async function held(options: SubscribeOptions) {
     /** Ends the handler that has run longest. */
     finish: () => waiting.shift()!(),
     untilStarted: (count: number) =>
-      within(`${count} handlers`, new Promise<void>((resolve) => {
-        tell = () => started.length >= count && resolve();
-        tell();
-      })),
+      within(
+        `${count} handlers`,
+        new Promise<void>((resolve) => {
+          tell = () => started.length >= count && resolve();
+          tell();
+        }),
+      ),
   };
 }
 

@@ -1,14 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ConnectionLostError, type StompMessage } from 'nestjs-stomp/client';
-import {
-  connectPair,
-  deliver,
-  gate,
-  stateOf,
-  takeAndConfirm,
-  watchErrors,
-  within,
-} from '../../../support/client.js';
+import { connectPair, deliver, gate, stateOf, takeAndConfirm, watchErrors, within } from '../../../support/client.js';
 
 describe('heart-beats', () => {
   it('that are missed end the connection, and the client makes another', async () => {

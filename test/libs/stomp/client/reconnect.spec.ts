@@ -165,7 +165,10 @@ describe('the wait between attempts', () => {
 
   it('goes on to grow with a server that greets and hangs up', async () => {
     const server = await makeServer();
-    const client = makeClient({ url: server.url, reconnect: { initialDelay: 1, factor: 3, maxDelay: 1_000, jitter: 0 } });
+    const client = makeClient({
+      url: server.url,
+      reconnect: { initialDelay: 1, factor: 3, maxDelay: 1_000, jitter: 0 },
+    });
     const retries = watchRetries(client);
     const opened = client.connect();
     for (let i = 0; i < 5; i++) (await server.handshake('1.2')).peer.destroy();

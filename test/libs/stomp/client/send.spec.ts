@@ -75,11 +75,22 @@ describe('send', () => {
     const { client, peer } = await connectPair();
     const own = { destination: '/queue/evil', receipt: 'r', transaction: 't', 'content-length': '1' };
     client.send('/queue/a', 'one', { headers: { ...own, priority: 4, persistent: true, nothing: undefined } });
-    client.send('/queue/a', 'two', { headers: [['a', '1'], ['a', '2']] });
+    client.send('/queue/a', 'two', {
+      headers: [
+        ['a', '1'],
+        ['a', '2'],
+      ],
+    });
     client.send('/queue/a', 'six', { headers: new FrameHeaders({ b: '3' }) });
-    const fixed = [['content-type', 'text/plain'], ['content-length', '3']];
+    const fixed = [
+      ['content-type', 'text/plain'],
+      ['content-length', '3'],
+    ];
     expect((await nextSend(peer)).headers).toEqual([
-      ['destination', '/queue/a'], ['priority', '4'], ['persistent', 'true'], ...fixed,
+      ['destination', '/queue/a'],
+      ['priority', '4'],
+      ['persistent', 'true'],
+      ...fixed,
     ]);
     expect((await nextSend(peer)).headers).toEqual([['destination', '/queue/a'], ['a', '1'], ['a', '2'], ...fixed]);
     expect((await nextSend(peer)).headers).toEqual([['destination', '/queue/a'], ['b', '3'], ...fixed]);
@@ -92,7 +103,9 @@ describe('send', () => {
   ])('takes the media type from %s', async (_from, options, type) => {
     const { client, peer } = await connectPair();
     client.send('/queue/a', 'x', options);
-    expect((await nextSend(peer)).headers.filter(([name]) => name === 'content-type')).toEqual([['content-type', type]]);
+    expect((await nextSend(peer)).headers.filter(([name]) => name === 'content-type')).toEqual([
+      ['content-type', type],
+    ]);
   });
 
   it('writes text in the charset of its media type', async () => {
@@ -253,7 +266,9 @@ describe('publish', () => {
     const { client, peer } = await connectPair('1.2', { receiptTimeout: 60 });
     const first = failure(client.publish('/queue/a', '1'));
     const receipt = await receiptOf(peer);
-    await failure(makeClient({ dial: () => new Promise(() => undefined), connectTimeout: 30, reconnect: false }).connect());
+    await failure(
+      makeClient({ dial: () => new Promise(() => undefined), connectTimeout: 30, reconnect: false }).connect(),
+    );
     const started = performance.now();
     const second = failure(client.publish('/queue/a', '2'));
     const third = client.publish('/queue/a', '3');

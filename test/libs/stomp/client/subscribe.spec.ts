@@ -464,7 +464,7 @@ describe('unsubscribe', () => {
 
   it('is what `await using` does', async () => {
     const { peer, subscription } = await subscribed();
-    const left = (subscription as Subscription)[Symbol.asyncDispose]();
+    const left = (subscription)[Symbol.asyncDispose]();
     await takeAndConfirm(peer, 'UNSUBSCRIBE');
     await left;
   });

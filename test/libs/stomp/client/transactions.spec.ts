@@ -8,15 +8,7 @@ import {
   type SubscribeOptions,
   TransactionEndedError,
 } from 'nestjs-stomp/client';
-import {
-  connectPair,
-  deliver,
-  failure,
-  makeClient,
-  settle,
-  stateOf,
-  takeAndConfirm,
-} from '../../../support/client.js';
+import { connectPair, deliver, failure, makeClient, settle, stateOf, takeAndConfirm } from '../../../support/client.js';
 import { type RawPeer } from '../../../support/raw.js';
 import { type Version } from '../../../support/wire.js';
 
@@ -175,7 +167,9 @@ describe('what is acknowledged in a transaction', () => {
     transaction.abort();
     expect([messages[0]!.nack(), messages[1]!.ack()]).toEqual([true, true]);
     await take(peer, 'ABORT');
-    expect((await peer.take('NACK', (got) => got.command === 'NACK' && !got.header('transaction'))).header('id')).toBe('ack-1');
+    expect((await peer.take('NACK', (got) => got.command === 'NACK' && !got.header('transaction'))).header('id')).toBe(
+      'ack-1',
+    );
   });
 
   it('in client mode speaks for the messages before it, until it is aborted', async () => {
