@@ -7,7 +7,6 @@ import {
   type StompClient,
   type StompMessage,
   type SubscribeOptions,
-  type Subscription,
 } from 'nestjs-stomp/client';
 import {
   answerDisconnect,
@@ -464,7 +463,7 @@ describe('unsubscribe', () => {
 
   it('is what `await using` does', async () => {
     const { peer, subscription } = await subscribed();
-    const left = (subscription)[Symbol.asyncDispose]();
+    const left = subscription[Symbol.asyncDispose]();
     await takeAndConfirm(peer, 'UNSUBSCRIBE');
     await left;
   });
