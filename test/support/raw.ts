@@ -179,11 +179,6 @@ export class RawPeer {
     );
   }
 
-  /** Octets written that the kernel has not taken yet, because the other side does not read. */
-  get unsent(): number {
-    return this.socket.writableLength;
-  }
-
   /** Reads no further until `resume`, so that the kernel's buffers fill up. */
   pause(): void {
     this.socket.pause();

@@ -27,8 +27,9 @@ describe('disconnect', () => {
     const states = watchStates(client);
     client.send('/queue/a', 'last words');
     const left = client.disconnect();
-    await answerDisconnect(peer);
+    await takeAndConfirm(peer, 'DISCONNECT');
     await peer.closed();
+    peer.end();
     await left;
     expect(commandsOf(peer)).toEqual(['CONNECT', 'SEND', 'DISCONNECT']);
     expect(states).toEqual([
