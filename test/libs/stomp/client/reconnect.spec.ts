@@ -319,12 +319,12 @@ describe('disconnect during the search', () => {
 
   it('may be called by a listener that is told of the loss', async () => {
     const { client, peer } = await connectPair();
-    const attempts = watchAttempts(client);
+    const [attempts, retries] = [watchAttempts(client), watchRetries(client)];
     client.once('state', () => void client.disconnect());
     peer.destroy();
     await stateOf(client, 'disconnected');
     await client.disconnect();
-    expect(attempts).toEqual([]);
+    expect([attempts, retries]).toEqual([[], []]);
   });
 });
 
