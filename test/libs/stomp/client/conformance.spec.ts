@@ -311,7 +311,7 @@ rule('124', ALL, 'each transaction has an id of its own', async (version) => {
 
 rule('127 128', ALL, 'DISCONNECT asks for a receipt, and the socket is closed after it', async (version) => {
   const { client, peer } = await connectPair(version);
-  const left = client.disconnect();
+  const left = client.disconnect({ deadline: 60_000 });
   const farewell = await take(peer, 'DISCONNECT');
   expect(farewell.header('receipt')).toBeDefined();
   const others = await beating('1.2', 5);

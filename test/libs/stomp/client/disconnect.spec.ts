@@ -26,7 +26,7 @@ describe('disconnect', () => {
     const { client, peer } = await connectPair();
     const states = watchStates(client);
     client.send('/queue/a', 'last words');
-    const left = client.disconnect();
+    const left = client.disconnect({ deadline: 60_000 });
     await takeAndConfirm(peer, 'DISCONNECT');
     await peer.closed();
     peer.end();

@@ -50,7 +50,7 @@ describe('send', () => {
     expect(sent.header('content-length')).toBe('4');
   });
 
-  it.each([1, 8 * 1024 - 1, 8 * 1024, 8 * 1024 + 1, 64 * 1024, 300_000, 3_000_000])(
+  it.each([1, 8 * 1024 - 1, 8 * 1024, 8 * 1024 + 1, 64 * 1024, 300_000])(
     'carries a body of %i octets, as text and as bytes',
     async (length) => {
       const { client, peer } = await connectPair();
