@@ -240,7 +240,8 @@ export class Connection {
   }
 
   private readonly written = (): void => {
-    if (this.blocked && !this.closed && this.buffered < this.highWaterMark / 2) {
+    // A stream that broke calls back, too.
+    if (this.blocked && this.stream.writable && this.buffered < this.highWaterMark / 2) {
       this.blocked = false;
       this.handler.onDrain?.();
     }
