@@ -25,7 +25,10 @@ export class MediaTypePattern {
 
 /** Blanks around a semicolon mean nothing. */
 function normal(type: string): string {
-  return type.trim().toLowerCase().replace(/\s*;\s*/g, ';');
+  return type
+    .trim()
+    .toLowerCase()
+    .replace(/\s*;\s*/g, ';');
 }
 
 /** Whether all of the text fits. Not by a regular expression: some patterns would take ages over a hostile header. */
@@ -33,7 +36,7 @@ function glob(pattern: string, text: string): boolean {
   let at = 0;
   let star = -1;
   let resume = 0;
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     if (pattern[at] === '*') {
       star = at++;
       resume = i;

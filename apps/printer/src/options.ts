@@ -1,6 +1,13 @@
-import { Command, Option } from 'commander';
 import type { AckMode, StompClientOptions } from 'nestjs-stomp/client';
-import { addConnectionOptions, readConnection, readVersion, readWhole, UsageError } from 'nestjs-stomp-command';
+import {
+  addConnectionOptions,
+  Command,
+  Option,
+  readConnection,
+  readVersion,
+  readWhole,
+  UsageError,
+} from 'nestjs-stomp-command';
 import { MediaTypePattern } from './media.type.js';
 
 /** What the program is told. */

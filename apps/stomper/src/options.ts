@@ -1,6 +1,13 @@
-import { Command, Option } from 'commander';
 import type { StompClientOptions } from 'nestjs-stomp/client';
-import { addConnectionOptions, readConnection, readVersion, readWhole, UsageError } from 'nestjs-stomp-command';
+import {
+  addConnectionOptions,
+  Command,
+  Option,
+  readConnection,
+  readVersion,
+  readWhole,
+  UsageError,
+} from 'nestjs-stomp-command';
 
 /** What the program is told. */
 export interface Options {

@@ -101,7 +101,9 @@ function checkUrls({ url = [], host, port, tls }: ConnectionValues, mode: TlsMod
       throw new UsageError(`--url: ${(error as Error).message}`);
     }
     if (tls !== undefined && secure !== (mode !== false)) {
-      throw new UsageError(`--tls ${tls} and --url contradict each other: with TLS it is stomp+tls://, without stomp://`);
+      throw new UsageError(
+        `--tls ${tls} and --url contradict each other: with TLS it is stomp+tls://, without stomp://`,
+      );
     }
   }
   return url;

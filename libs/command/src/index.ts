@@ -1,3 +1,4 @@
+export { Command, Option } from 'commander';
 export { type ProgramCommand, runCommand } from './application.js';
 export { Broker } from './broker.js';
 export { addConnectionOptions, type ConnectionValues, readConnection } from './connection.js';
