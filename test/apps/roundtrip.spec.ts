@@ -125,7 +125,7 @@ test('a broker that is killed and started again: both go on, and nothing is lost
   );
 }, 120_000);
 
-test('what a broker that is gone for good did not receipt is counted', async () => {
+test('a broker that is gone for good: after a signal it says how many lines were confirmed, and fails', async () => {
   const { broker, port } = await startBroker('--port', '0');
   const options = ['--topic', '/queue/text', '--port', port];
   const printer = start('printer', ...options);

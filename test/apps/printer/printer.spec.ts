@@ -13,7 +13,7 @@ interface Subscribed {
   readonly server: ScriptedServer;
   readonly subscribe: RawFrame;
   /** Sends messages, numbered from 1, to the subscription. */
-  deliver(bodies: readonly (string | Buffer)[], headers?: Headers): void;
+  readonly deliver: (bodies: readonly (string | Buffer)[], headers?: Headers) => void;
 }
 
 async function subscribed(...options: string[]): Promise<Subscribed> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { Frame, StompMessage } from 'nestjs-stomp/client';
+import { Frame, type StompMessage } from 'nestjs-stomp/client';
 import { renderer } from '../../../apps/printer/src/render.js';
 
 function message(body: string | Buffer, headers: Record<string, string> = {}): StompMessage {

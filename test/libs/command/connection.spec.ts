@@ -76,8 +76,8 @@ describe('TLS', () => {
   test('--tls strict shows a certificate of ours, and is refused without one', () => {
     const { url, tls } = connection(`--tls STRICT --certfile ${own.cert} --keyfile ${own.key}`);
     expect(url).toEqual(['stomp+tls://localhost:61614']);
-    expect(String(tls?.cert)).toContain('BEGIN CERTIFICATE');
-    expect(String(tls?.key)).toContain('PRIVATE KEY');
+    expect((tls?.cert as Buffer).toString()).toContain('BEGIN CERTIFICATE');
+    expect((tls?.key as Buffer).toString()).toContain('PRIVATE KEY');
     expect(refusal('--tls strict')).toMatch(/give --certfile and --keyfile/);
   });
 
