@@ -52,9 +52,15 @@ export class Program {
   }
 
   static start(name: keyof typeof bins, ...options: string[]): Program {
+    return Program.startIn({}, name, ...options);
+  }
+
+  /** With these variables over those of the environment. */
+  static startIn(env: Readonly<Record<string, string>>, name: keyof typeof bins, ...options: string[]): Program {
     const preload = `data:text/javascript,${encodeURIComponent(leash)}`;
     const child = spawn(process.execPath, ['--import', preload, bins[name], ...options], {
       cwd: root,
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
     (child.stdio[3] as unknown as Socket).on('error', () => undefined);

@@ -75,12 +75,13 @@ export function describeEngine(name: string, factory: EngineFactory): void {
         const [publisher, first] = await joinAll(broker, 2);
         const queue = unique('/queue/a');
         await first!.subscribe(queue, { ack: 'client-individual', 'prefetch-count': '3' });
-        await sendAll(publisher!, queue, ['one', 'two', 'three', 'four']);
+        await sendAll(publisher!, queue, ['one', 'two', 'three']);
         const [, two] = await first!.messages(3);
         expect(two!.header('redelivered')).toBe('false');
         await first!.receipted('ACK', first!.reference(two!));
         await leave(first!);
 
+        await sendAll(publisher!, queue, ['four']);
         const second = await join(broker);
         await second.subscribe(queue, { ack: 'client' });
         const again = await second.messages(3);
