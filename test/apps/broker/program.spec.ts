@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,7 +62,9 @@ async function serve(options: readonly string[] = [], env: Readonly<Record<strin
     refusal: async (headers = {}) => {
       const peer = await open();
       peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', ...headers });
-      return (await peer.refused()).header('message');
+      const error = await peer.refused();
+      peer.end();
+      return error.header('message');
     },
   };
 }
@@ -93,6 +96,7 @@ describe('the program', () => {
     const peer = await server.connect();
     peer.send('NONSENSE');
     await peer.refused();
+    peer.end();
     expect(await ended(server.program, 'SIGTERM')).toEqual({ code: 0, signal: null });
     expect(server.program.stderr).toBe('');
   });
@@ -111,9 +115,8 @@ describe('the program', () => {
 
   it('shows no arguments in its process title', async () => {
     const { program } = await serve(['--users', 'ann:hunter2']);
-    if (existsSync('/proc/self/comm')) {
-      expect(readFileSync(`/proc/${program.pid}/cmdline`, 'utf8')).not.toContain('hunter2');
-    }
+    const shown = execFileSync('ps', ['-o', 'args=', '-p', String(program.pid)], { encoding: 'utf8' });
+    expect(shown.trim()).toBe('stompserver');
   });
 });
 
@@ -230,7 +233,8 @@ describe('who may connect', () => {
     const server = await serve(['--host', '127.0.0.1', '--users', 'user1:mysecret user2:a:b:c']);
     await server.connect({ login: 'user1', passcode: 'mysecret' });
     await server.connect({ login: 'user2', passcode: 'a:b:c' });
-    for (const headers of [{}, { login: 'user2', passcode: 'a' }, { login: 'user1', passcode: 'a:b:c' }]) {
+    const wrong: Headers[] = [{}, { login: 'user2', passcode: 'a' }, { login: 'user1', passcode: 'a:b:c' }];
+    for (const headers of wrong) {
       expect(await server.refusal(headers)).toBe('connection refused');
     }
   });
@@ -333,37 +337,30 @@ describe('the log', () => {
     const malformed = await server.open();
     malformed.write(`CONNECT\naccept-version:1.2\npasscode ${secrets[0]}\n\n\0`);
     await malformed.refused();
+    for (const each of [peer, malformed]) each.end();
     await server.program.stop();
     return server.program.stderr;
   };
 
-  it.each(['text', 'json'])('in %s says more at each level, and never a secret', async (format) => {
-    const logs: string[] = [];
-    for (const level of ['0', '1', '2', '3', '4', '5']) {
-      const log = await logOf('--verbose', level, '--log-format', format);
-      for (const secret of secrets) expect(log).not.toContain(secret);
-      expect(log).not.toContain('body of it');
-      logs.push(log);
-    }
-    const [none, lifecycle, connections, heartbeats, frames, headers] = logs;
-    expect(none).toBe('');
-    expect(lifecycle).toContain('SIGTERM');
-    expect(lifecycle).not.toContain('connection opened');
-    expect(connections).toContain('connection opened');
-    expect(connections).toContain('the login or the passcode is wrong');
-    expect(connections).not.toContain('heart-beats every');
-    expect(heartbeats).toContain('heart-beats every');
-    expect(heartbeats).not.toContain('SEND');
-    expect(frames).toContain('SEND');
-    expect(frames).not.toContain('red');
-    expect(headers).toContain('red');
-    expect(headers).toContain('***');
+  it.each([
+    ['0', [], ['SIGTERM']],
+    ['1', ['SIGTERM'], ['connection opened']],
+    ['2', ['connection opened', 'the login or the passcode is wrong'], ['heart-beats every']],
+    ['3', ['heart-beats every'], ['SEND']],
+    ['4', ['SEND', 'RECEIPT'], ['color']],
+    ['5', ['"color": "red"', 'passcode": ***', 'token": ***'], []],
+  ] as const)('at level %s says %j, not yet %j, and never a secret', async (level, said, unsaid) => {
+    const log = await logOf('--verbose', level);
+    for (const words of said) expect(log).toContain(words);
+    for (const words of [...unsaid, ...secrets, 'body of it']) expect(log).not.toContain(words);
+    if (level === '0') expect(log).toBe('');
   });
 
   it('in json is one object a line', async () => {
     const log = await logOf('--verbose', '5', '--log-format', 'json');
     const lines = log.split('\n').filter((line) => line !== '');
     expect(lines.length).toBeGreaterThan(10);
+    for (const secret of [...secrets, 'body of it']) expect(log).not.toContain(secret);
     for (const line of lines) {
       expect(JSON.parse(line)).toMatchObject({
         timestamp: expect.any(String),

@@ -267,8 +267,7 @@ export function describeEngine(name: string, factory: EngineFactory): void {
       expect(textsOf(await two.rest())).toEqual([]);
     });
 
-    const { again } = factory;
-    if (again !== undefined) {
+    if (factory.again !== undefined) {
       it('has after a restart what was receipted and not acknowledged', async () => {
         const engine = await factory.make();
         const before = await makeBroker({ engine });
@@ -279,7 +278,7 @@ export function describeEngine(name: string, factory: EngineFactory): void {
         await ack(publisher);
         await before.close();
 
-        const after = await makeBroker({ engine: await again(engine) });
+        const after = await makeBroker({ engine: await factory.again!(engine) });
         const consumer = await join(after);
         await consumer.subscribe(queue);
         expect(await consumer.texts(2)).toEqual(['taken', 'waiting']);

@@ -198,8 +198,7 @@ export function describeStore(name: string, factory: StoreFactory): void {
       expect(next).toBe(20_000);
     });
 
-    const { again } = factory;
-    if (again === undefined) {
+    if (factory.again === undefined) {
       it('keeps nothing when it is closed', async () => {
         const store = await opened();
         push(store.backlog('a'), 'one');
@@ -222,7 +221,7 @@ export function describeStore(name: string, factory: StoreFactory): void {
         store.drop('dropped');
         await store.close();
 
-        const next = await again(store);
+        const next = await factory.again!(store);
         open.push(next);
         expect(await next.open()).toEqual(['a']);
         const kept = next.backlog('a');
