@@ -48,13 +48,17 @@ describe('StompTestBroker', () => {
     await client.connect();
     const [first, again] = [gate(), gate<string | undefined>()];
     let deliveries = 0;
-    client.subscribe('/queue/a', { ack: 'client-individual' }, async (message) => {
-      if (++deliveries === 1) {
-        first.open();
-        await new Promise(() => undefined);
-      }
-      again.open(message.headers.get('redelivered'));
-    });
+    client.subscribe(
+      '/queue/a',
+      async (message) => {
+        if (++deliveries === 1) {
+          first.open();
+          await new Promise(() => undefined);
+        }
+        again.open(message.headers.get('redelivered'));
+      },
+      { ack: 'client-individual' },
+    );
     await client.publish('/queue/a', 'one');
     await within('first delivery', first.promise);
     test.disconnectAll();
