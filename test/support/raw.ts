@@ -179,6 +179,15 @@ export class RawPeer {
     );
   }
 
+  /** Reads no further until `resume`, so that the kernel's buffers fill up. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
   /** Ends its own side, as a client does that has nothing more to say. */
   end(): void {
     this.#note('>', 'FIN');
