@@ -194,15 +194,6 @@ export class RawPeer {
     this.socket.end();
   }
 
-  /** Reads nothing until `resume`: what comes waits at the other side. */
-  pause(): void {
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.socket.resume();
-  }
-
   /** Goes away without a word. */
   destroy(): void {
     this.#note('>', 'gone');
