@@ -10,7 +10,7 @@ import { brokers, CREDENTIALS, installed, start } from './peers/brokers.mjs';
 import { Program } from './program.js';
 
 /** How the strategy and the client proxy reach a broker; any StompClient, too. */
-export type Reach = { readonly login: string; readonly passcode: string } & (
+export type Reach = { readonly login: string; readonly passcode: string; readonly host?: string } & (
   { readonly url: string } | { readonly dial: Dial }
 );
 
@@ -30,6 +30,8 @@ export interface OwnPeer extends RunningPeer {
 
 /**
  * What the brokers force to be different: the tests of the transport are the same for all of them but for this table.
+ * ActiveMQ is set up to keep the dead letters of each queue apart; out of the box it has one queue for all of them, and
+ * drops those that are not persistent.
  */
 export interface Ways {
   /** The wildcard for the rest of a name, next to `*` for one level. */
@@ -75,7 +77,7 @@ const WAYS: Record<string, Ways> = {
     priorities: false,
     keeps: 'persistent',
   },
-  activemq: { ...OURS, rest: '>', nack: 'dead letters', deadLetters: () => '/queue/ActiveMQ.DLQ', priorities: false },
+  activemq: { ...OURS, rest: '>', nack: 'dead letters', priorities: false },
 };
 
 /** Our broker inside this process, reached without ports. */
@@ -150,12 +152,12 @@ function foreign(name: string, title: string): Peer {
       check(name);
       const { error, url, ...credentials } = await ask(`start ${name}`);
       if (error !== undefined) throw new Error(error);
-      return { reach: { url, ...credentials } as Reach, dial: () => dialTcp(url!) };
+      return { reach: { url, host: '/', ...credentials } as Reach, dial: () => dialTcp(url!) };
     },
     startOwn: async () => {
       check(name);
       const { url, login, passcode, restart, stop } = await start(name);
-      return { reach: { url, login, passcode }, dial: () => dialTcp(url), restart, stop };
+      return { reach: { url, host: '/', login, passcode }, dial: () => dialTcp(url), restart, stop };
     },
   };
 }

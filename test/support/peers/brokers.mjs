@@ -67,6 +67,9 @@ export const brokers = {
         `<beans xmlns="http://www.springframework.org/schema/beans" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans.xsd ${schema} ${schema}/activemq-core.xsd">
   <broker xmlns="${schema}" brokerName="test" persistent="false" useJmx="false" schedulerSupport="true">
+    <destinationPolicy><policyMap><policyEntries><policyEntry queue=">"><deadLetterStrategy>
+      <individualDeadLetterStrategy queuePrefix="DLQ." useQueueForQueueMessages="true" processNonPersistent="true"/>
+    </deadLetterStrategy></policyEntry></policyEntries></policyMap></destinationPolicy>
     <plugins>
       <simpleAuthenticationPlugin>
         <users><authenticationUser username="${login}" password="${passcode}" groups="users"/></users>
