@@ -1,6 +1,16 @@
 import { Logger } from '@nestjs/common';
 import { type CustomTransportStrategy, type MessageHandler, Server, type WritePacket } from '@nestjs/microservices';
-import { concatMap, from, isObservable, lastValueFrom, type Observable, of, Subject, takeUntil, throwError } from 'rxjs';
+import {
+  concatMap,
+  from,
+  isObservable,
+  lastValueFrom,
+  type Observable,
+  of,
+  Subject,
+  takeUntil,
+  throwError,
+} from 'rxjs';
 import type { StompClient, StompMessage, Subscription } from '../client/index.js';
 import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState, writeMetadata } from './headers.js';
 import { toMessage } from './outgoing.js';
@@ -143,7 +153,9 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       throw new Error(`the durable subscription to "${destination}" needs the option clientId on ${peer.name}`);
     }
     if (extras.selector !== undefined && !peer.selectors) {
-      throw new Error(`the handler of "${destination}" has a selector, and ${peer.name} knows none: it would be ignored`);
+      throw new Error(
+        `the handler of "${destination}" has a selector, and ${peer.name} knows none: it would be ignored`,
+      );
     }
     const prefetch = extras.prefetch ?? extras.concurrency ?? this.options.prefetch ?? DEFAULT_PREFETCH;
     const subscription = client.subscribe(destination, (message) => this.receive(message, registration), {
