@@ -40,8 +40,9 @@ export async function makeServer(port?: number): Promise<ScriptedServer> {
 /** A port on which nobody listens. */
 export async function deadUrl(): Promise<string> {
   const server = await ScriptedServer.listen();
+  const { url } = server;
   await server.close();
-  return server.url;
+  return url;
 }
 
 export interface Pair {

@@ -15,7 +15,7 @@ const bins = {
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
-const PATIENCE = 10_000;
+const PATIENCE = 30_000;
 
 /**
  * Loaded into the program before its own code: it goes when its descriptor 3 closes, that is, when the process that
