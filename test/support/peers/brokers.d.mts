@@ -8,8 +8,8 @@ export interface Running {
   readonly url: string;
   readonly login: string;
   readonly passcode: string;
-  restart(): Promise<void>;
-  stop(): Promise<void>;
+  restart: () => Promise<void>;
+  stop: () => Promise<void>;
 }
 
 export const brokers: Readonly<Record<string, Description>>;

@@ -69,6 +69,8 @@ class Gate {
     this.replace((listener) => {
       if (listener === this.first || this.wrapped.has(listener)) return listener;
       const later: Listener = (...args) => {
+        // What was added by `once` removes itself, but would not find itself here.
+        if (listener.listener !== undefined && this.wrapped.delete(later)) process.off(this.signal, later);
         if (this.waiting === undefined) listener(...args);
         else this.waiting.push(() => listener(...args));
       };
