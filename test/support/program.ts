@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Socket } from 'node:net';
 import { type Readable, type Writable } from 'node:stream';
@@ -52,9 +53,26 @@ export class Program {
   }
 
   static start(name: keyof typeof bins, ...options: string[]): Program {
+    return Program.#run([bins[name], ...options]);
+  }
+
+  /**
+   * What `npm run NAME` runs once its packages are built.
+   *
+   * @param env in addition to the environment of the tests
+   */
+  static script(name: string, env: NodeJS.ProcessEnv = {}): Program {
+    const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { scripts: Record<string, string> };
+    const [command, ...options] = scripts[name]?.split(' ') ?? [];
+    if (command !== 'node') throw new Error(`the script ${name} of package.json runs no program of Node`);
+    return Program.#run(options, env);
+  }
+
+  static #run(options: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
     const preload = `data:text/javascript,${encodeURIComponent(leash)}`;
-    const child = spawn(process.execPath, ['--import', preload, bins[name], ...options], {
+    const child = spawn(process.execPath, ['--import', preload, ...options], {
       cwd: root,
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
     (child.stdio[3] as unknown as Socket).on('error', () => undefined);
