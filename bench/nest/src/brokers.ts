@@ -40,18 +40,16 @@ export class Brokers {
     const mosquitto = join(this.folder, 'mosquitto.conf');
     // Without the limit of waiting messages, as the others: what is dropped would count as fast.
     writeFileSync(mosquitto, `listener ${mqtt} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n`);
-    this.run(`exec ${PROGRAMS.mosquitto} -c ${mosquitto}`);
-    this.run(`exec ${PROGRAMS['nats-server']} -a 127.0.0.1 -p ${nats}`);
-    this.run(
-      `exec ${process.execPath} ${STOMPSERVER} --host 127.0.0.1 --port ${stompserver} --vhosts bench,unreceipted`,
-    );
+    this.run(`${PROGRAMS.mosquitto} -c ${mosquitto} &`);
+    this.run(`${PROGRAMS['nats-server']} -a 127.0.0.1 -p ${nats} &`);
+    this.run(`${process.execPath} ${STOMPSERVER} --host 127.0.0.1 --port ${stompserver} --vhosts bench,unreceipted &`);
 
     const plugins = join(this.folder, 'enabled_plugins');
     const config = join(this.folder, 'rabbitmq.conf');
     writeFileSync(plugins, '[rabbitmq_stomp].\n');
     writeFileSync(config, `listeners.tcp.1 = 127.0.0.1:${amqp}\nstomp.listeners.tcp.1 = 127.0.0.1:${rabbitStomp}\n`);
     writeFileSync(join(this.folder, 'empty'), '');
-    this.run(`epmd -port ${epmd} -address 127.0.0.1 & ${PROGRAMS['rabbitmq-server']} & wait`, {
+    this.run(`epmd -port ${epmd} -address 127.0.0.1 & ${PROGRAMS['rabbitmq-server']} &`, {
       HOME: this.folder, // For the cookie of Erlang.
       ERL_EPMD_PORT: String(epmd),
       RABBITMQ_NODENAME: `nest-bench-${amqp}@localhost`,
@@ -69,21 +67,25 @@ export class Brokers {
   }
 
   async stop(): Promise<void> {
-    for (const { pid } of this.children) {
-      try {
-        process.kill(-pid!, 'SIGKILL');
-      } catch {
-        // It has ended by itself.
-      }
+    for (const child of this.children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.stdin!.end();
+      await once(child, 'exit');
     }
-    await Promise.all(this.children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')));
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Runs a line of shell as a group of processes of its own, to be killed together. */
-  private run(line: string, env: NodeJS.ProcessEnv = {}): void {
+  /** Runs a command of the shell until `stop`, or until this process ends in whatever way. */
+  private run(command: string, env: NodeJS.ProcessEnv = {}): void {
+    // The shell leads a group of processes, and ends all of it when its standard input does.
+    const line = `exec 3<&0; { ${command} } < /dev/null > output-$$ 2>&1; cat <&3; kill -9 0`;
     this.children.push(
-      spawn('sh', ['-c', line], { cwd: this.folder, env: { ...process.env, ...env }, stdio: 'ignore', detached: true }),
+      spawn('sh', ['-c', line], {
+        cwd: this.folder,
+        env: { ...process.env, ...env },
+        stdio: ['pipe', 'ignore', 'ignore'],
+        detached: true,
+      }),
     );
   }
 }

@@ -43,13 +43,14 @@ try {
   const env = { BROKER_URL: await start(broker) };
   let url = '';
   for (const service of services) url = await start(service, env);
-  console.log(`The broker listens on ${env.BROKER_URL}. The gateway listens on ${url}. Place an order, and see it billed at the second attempt:
+  process.stdout
+    .write(`The broker listens on ${env.BROKER_URL}. The gateway listens on ${url}. Place an order, and see it billed at the second attempt:
 
   curl ${url}/orders -H 'content-type: application/json' -d '{"customer":"ada","item":"tea","total":12.5}'
   curl ${url}/orders/1
 `);
 } catch (error) {
-  console.error((error as Error).message);
+  process.stderr.write(`${(error as Error).message}\n`);
   await stop();
   process.exitCode = 1;
 }
