@@ -18,12 +18,19 @@ function rows(text: string): string[][] {
   const lines = text.split('\n').filter((line) => line.startsWith('|'));
   return lines
     .filter((line, index) => !/^\| *:?-/.test(line) && !/^\| *:?-/.test(lines[index + 1] ?? ''))
-    .map((line) => line.slice(1, -1).split('|').map((cell) => cell.trim()));
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split('|')
+        .map((cell) => cell.trim()),
+    );
 }
 
 /** The titles of the tests in a file. */
 function titles(path: string): string[] {
-  const calls = read(path).matchAll(/\b(?:it|test)(?:\.\w+\((?:[^()]|\([^()]*\))*\))?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/gs);
+  const calls = read(path).matchAll(
+    /\b(?:it|test)(?:\.\w+\((?:[^()]|\([^()]*\))*\))?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/gs,
+  );
   return [...calls].map(([, , title]) => title!.replace(/\\(.)/g, '$1'));
 }
 
@@ -39,16 +46,20 @@ describe('docs/nest.md', () => {
     expect(incomplete).toEqual([]);
   });
 
-  it.each([...proofs(guide)].map(([, title, path]) => [title!, path!]))('names a test that exists: %s', (title, path) => {
-    expect(existsSync(`${root}${path}`)).toBe(true);
-    expect(titles(path)).toContain(title);
-  });
+  it.each([...proofs(guide)].map(([, title, path]) => [title!, path!]))(
+    'names a test that exists: %s',
+    (title, path) => {
+      expect(existsSync(`${root}${path}`)).toBe(true);
+      expect(titles(path)).toContain(title);
+    },
+  );
 
   it('lists the options that there are, and no others', () => {
     const sources = ['nest/stomp.options.ts', 'client/options.ts'].map((path) => read(`libs/stomp/src/${path}`));
     const declared = (source: string) => [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name!);
     const [own = [], below = []] = sources.map(declared);
-    const named = (text: string) => rows(text).flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, n]) => n!));
+    const named = (text: string) =>
+      rows(text).flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, n]) => n!));
     const listed = [...named(section('Options')), ...named(section('Serving'))];
     expect(listed.filter((name) => ![...own, ...below].includes(name))).toEqual([]);
     expect(own.filter((name) => !listed.includes(name))).toEqual([]);

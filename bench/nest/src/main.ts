@@ -2,6 +2,7 @@
 //   npm run bench:nest -- [--rounds 5] [--seconds 1] [--only TRANSPORT] [--scenario NAME] [--prof DIR]
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Brokers, type Ports } from './brokers.js';
@@ -120,6 +121,10 @@ try {
   const ports = await brokers.start();
   const subjects = Object.entries(subjectsOf(ports)).filter(([name]) => name.includes(values.only));
   for (const [name] of subjects) pairs.set(name, await Pair.start(name, ports));
+  const [processor] = cpus();
+  process.stdout.write(
+    `${cpus().length} x ${processor?.model}, Node ${process.versions.node}, load ${loadavg()[0]?.toFixed(1)} at the start\n\n`,
+  );
   process.stdout.write('| scenario | transport, broker | ratio | messages/s | µs of CPU a message |\n');
   process.stdout.write('| --- | --- | --: | --: | --: |\n');
   for (const scenario of scenarios.filter(({ name }) => name.includes(values.scenario))) {
