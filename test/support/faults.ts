@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
+import { FrameReader } from './wire.js';
 
 interface Link {
   readonly near: Socket;
@@ -14,6 +15,7 @@ interface Link {
  */
 export class FaultProxy {
   readonly #links = new Set<Link>();
+  readonly #commands: string[] = [];
   #down = false;
   #held = false;
 
@@ -49,6 +51,11 @@ export class FaultProxy {
   /** How many connections stand. */
   get size(): number {
     return this.#links.size;
+  }
+
+  /** The commands of the frames that came by for the broker, in their order. */
+  get commands(): readonly string[] {
+    return this.#commands;
   }
 
   /** Breaks all connections at once, in both directions. */
@@ -95,6 +102,10 @@ export class FaultProxy {
     }
     link.far = far;
     far.on('error', () => undefined).on('close', () => near.destroy());
+    const reader = new FrameReader();
+    near.on('data', (chunk: Buffer) => {
+      for (const got of reader.push(chunk)) if (got !== 'EOL') this.#commands.push(got.command);
+    });
     near.pipe(far);
     far.on('data', (chunk: Buffer) => {
       if (!near.write(chunk)) far.pause();

@@ -8,9 +8,16 @@ import {
   type Type,
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { EventPattern as NestEventPattern } from '@nestjs/microservices';
 import { EventEmitter } from 'node:events';
 import { firstValueFrom, lastValueFrom, type Observable, toArray } from 'rxjs';
-import { StompClientProxy, type StompClientProxyOptions, StompStrategy, type StompStrategyOptions } from 'nestjs-stomp';
+import {
+  StompClientProxy,
+  type StompClientProxyOptions,
+  type StompHandlerExtras,
+  StompStrategy,
+  type StompStrategyOptions,
+} from 'nestjs-stomp';
 import { PROMPT } from './client.js';
 import { DEADLINE } from './raw.js';
 import { type Reach } from './peers.js';
@@ -140,3 +147,9 @@ let serial = 0;
 export const named = (kind: 'queue' | 'topic', name = 'test'): string => {
   return `/${kind}/${name}-${process.pid}-${Date.now().toString(36)}-${++serial}`;
 };
+
+/** Nest's decorator without the types of its first overloads, which take data to be an object; extras are ours. */
+export const EventPattern = NestEventPattern as (
+  pattern: string | string[],
+  extras?: StompHandlerExtras,
+) => MethodDecorator;

@@ -126,7 +126,15 @@ const program: Peer = {
 async function runProgram(): Promise<OwnPeer> {
   const { login, passcode } = CREDENTIALS;
   const run = async (port: string) => {
-    const started = Program.start('stompserver', '--host', '127.0.0.1', '--port', port, '--users', `${login}:${passcode}`);
+    const started = Program.start(
+      'stompserver',
+      '--host',
+      '127.0.0.1',
+      '--port',
+      port,
+      '--users',
+      `${login}:${passcode}`,
+    );
     return { started, url: (await started.line(/stomp:\/\/\S+/))[0] };
   };
   let { started, url } = await run('0');

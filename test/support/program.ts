@@ -12,6 +12,7 @@ const bins = {
   stompserver: 'apps/broker/bin/stompserver.js',
   stomper: 'apps/stomper/bin/stomper.js',
   printer: 'apps/printer/bin/printer.js',
+  service: 'test/support/service.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */

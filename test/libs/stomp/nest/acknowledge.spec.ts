@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { StompContext, type StompHandlerExtras } from 'nestjs-stomp';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { StompContext } from 'nestjs-stomp';
 import { gate, makeClient, within } from '../../../support/client.js';
-import { last, named, proxy, Seen, serve } from '../../../support/nest.js';
+import { EventPattern, last, named, proxy, Seen, serve } from '../../../support/nest.js';
 import { describeEachPeer } from '../../../support/peers.js';
 
 describeEachPeer('acknowledgement', (peer, broker) => {
@@ -57,7 +57,7 @@ describeEachPeer('acknowledgement', (peer, broker) => {
     const queue = named('queue');
     const seen = new Seen<string>();
     class Handlers {
-      @EventPattern(queue, { ack: 'manual' } satisfies StompHandlerExtras)
+      @EventPattern(queue, { ack: 'manual' })
       handle(@Payload() text: string, @Ctx() context: StompContext) {
         seen.add(text);
         if (text === 'bad') context.nack({ requeue: false });
@@ -284,7 +284,7 @@ describeEachPeer('acknowledgement', (peer, broker) => {
     });
     await expect(last(client.send(queue, 1))).rejects.toMatchObject({
       status: 'error',
-      message: expect.stringContaining('cannot be read') as string,
+      message: expect.stringContaining('cannot be read') as unknown,
     });
   });
 });

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { StompContext, StompRecordBuilder } from 'nestjs-stomp';
 import { makeClient, within } from '../../../support/client.js';
-import { last, named, proxy, Seen, serve } from '../../../support/nest.js';
+import { EventPattern, last, named, proxy, Seen, serve } from '../../../support/nest.js';
 import { describeEachPeer } from '../../../support/peers.js';
 
 describeEachPeer('bodies', (_peer, broker) => {

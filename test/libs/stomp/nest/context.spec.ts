@@ -13,17 +13,10 @@ import {
   UseInterceptors,
   UsePipes,
 } from '@nestjs/common';
-import {
-  BaseRpcExceptionFilter,
-  Ctx,
-  EventPattern,
-  MessagePattern,
-  Payload,
-  RpcException,
-} from '@nestjs/microservices';
+import { BaseRpcExceptionFilter, Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { map, type Observable, throwError } from 'rxjs';
 import { STOMP_TRANSPORT, StompContext, StompRecordBuilder } from 'nestjs-stomp';
-import { last, named, proxy, rejection, Seen, serve } from '../../../support/nest.js';
+import { EventPattern, last, named, proxy, rejection, Seen, serve } from '../../../support/nest.js';
 import { describeEachPeer } from '../../../support/peers.js';
 
 describeEachPeer("a handler's surroundings", (_peer, broker) => {

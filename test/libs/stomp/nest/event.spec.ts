@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { Ctx, EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { from, NEVER, Observable, throwError } from 'rxjs';
 import { StompContext, StompStrategy } from 'nestjs-stomp';
 import { gate } from '../../../support/client.js';
-import { last, named, prepare, proxy, Seen, serve } from '../../../support/nest.js';
+import { EventPattern, last, named, prepare, proxy, Seen, serve } from '../../../support/nest.js';
 import { describeEachPeer } from '../../../support/peers.js';
 
 describeEachPeer('events', (peer, broker) => {

@@ -110,7 +110,9 @@ describeEachPeer('requests', (_peer, broker) => {
     await serve(broker().reach, [Broken]);
     const values: unknown[] = [];
     const failure = await new Promise((resolve) => {
-      proxy(broker().reach).send(broken, {}).subscribe({ next: (value) => values.push(value), error: resolve });
+      proxy(broker().reach)
+        .send(broken, {})
+        .subscribe({ next: (value) => values.push(value), error: resolve });
     });
     expect([values, failure]).toEqual([['first'], { status: 'error', message: 'then this' }]);
   });
