@@ -3,8 +3,8 @@ import { Test } from '@nestjs/testing';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { StompClientProxy, StompStrategy } from 'nestjs-stomp';
 import { StompTestBroker } from 'nestjs-stomp-broker/testing';
-import { closeLater, last, Seen } from '../../../support/nest.js';
-import { PROMPT } from '../../../support/client.js';
+import { closeLater, last, Seen } from '../support/nest.js';
+import { PROMPT } from '../support/client.js';
 
 class OrdersController {
   @MessagePattern('/queue/orders.find') find(@Payload() id: number) {
@@ -21,7 +21,7 @@ describe('the broker for tests', () => {
   const serve = async () => {
     const module = await Test.createTestingModule({ controllers: [OrdersController] }).compile();
     const strategy = new StompStrategy({ dial: broker.dial, reconnect: PROMPT, drainSignals: [] });
-    await closeLater(module.createNestMicroservice({ strategy })).listen();
+    await closeLater(module.createNestMicroservice({ strategy, logger: false })).listen();
     return strategy;
   };
 
