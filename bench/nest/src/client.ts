@@ -11,9 +11,9 @@ export interface Job {
   readonly pattern: string;
   /** How many may be under way at a time. */
   readonly window: number;
-  /** How many to emit. */
+  /** How many to emit, or to send at least. */
   readonly count?: number;
-  /** How long to send, in ms. */
+  /** How long to send at least, in ms. */
   readonly time?: number;
 }
 
@@ -38,11 +38,11 @@ async function emit({ pattern, window, count = 0 }: Job): Promise<number> {
   return count;
 }
 
-async function send({ window, time = 0 }: Job): Promise<number> {
+async function send({ window, time = 0, count: least = 0 }: Job): Promise<number> {
   const end = now() + time;
   let count = 0;
   await inLanes(window, async () => {
-    for (; now() < end; count++) await settled(client.send(REQUEST, PAYLOAD));
+    for (; now() < end || count < least; count++) await settled(client.send(REQUEST, PAYLOAD));
   });
   return count;
 }
