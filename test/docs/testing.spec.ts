@@ -15,7 +15,9 @@ class OrdersController {
 /** As docs/nest.md shows it. */
 describe('the broker for tests', () => {
   let broker: StompTestBroker;
-  beforeEach(() => (broker = new StompTestBroker()));
+  beforeEach(() => {
+    broker = new StompTestBroker();
+  });
   afterEach(() => broker.close());
 
   const serve = async () => {
