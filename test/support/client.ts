@@ -1,23 +1,20 @@
-import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { afterEach, jest } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
 import { StompClient, type StompClientOptions, type StompState } from 'nestjs-stomp/client';
-import { DEADLINE, type RawPeer } from './raw.js';
+import { DEADLINE, type RawPeer, unique } from './raw.js';
 import { ScriptedServer } from './scripted.js';
 import { type Headers, type RawFrame, type Version } from './wire.js';
 
 const clients: StompClient[] = [];
 const servers: ScriptedServer[] = [];
-const rejections: unknown[] = [];
-const note = (reason: unknown) => rejections.push(reason);
-
-beforeAll(() => void process.on('unhandledRejection', note));
-afterAll(() => void process.off('unhandledRejection', note));
+const spies: { mockRestore(): void }[] = [];
 
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.disconnect({ deadline: 0 })));
   await Promise.all(servers.splice(0).map((server) => server.close()));
+  for (const spy of spies.splice(0)) spy.mockRestore();
+  // A rejection that nobody handles fails the test: Jest sees to that, while the test runs.
   await setImmediate();
-  expect(rejections.splice(0)).toEqual([]);
 });
 
 /** Short waits, and all the same length, so that tests need not wait for chance. */
@@ -40,8 +37,9 @@ export async function makeServer(port?: number): Promise<ScriptedServer> {
 /** A port on which nobody listens. */
 export async function deadUrl(): Promise<string> {
   const server = await ScriptedServer.listen();
+  const { url } = server;
   await server.close();
-  return server.url;
+  return url;
 }
 
 export interface Pair {
@@ -71,6 +69,16 @@ export async function takeAndConfirm(peer: RawPeer, command: string): Promise<Ra
   const receipt = frame.header('receipt');
   if (receipt !== undefined) peer.send('RECEIPT', { 'receipt-id': receipt });
   return frame;
+}
+
+/** Waits until the client has dealt with all that was sent to it, and what it said to that has come in. */
+export async function settle(client: StompClient, peer: RawPeer): Promise<void> {
+  for (const destination of [unique('/queue/barrier'), unique('/queue/barrier')]) {
+    const published = client.publish(destination);
+    const sent = await peer.take('barrier', (got) => got.header('destination') === destination);
+    peer.send('RECEIPT', { 'receipt-id': sent.header('receipt')! });
+    await within('receipt', published);
+  }
 }
 
 /** Answers DISCONNECT as a server does. */
@@ -112,6 +120,13 @@ export function watchErrors(client: StompClient): Error[] {
   const errors: Error[] = [];
   client.on('error', (error) => errors.push(error));
   return errors;
+}
+
+/** The process warnings from now on, kept from the terminal. */
+export function watchWarnings(): (string | Error)[] {
+  const warnings: (string | Error)[] = [];
+  spies.push(jest.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning)));
+  return warnings;
 }
 
 /** What a promise fails with; an error when it does not. */

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { frame, FrameReader, type Headers, type RawFrame, type Version } from './wire.js';
 
 /** What does not come within this many milliseconds does not come. */
-export const DEADLINE = 5_000;
+export const DEADLINE = 10_000;
 
 let serial = 0;
 
@@ -177,6 +177,15 @@ export class RawPeer {
         return [to, value];
       }),
     );
+  }
+
+  /** Reads no further until `resume`, so that the kernel's buffers fill up. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
   }
 
   /** Ends its own side, as a client does that has nothing more to say. */

@@ -51,6 +51,7 @@ export class Connector {
     for (let attempt = 1; ; attempt++) {
       const errors: Error[] = [];
       for (let i = 0; i < addresses.length; i++) {
+        signal.throwIfAborted(); // A listener may have disconnected.
         const address = addresses[this.next]!;
         this.next = (this.next + 1) % addresses.length;
         const url = formatStompUrl(address);
@@ -109,7 +110,8 @@ export class Connector {
  *   `jitter`
  */
 export function backOff(options: Required<ReconnectOptions>, waits: number, random = Math.random()): number {
-  const delay = Math.min(options.maxDelay, options.initialDelay * options.factor ** waits);
+  const growth = Math.min(options.factor ** waits, Number.MAX_VALUE); // 0 times infinity would be no number.
+  const delay = Math.min(options.maxDelay, options.initialDelay * growth);
   return Math.round(delay * (1 - options.jitter * random));
 }
 

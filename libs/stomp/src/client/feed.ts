@@ -46,6 +46,7 @@ export class Feed implements Consumer, AsyncIterableIterator<StompMessage, undef
     if (this.ended) return;
     this.ended = true;
     this.error = error;
+    this.inbox.release();
     const waiters = this.waiters;
     this.waiters = [];
     for (const waiter of waiters) {

@@ -47,6 +47,7 @@ export class Handling implements Consumer {
 
   end(): void {
     // Handlers that run go on, and so does what an auto subscription has taken already.
+    this.inbox.release();
   }
 
   private run(message: StompMessage): void {

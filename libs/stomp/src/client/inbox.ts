@@ -41,6 +41,12 @@ export class Inbox {
     this.report();
   }
 
+  /** Nothing more comes in, so what is still there, and may stay for good, is no reason not to read. */
+  release(): void {
+    this.session?.throttle.report(this, 0);
+    this.session = undefined;
+  }
+
   private report(): void {
     const fill = Math.max(this.messages.length / this.limit, this.bytes / MAX_BYTES);
     if (fill < 1 && !this.full) return;

@@ -114,6 +114,11 @@ export class StompMessage {
 
   /** @internal */
   [inspect.custom](): object {
-    return { destination: this.destination, headers: this.headers.toObject(), body: this.body };
+    return { ...this.toJSON(), body: this.body };
+  }
+
+  /** @internal */
+  toJSON(): object {
+    return { destination: this.destination, headers: this.headers.toObject() };
   }
 }

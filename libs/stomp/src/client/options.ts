@@ -164,7 +164,8 @@ function resolveReconnect(options: ReconnectOptions): Required<ReconnectOptions>
   if (jitter > 1) throw new TypeError('reconnect.jitter: a part of the wait, from 0 to 1');
   return {
     initialDelay: atLeast('reconnect.initialDelay', options.initialDelay ?? reconnect.initialDelay, 0),
-    maxDelay: atLeast('reconnect.maxDelay', options.maxDelay ?? reconnect.maxDelay, 0),
+    // A timer that is told to wait longer does not wait at all.
+    maxDelay: Math.min(FOREVER, atLeast('reconnect.maxDelay', options.maxDelay ?? reconnect.maxDelay, 0)),
     factor: atLeast('reconnect.factor', options.factor ?? reconnect.factor, 1),
     jitter,
     maxAttempts: atLeast('reconnect.maxAttempts', options.maxAttempts ?? reconnect.maxAttempts, 1),

@@ -257,6 +257,11 @@ export class Subscription implements AsyncIterable<StompMessage> {
 
   /** @internal */
   [inspect.custom](): object {
+    return this.toJSON();
+  }
+
+  /** @internal */
+  toJSON(): object {
     return { id: this.id, destination: this.destination, ack: this.ack, active: this.active };
   }
 }

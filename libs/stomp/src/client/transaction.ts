@@ -90,13 +90,20 @@ export class Transaction {
     this.state = 'aborted';
     for (const { message, before } of this.held.reverse()) {
       message.settled = false;
-      if (message.subscription !== undefined) message.subscription.settledUpTo = before;
+      const subscription = message.subscription!;
+      // An acknowledgement outside of the transaction may have spoken for it since then.
+      if (subscription.settledUpTo === message.serial) subscription.settledUpTo = before;
     }
     this.held = [];
   }
 
   /** @internal */
   [inspect.custom](): object {
+    return this.toJSON();
+  }
+
+  /** @internal */
+  toJSON(): object {
     return { id: this.id, open: this.open };
   }
 

@@ -16,8 +16,8 @@ import { isUtf8 } from 'node:buffer';
 import { FrameError, quote } from './error.js';
 import { unescapeHeader } from './escape.js';
 import { Frame, type WireHead } from './frame.js';
-import type { HeaderStyle } from './headers.js';
-import { findCommand, findKnown, isUnescaped, Known, mayHaveBody } from './names.js';
+import { type HeaderStyle, trimBlanks } from './headers.js';
+import { findCommand, findKnown, isCommand, isUnescaped, Known, mayHaveBody } from './names.js';
 import type { Version } from './version.js';
 
 /** What a decoder refuses to read past; each in bytes but `maxHeaders`. */
@@ -82,6 +82,8 @@ const HEAD = 1;
 const COUNTED = 2;
 const UNCOUNTED = 3;
 
+const RECEIPT = 'receipt';
+
 /** How much of a chunk is copied at a time to complete a head that straddles two chunks. */
 const BRIDGE = 1024;
 
@@ -118,6 +120,9 @@ export class FrameDecoder {
 
   // What the scan of the head has found so far; offsets are relative to the head's first byte.
   private line = 0;
+  private scanned = 0;
+  private colon = -1;
+  private flags = 0;
   private command: string | undefined;
   private headersStart = 0;
   private count = 0;
@@ -132,6 +137,8 @@ export class FrameDecoder {
   private head: WireHead | undefined;
   private headSize = 0;
   private parts: Buffer[] = [];
+  private tail: Buffer | undefined;
+  private tailSize = 0;
   private have = 0;
 
   constructor(options: FrameDecoderOptions) {
@@ -163,13 +170,11 @@ export class FrameDecoder {
   push(chunk: Uint8Array): void {
     if (this.failed !== undefined) throw this.failed;
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (this.chunk !== undefined) {
-      this.waiting.push(bytes);
-      return;
-    }
-    this.chunk = bytes;
-    this.at = 0;
-    this.run();
+    if (this.chunk === undefined) {
+      this.chunk = bytes;
+      this.at = 0;
+    } else this.waiting.push(bytes);
+    if (!this.busy) this.run();
   }
 
   /** Gives out no further frame until `resume`; what is pushed meanwhile is kept. May be called from `onFrame`. */
@@ -184,6 +189,7 @@ export class FrameDecoder {
    */
   resume(): void {
     this.paused = false;
+    if (this.failed !== undefined) throw this.failed;
     if (this.chunk !== undefined && !this.busy) this.run();
   }
 
@@ -288,30 +294,34 @@ export class FrameDecoder {
     const { maxCommand, maxHeader, maxHeaders, maxFrame } = this.limits;
     const crlf = this.style.crlf;
     let line = start + this.line;
+    let at = start + this.scanned;
     if (this.command === undefined) {
-      let at = line;
       while (at < end && bytes[at] !== LF && bytes[at] !== NUL) at++;
       if (at - line > maxCommand) this.tooLong('command-too-long', 'the command line', maxCommand);
-      if (at === end) return -1;
-      if (bytes[at] === NUL)
+      if (at === end) {
+        this.scanned = at - start;
+        return -1;
+      }
+      if (bytes[at] === NUL) {
         this.fail('command-malformed', 'the frame ends before its headers: a blank line is missing');
-      const last = crlf && bytes[at - 1] === CR ? at - 1 : at;
-      this.command = findCommand(bytes, line, last) ?? bytes.toString('latin1', line, last);
-      line = at + 1;
+      }
+      this.command = this.readCommand(bytes, line, crlf && bytes[at - 1] === CR ? at - 1 : at);
+      line = ++at;
       this.line = this.headersStart = line - start;
     }
+    let colon = this.colon < 0 ? -1 : start + this.colon;
+    let flags = this.flags;
+    let c = 0;
     for (;;) {
-      let at = line;
-      let flags = 0;
-      let c = 0;
       // The name, up to the first colon.
-      while (at < end && (c = bytes[at]!) !== COLON && c !== LF) {
-        flags |= CLASS[c]!;
-        at++;
+      if (colon < 0) {
+        while (at < end && (c = bytes[at]!) !== COLON && c !== LF) {
+          flags |= CLASS[c]!;
+          at++;
+        }
+        if (at < end && c === COLON) colon = at++;
       }
-      const colon = at;
-      if (at < end && c === COLON) {
-        at++;
+      if (colon >= 0) {
         while (at < end && (c = bytes[at]!) !== LF) {
           flags |= CLASS[c]!;
           at++;
@@ -319,13 +329,18 @@ export class FrameDecoder {
       }
       if (at - line > maxHeader) this.tooLong('header-too-long', 'a header line', maxHeader, bytes, start);
       if (at - start > maxFrame) this.tooLong('frame-too-large', 'the frame', maxFrame, bytes, start);
-      if (at === end) return -1;
-      if (colon === at) {
+      if (at === end) {
+        this.scanned = at - start;
+        this.colon = colon < 0 ? -1 : colon - start;
+        this.flags = flags;
+        return -1;
+      }
+      if (colon < 0) {
         if (at === line || (crlf && at === line + 1 && bytes[line] === CR)) return at + 1;
-        this.fail('header-malformed', `the header line ${show(bytes, line, at)} has no colon`, bytes, start);
+        this.fail('header-malformed', `header line ${this.count + 1} has no colon`, bytes, start);
       }
       if (colon === line) {
-        this.fail('header-malformed', `the header line ${show(bytes, line, at)} has no name`, bytes, start);
+        this.fail('header-malformed', `header line ${this.count + 1} has no name`, bytes, start);
       }
       if (++this.count > maxHeaders) {
         this.fail('headers-too-many', `the frame has more than ${maxHeaders} headers, the limit`, bytes, start);
@@ -334,7 +349,12 @@ export class FrameDecoder {
         if ((flags & HAS_CR) !== 0 && crlf) {
           const cr = bytes.indexOf(CR, line);
           if (cr !== at - 1) {
-            this.fail('header-malformed', `a carriage return stands inside ${show(bytes, line, at)}`, bytes, start);
+            this.fail(
+              'header-malformed',
+              `a carriage return stands inside the header ${show(bytes, line, colon)}`,
+              bytes,
+              start,
+            );
           }
         }
         this.seen |= flags;
@@ -352,9 +372,18 @@ export class FrameDecoder {
           }
         }
       }
-      line = at + 1;
+      line = ++at;
       this.line = line - start;
+      colon = -1;
+      flags = 0;
     }
+  }
+
+  private readCommand(bytes: Buffer, start: number, end: number): string {
+    const known = findCommand(bytes, start, end);
+    if (known !== undefined) return known;
+    if (!isUtf8(bytes.subarray(start, end))) this.fail('utf8-invalid', 'the command is not valid UTF-8');
+    return bytes.toString('utf8', start, end);
   }
 
   private readLength(bytes: Buffer, from: number, end: number, start: number): number {
@@ -400,41 +429,41 @@ export class FrameDecoder {
       destinationEnd: this.destinationEnd === 0 ? 0 : start + this.destinationEnd,
       contentLength: this.contentLength,
     };
-    if ((this.seen & HAS_HIGH) !== 0 && !isUtf8(bytes.subarray(head.start, head.end))) {
-      this.fail('utf8-invalid', 'the headers are not valid UTF-8', bytes, start);
-    }
-    if ((this.seen & HAS_BACKSLASH) !== 0) this.checkEscapes(head, start);
-    this.headSize = end - start;
-    const length = this.contentLength;
-    if (length > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody, bytes, start);
-    if (length + this.headSize > this.limits.maxFrame) {
-      this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame, bytes, start);
-    }
-    if (length > 0) this.allowBody(head);
     this.head = head;
+    this.headSize = end - start;
     this.have = 0;
+    if ((this.seen & HAS_HIGH) !== 0 && !isUtf8(bytes.subarray(head.start, head.end))) {
+      this.fail('utf8-invalid', 'the headers are not valid UTF-8');
+    }
+    if ((this.seen & HAS_BACKSLASH) !== 0) this.checkEscapes(head);
+    const length = this.contentLength;
+    if (length > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody);
+    if (length + this.headSize > this.limits.maxFrame) {
+      this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame);
+    }
+    if (length > 0) this.allowBody();
     this.state = length < 0 ? UNCOUNTED : COUNTED;
   }
 
-  private checkEscapes(head: WireHead, start: number): void {
+  private checkEscapes(head: WireHead): void {
     for (const line of head.bytes.toString('utf8', head.start, head.end - 1).split('\n')) {
       try {
         const colon = line.indexOf(':');
         unescapeHeader(line.slice(0, colon), head.style.escaping);
         unescapeHeader(line.slice(colon + 1).replace(/\r$/, ''), head.style.escaping);
       } catch (error) {
-        if (error instanceof FrameError) this.fail(error.code, error.message, head.bytes, start);
+        if (error instanceof FrameError) this.fail(error.code, error.message);
         throw error;
       }
     }
   }
 
-  private allowBody(head: WireHead): void {
+  private allowBody(): void {
     if (mayHaveBody(this.command!) || this.agreed === '1.0') return;
-    const name = findCommand(Buffer.from(this.command!), 0, this.command!.length);
+    const name = this.command!;
     // An unknown command is for whoever takes the frame to refuse, with its name.
-    if (name === undefined) return;
-    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`, head.bytes);
+    if (!isCommand(name)) return;
+    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`);
   }
 
   private countBody(chunk: Buffer): void {
@@ -450,7 +479,6 @@ export class FrameDecoder {
       this.fail(
         'body-unterminated',
         `the body is longer than its content-length of ${this.contentLength}: after that many octets comes a NUL`,
-        this.head!.bytes,
       );
     }
     this.endFrame(chunk, end);
@@ -459,7 +487,7 @@ export class FrameDecoder {
   private findBody(chunk: Buffer): void {
     const end = chunk.indexOf(NUL, this.at);
     const size = (end < 0 ? chunk.length : end) - this.at;
-    if (this.have + size > 0) this.allowBody(this.head!);
+    if (this.have + size > 0) this.allowBody();
     if (this.have + size > this.limits.maxBody) this.tooLong('body-too-large', 'the body', this.limits.maxBody);
     if (this.headSize + this.have + size > this.limits.maxFrame) {
       this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame);
@@ -472,13 +500,24 @@ export class FrameDecoder {
     this.endFrame(chunk, end);
   }
 
+  /** Small pieces are copied together, so that a slow sender does not make a list of single bytes. */
   private keep(part: Buffer): void {
     this.have += part.length;
-    const last = this.parts.at(-1);
-    // Small pieces are put together, so that a slow sender does not make a list of single bytes.
-    if (last !== undefined && last.length < BRIDGE && part.length < BRIDGE) {
-      this.parts[this.parts.length - 1] = Buffer.concat([last, part]);
-    } else this.parts.push(part);
+    if (part.length >= BRIDGE) {
+      this.sealTail();
+      this.parts.push(part);
+      return;
+    }
+    if (this.tailSize + part.length > BRIDGE) this.sealTail();
+    this.tail ??= Buffer.allocUnsafeSlow(BRIDGE);
+    this.tailSize += part.copy(this.tail, this.tailSize);
+  }
+
+  private sealTail(): void {
+    if (this.tail === undefined) return;
+    this.parts.push(this.tail.subarray(0, this.tailSize));
+    this.tail = undefined;
+    this.tailSize = 0;
   }
 
   private endFrame(chunk: Buffer, end: number): void {
@@ -488,6 +527,7 @@ export class FrameDecoder {
       if (end > this.at) body = chunk.subarray(this.at, end);
     } else {
       if (end > this.at) this.keep(chunk.subarray(this.at, end));
+      this.sealTail();
       if (this.parts.length === 1) body = this.parts[0];
       else parts = this.parts;
       this.parts = [];
@@ -499,10 +539,10 @@ export class FrameDecoder {
     this.afterFrame = true;
     this.head = undefined;
     this.command = undefined;
-    this.line = this.headersStart = this.count = this.seen = this.known = 0;
+    this.line = this.scanned = this.headersStart = this.flags = this.count = this.seen = this.known = 0;
     this.repeated = false;
     this.destinationStart = this.destinationEnd = 0;
-    this.contentLength = -1;
+    this.contentLength = this.colon = -1;
     this.onFrame(frame);
   }
 
@@ -510,24 +550,39 @@ export class FrameDecoder {
     this.fail(code, `${what} is longer than ${limit} octets, the limit`, bytes, start);
   }
 
-  /** Throws; the receipt that the faulty frame asks for goes along where its line can be read. */
-  private fail(code: FrameError['code'], message: string, bytes = this.head?.bytes, start?: number): never {
-    const from = this.head?.start ?? (start === undefined ? undefined : start + this.headersStart);
+  /**
+   * Throws; the receipt that the faulty frame asks for goes along where its line is there.
+   *
+   * @param bytes where the head of the frame is still being scanned: the bytes that hold it, from `start` on
+   */
+  private fail(code: FrameError['code'], message: string, bytes?: Buffer, start = 0): never {
     const error = new FrameError(code, message);
-    if (bytes !== undefined && from !== undefined) error.receipt = this.receipt(bytes, from);
+    const { head, carry } = this;
+    if (head !== undefined) error.receipt = this.findReceipt(head.bytes, head.start, head.end);
+    else if (bytes !== undefined) {
+      error.receipt = this.findReceipt(bytes, start + this.headersStart, bytes === carry ? this.carried : bytes.length);
+    }
     this.failed = error;
+    this.chunk = this.carry = this.tail = undefined;
+    this.waiting = [];
+    this.parts = [];
     throw error;
   }
 
-  private receipt(bytes: Buffer, from: number): string | undefined {
-    const end = bytes === this.carry ? this.carried : bytes.length;
-    for (const line of bytes.toString('utf8', from, Math.min(end, from + 2 * this.limits.maxHeader)).split('\n')) {
-      if (line === '' || line === '\r') return undefined;
-      if (!line.startsWith('receipt:')) continue;
+  private findReceipt(bytes: Buffer, from: number, end: number): string | undefined {
+    const { crlf, escaping, trim } = this.style;
+    for (let at = from, lf: number; at < end; at = lf + 1) {
+      lf = bytes.indexOf(LF, at);
+      if (lf < 0 || lf >= end || lf === at || (crlf && lf === at + 1 && bytes[at] === CR)) return undefined;
+      if (findKnown(bytes, at, at + RECEIPT.length) !== Known.receipt || bytes[at + RECEIPT.length] !== COLON) continue;
+      const from = at + RECEIPT.length + 1;
+      // A receipt that cannot be read cannot be answered.
+      if (!isUtf8(bytes.subarray(from, lf))) return undefined;
+      const value = bytes.toString('utf8', from, crlf && bytes[lf - 1] === CR ? lf - 1 : lf);
       try {
-        return unescapeHeader(line.slice('receipt:'.length).replace(/\r$/, ''), this.style.escaping);
+        return unescapeHeader(trim ? trimBlanks(value) : value, escaping);
       } catch {
-        return undefined; // A receipt that cannot be read cannot be answered.
+        return undefined;
       }
     }
     return undefined;

@@ -23,8 +23,8 @@ export interface EncodeOptions {
  * @throws FrameError `header-unencodable` when the version cannot carry it: headers cannot be injected
  */
 export function encodeHeader(name: string, value: string, escaping: Escaping): string {
-  if (name === '') throw new FrameError('header-unencodable', `a header with the value ${quote(value)} has no name`);
-  return `${escapeHeader(name, escaping, true)}:${escapeHeader(value, escaping, false)}\n`;
+  if (name === '') throw new FrameError('header-unencodable', 'a header has no name');
+  return `${escapeHeader(name, escaping, true)}:${escapeHeader(value, escaping, false, name)}\n`;
 }
 
 /** The head of a frame: command, headers, `content-length` set to the true length, blank line. */

@@ -8,6 +8,9 @@ import type { Version } from './version.js';
  */
 export type Escaping = 'raw' | Version;
 
+/** Half of a surrogate pair: what UTF-8 cannot write, and Buffer would replace. */
+const HALF = /\p{Surrogate}/u;
+
 const TO_WIRE: Record<string, string> = { '\\': '\\\\', '\n': '\\n', ':': '\\c', '\r': '\\r' };
 const FROM_WIRE: Record<string, string> = { '\\': '\\', n: '\n', c: ':', r: '\r' };
 
@@ -19,26 +22,35 @@ export function escapingOf(version: Version | undefined): Escaping {
 /**
  * One header name or value as it stands on the wire.
  *
+ * @param name of a value, the name that it belongs to, for the message of an error
  * @throws FrameError `header-unencodable` where the version has no way to write it: a line feed (that would be a
- *   header of its own) or a trailing carriage return without escapes, a colon in a raw name
+ *   header of its own) or a trailing carriage return without escapes, a colon in a raw name, half a surrogate pair
  */
-export function escapeHeader(text: string, escaping: Escaping, isName: boolean): string {
+export function escapeHeader(text: string, escaping: Escaping, isName: boolean, name?: string): string {
+  const why = unwritable(text, escaping, isName);
+  // The value itself stays out of the message: it may be a passcode.
+  if (why !== undefined) {
+    const what = isName ? `the header name ${quote(text)}` : `the value of the header ${quote(name ?? '?')}`;
+    throw new FrameError('header-unencodable', `${what} ${why}`);
+  }
   if (escaping === '1.2') return /[\\\n:\r]/.test(text) ? text.replace(/[\\\n:\r]/g, (c) => TO_WIRE[c]!) : text;
-  // The \r escape came with 1.2; before, a carriage return stands for itself, but at the end of a line lenient
-  // peers drop it.
-  if (text.endsWith('\r')) refuse(text, 'ends with a carriage return');
   if (escaping === '1.1') return /[\\\n:]/.test(text) ? text.replace(/[\\\n:]/g, (c) => TO_WIRE[c]!) : text;
-  if (text.includes('\n')) refuse(text, 'has a line feed');
-  if (escaping === 'raw' && text.includes('\r')) refuse(text, 'has a carriage return');
-  if (isName && text.includes(':')) refuse(text, 'has a colon in its name');
   return text;
 }
 
-function refuse(text: string, why: string): never {
-  throw new FrameError(
-    'header-unencodable',
-    `the header ${quote(text)} ${why}, which this frame cannot carry: it has no escape for it (STOMP 1.2 has, outside CONNECT and CONNECTED)`,
-  );
+const NO_ESCAPE = 'for which this frame has no escape (STOMP 1.2 has, outside CONNECT and CONNECTED)';
+
+function unwritable(text: string, escaping: Escaping, isName: boolean): string | undefined {
+  if (HALF.test(text)) return 'has half of a surrogate pair, which UTF-8 cannot write';
+  if (escaping === '1.2') return undefined;
+  // The \r escape came with 1.2; before, a carriage return stands for itself, but at the end of a line lenient
+  // peers drop it.
+  if (text.endsWith('\r')) return `ends with a carriage return, ${NO_ESCAPE}`;
+  if (escaping === '1.1') return undefined;
+  if (text.includes('\n')) return `has a line feed, ${NO_ESCAPE}`;
+  if (escaping === 'raw' && text.includes('\r')) return `has a carriage return, ${NO_ESCAPE}`;
+  if (isName && text.includes(':')) return `has a colon, ${NO_ESCAPE}`;
+  return undefined;
 }
 
 /**

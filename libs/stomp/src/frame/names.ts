@@ -20,6 +20,13 @@ export type ClientCommand = (typeof CLIENT_COMMANDS)[number];
 export type ServerCommand = (typeof SERVER_COMMANDS)[number];
 export type Command = ClientCommand | ServerCommand;
 
+const COMMANDS: ReadonlySet<string> = new Set([...CLIENT_COMMANDS, ...SERVER_COMMANDS]);
+
+/** Whether it is one of STOMP's commands. */
+export function isCommand(command: string): boolean {
+  return COMMANDS.has(command);
+}
+
 /** The commands whose frames may have a body (STOMP 1.2, Body). */
 export function mayHaveBody(command: string): boolean {
   return command === 'SEND' || command === 'MESSAGE' || command === 'ERROR';
@@ -75,7 +82,7 @@ function tableOf<T>(entries: [string, T][]): (readonly Entry<T>[] | undefined)[]
   return Array.from({ length: 32 }, (_, length) => table[length]);
 }
 
-const commands = tableOf([...CLIENT_COMMANDS, ...SERVER_COMMANDS].map((name) => [name as string, name as string]));
+const commands = tableOf([...COMMANDS].map((name) => [name, name]));
 const headers = tableOf(Object.entries(KNOWN_HEADERS));
 
 function find<T>(table: (readonly Entry<T>[] | undefined)[], bytes: Uint8Array, start: number, end: number) {

@@ -1,6 +1,17 @@
+import { isAscii } from 'node:buffer';
 import { FrameError, quote } from './error.js';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Charsets of one octet per character, and their highest one. For TextDecoder, made for the web, each of these names
+ * is windows-1252, in which text would come back as another.
+ */
+const NARROW = new Map([
+  ['us-ascii', 0x7f],
+  ['iso-8859-1', 0xff],
+  ['latin1', 0xff],
+]);
 
 /** The charset that a content type names, lower-case; undefined when it names none. */
 export function charsetOf(contentType: string | undefined): string | undefined {
@@ -14,13 +25,20 @@ export function charsetOf(contentType: string | undefined): string | undefined {
  */
 export function decodeText(body: Uint8Array, contentType?: string): string {
   const charset = charsetOf(contentType) ?? 'utf-8';
+  if (NARROW.has(charset)) {
+    if (charset === 'us-ascii' && !isAscii(body)) throw unreadable(charset, 'does not fit the bytes of the body');
+    return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1');
+  }
   try {
     const decoder = charset === 'utf-8' ? utf8 : new TextDecoder(charset, { fatal: true, ignoreBOM: true });
     return decoder.decode(body);
   } catch (cause) {
-    const why = cause instanceof RangeError ? 'is unknown' : 'does not fit the bytes of the body';
-    throw new FrameError('body-unencodable', `the charset ${quote(charset)} ${why}: read the body as bytes`);
+    throw unreadable(charset, cause instanceof RangeError ? 'is unknown' : 'does not fit the bytes of the body');
   }
+}
+
+function unreadable(charset: string, why: string): FrameError {
+  return new FrameError('body-unencodable', `the charset ${quote(charset)} ${why}: read the body as bytes`);
 }
 
 /**
@@ -30,21 +48,15 @@ export function decodeText(body: Uint8Array, contentType?: string): string {
  */
 export function encodeText(text: string, contentType?: string): Buffer {
   const charset = charsetOf(contentType) ?? 'utf-8';
-  switch (charset) {
-    case 'utf-8':
-    case 'utf8':
-      return Buffer.from(text);
-    case 'utf-16le':
-      return Buffer.from(text, 'utf16le');
-    case 'us-ascii':
-    case 'iso-8859-1':
-    case 'latin1': {
-      const bytes = Buffer.from(text, 'latin1');
-      const most = charset === 'us-ascii' ? 0x7f : 0xff;
-      if ([...text].every((c) => c.codePointAt(0)! <= most)) return bytes;
-      throw new FrameError('body-unencodable', `the text does not fit into the charset ${charset}: use UTF-8`);
-    }
-    default:
-      throw new FrameError('body-unencodable', `cannot write the charset ${quote(charset)}: use UTF-8, or bytes`);
+  if (charset === 'utf-8' || charset === 'utf8') return Buffer.from(text);
+  if (charset === 'utf-16le') return Buffer.from(text, 'utf16le');
+  const highest = NARROW.get(charset);
+  if (highest === undefined) {
+    throw new FrameError('body-unencodable', `cannot write the charset ${quote(charset)}: use UTF-8, or bytes`);
   }
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) <= highest) continue;
+    throw new FrameError('body-unencodable', `the text does not fit into the charset ${charset}: use UTF-8`);
+  }
+  return Buffer.from(text, 'latin1');
 }

@@ -207,6 +207,7 @@ export class Connection {
   }
 
   private decode(step: () => void): void {
+    if (this.decoder.fault !== undefined) return;
     try {
       step();
     } catch (error) {
@@ -239,7 +240,8 @@ export class Connection {
   }
 
   private readonly written = (): void => {
-    if (this.blocked && !this.closed && this.buffered < this.highWaterMark / 2) {
+    // A stream that broke calls back, too.
+    if (this.blocked && this.stream.writable && this.buffered < this.highWaterMark / 2) {
       this.blocked = false;
       this.handler.onDrain?.();
     }

@@ -10,6 +10,11 @@
  * before judgement. While we do not read on purpose (back-pressure), silence proves nothing and time stands still.
  */
 
+/** The longest delay that a timer takes; for a longer one it would fire at once, and again and again. */
+const LONGEST = 2 ** 31 - 1;
+
+const after = (ms: number, what: () => void): NodeJS.Timeout => setTimeout(what, Math.min(ms, LONGEST));
+
 /** What heart-beats need of their connection. */
 export interface HeartBeating {
   /** Write one EOL. */
@@ -39,8 +44,8 @@ export class HeartBeat {
     this.wroteAt = this.readAt = now;
     this.sendEvery = outgoing / 2;
     this.allowed = incoming;
-    if (outgoing > 0) this.sender = setTimeout(this.send, this.sendEvery);
-    if (incoming > 0) this.watcher = setTimeout(this.watch, incoming);
+    if (outgoing > 0) this.sender = after(this.sendEvery, this.send);
+    if (incoming > 0) this.watcher = after(incoming, this.watch);
   }
 
   stop(): void {
@@ -75,7 +80,7 @@ export class HeartBeat {
       this.wroteAt = performance.now();
       this.peer.beat();
     }
-    this.sender = setTimeout(this.send, due <= 1 ? this.sendEvery : due);
+    this.sender = after(due <= 1 ? this.sendEvery : due, this.send);
   };
 
   private readonly watch = (): void => {
@@ -83,7 +88,7 @@ export class HeartBeat {
       if (this.watcher === undefined) return;
       const silence = performance.now() - this.readAt;
       if (this.paused || silence < this.allowed) {
-        this.watcher = setTimeout(this.watch, this.paused ? this.allowed : this.allowed - silence);
+        this.watcher = after(this.paused ? this.allowed : this.allowed - silence, this.watch);
         return;
       }
       this.stop();

@@ -36,6 +36,9 @@ export function parseStompUrl(url: string): StompAddress {
     );
   }
   if (parsed.hostname === '') throw new TypeError('the URL names no host: it looks like stomp://host:61613');
+  if (parsed.search !== '' || parsed.hash !== '') {
+    throw new TypeError('the URL has a ? or a # in it: in a login, passcode or vhost write %3F or %23');
+  }
   const vhost = decode(parsed.pathname.slice(1));
   return {
     secure,
