@@ -13,10 +13,11 @@ const bins = {
   stomper: 'apps/stomper/bin/stomper.js',
   printer: 'apps/printer/bin/printer.js',
   service: 'test/support/service.mjs',
+  echo: 'examples/echo.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 
 /**
  * Loaded into the program before its own code: it goes when its descriptor 3 closes, that is, when the process that

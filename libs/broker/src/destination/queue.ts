@@ -15,7 +15,6 @@ import type {
 } from 'nestjs-stomp/server';
 import type { Backlog, Entry } from './backlog.js';
 import { readPrefetch } from './dialect.js';
-import { addressReply } from './reply.js';
 
 /** How often a message is delivered before it goes to the dead letters. */
 export const MAX_DELIVERIES = 10;
@@ -26,6 +25,8 @@ const LAST_BACKOFF = 30_000;
 const MAX_DELAY = 86_400_000;
 
 export interface QueueOwner {
+  /** Gives a message that asks for a reply the way back to its publisher. */
+  addressReply(message: Message, session: Session): void;
   /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
@@ -58,18 +59,27 @@ export class Queue implements Route, DeliverySource {
     );
   }
 
+  /** Whether it has a consumer. */
+  get consumed(): boolean {
+    return this.consumers.size > 0;
+  }
+
   /** Messages that wait. */
   get length(): number {
     return this.backlog.length + this.delayed.size;
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
-    addressReply(message, session);
-    (this.active ? this : this.owner.adopt(this)).put(message, done);
+    this.owner.addressReply(message, session);
+    this.put(message, done);
   }
 
   /** Takes a message of the broker's own. */
   put(message: Message, done?: Done): void {
+    if (!this.active) {
+      this.owner.adopt(this).put(message, done);
+      return;
+    }
     const entry = this.backlog.push(message, this);
     if (this.ring.length > 0) this.dispatch();
     if (entry.holder === undefined) message.detach();
@@ -89,7 +99,7 @@ export class Queue implements Route, DeliverySource {
     queue.consumers.delete(subscription);
     const at = queue.ring.indexOf(subscription);
     if (at >= 0) queue.leave(at);
-    if (queue.idle) queue.owner.giveUp(queue);
+    if (queue.idle) queue.giveUp();
   }
 
   settle(delivery: Delivery, outcome: Outcome, from: Subscription): void {
@@ -103,13 +113,23 @@ export class Queue implements Route, DeliverySource {
       if (outcome.kind === 'return') this.restore(entry);
       else this.refuse(entry, outcome);
     }
-    if (this.idle) this.owner.giveUp(this);
+    if (this.idle && this.active) this.giveUp();
+  }
+
+  /** Nobody uses it: unless somebody does before long, it is removed. */
+  giveUp(): void {
+    this.owner.giveUp(this);
+  }
+
+  /** Hands out nothing more; what waits stays in the store. */
+  stop(): void {
+    for (const timer of this.delayed.values()) clearTimeout(timer);
+    this.delayed.clear();
   }
 
   /** Drops everything: the queue's owner has gone. */
   clear(): void {
-    for (const timer of this.delayed.values()) clearTimeout(timer);
-    this.delayed.clear();
+    this.stop();
     for (let entry = this.backlog.shift(); entry !== undefined; entry = this.backlog.shift())
       this.backlog.remove(entry);
   }

@@ -1,7 +1,6 @@
 import type { Done, Message, Route, Session, Subscription } from 'nestjs-stomp/server';
 import { readPrefetch } from './dialect.js';
 import { Reader } from './reader.js';
-import { addressReply } from './reply.js';
 import type { Topics } from './topics.js';
 
 /**
@@ -16,6 +15,7 @@ export class Topic implements Route {
   constructor(
     private readonly name: string,
     private readonly topics: Topics,
+    private readonly addressReply: (message: Message, session: Session) => void,
   ) {}
 
   send(message: Message, session: Session, done: Done | undefined): void {
@@ -25,7 +25,7 @@ export class Topic implements Route {
     }
     const { readers } = this;
     if (readers.length > 0) {
-      addressReply(message, session);
+      this.addressReply(message, session);
       for (let i = 0; i < readers.length; i++) readers[i]!.take(message, session);
     }
     done?.();

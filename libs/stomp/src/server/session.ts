@@ -122,6 +122,24 @@ export class Session {
     this.connection.destroy();
   }
 
+  /**
+   * Subscribes the client to a destination for which it sent no SUBSCRIBE frame, such as a queue for its replies:
+   * with `ack:auto`, and the destination as the id.
+   *
+   * @throws StompError when the id is in use, or it is one subscription too many
+   */
+  attach(destination: string, route: Route): Subscription {
+    const subscription = this.subscribed.create(new Frame('SUBSCRIBE', { id: destination, destination }), route);
+    this.subscribed.add(subscription);
+    route.subscribe(subscription, () => subscription.start());
+    return subscription;
+  }
+
+  /** Ends a subscription that `attach` made. */
+  detach(subscription: Subscription): void {
+    this.subscribed.drop(subscription);
+  }
+
   /** @internal The client is not read until that subscription is ready again. */
   waitFor(subscription: Subscription): void {
     if (this.state === 'closed') return;

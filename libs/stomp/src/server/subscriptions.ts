@@ -89,6 +89,13 @@ export class Subscriptions {
     }
   }
 
+  /** Ends one that has nothing unacknowledged. */
+  drop(subscription: Subscription): void {
+    this.byId.delete(subscription.id!);
+    this.bySerial.delete(subscription.serial);
+    this.stop(subscription);
+  }
+
   /**
    * The delivery that an ACK or NACK frame names: by the `ack` header of its MESSAGE in 1.2, by its message-id
    * before, there even when the `subscription` header is wrong.
