@@ -15,6 +15,7 @@ interface Link {
  */
 export class FaultProxy {
   readonly #links = new Set<Link>();
+  readonly #sockets = new Set<Socket>();
   readonly #commands: string[] = [];
   #down = false;
   #held = false;
@@ -24,6 +25,9 @@ export class FaultProxy {
     dial: () => Promise<Duplex>,
     private readonly secure: boolean,
   ) {
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket.on('close', () => this.#sockets.delete(socket)));
+    });
     server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => {
       socket.on('error', () => undefined);
       if (this.#down) socket.destroy();
@@ -84,6 +88,7 @@ export class FaultProxy {
 
   async close(): Promise<void> {
     this.cut();
+    for (const socket of this.#sockets) socket.destroy(); // Those that came no further than the TLS handshake.
     await new Promise((resolve) => this.server.close(resolve));
   }
 

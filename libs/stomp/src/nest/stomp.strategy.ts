@@ -56,6 +56,8 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
   private over = false;
   private closing: Promise<void> | undefined;
   private unwatch: (() => void) | undefined;
+  /** Ends the wait for handlers that run. */
+  private cut: () => void = () => undefined;
 
   /** @throws TypeError for options that make no sense */
   constructor(private readonly options: StompStrategyOptions = {}) {
@@ -124,14 +126,16 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       throw error;
     }
     const signals = this.options.drainSignals ?? ['SIGTERM', 'SIGINT'];
-    this.unwatch = delayUntilDrained(signals, () => this.close());
+    this.unwatch = delayUntilDrained(signals, { start: () => this.close(), cut: () => this.cut() });
   }
 
   private async stop(): Promise<void> {
     const timeout = this.options.drainTimeout ?? DEFAULT_DRAIN;
-    this.unwatch?.();
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout);
+      this.cut = resolve;
+    });
     const drained = [...this.subscriptions.keys()].map((subscription) => drain(subscription));
     await Promise.race([Promise.allSettled(drained), late]);
     clearTimeout(timer);
@@ -141,6 +145,9 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     this.over = true;
     this.timeUp.next();
     await this.connection.release(this, timeout);
+    // The last thing, as whoever waits for a signal is let go by it.
+    this.unwatch?.();
+    this.unwatch = undefined;
   }
 
   private async subscribe(registration: Registration): Promise<void> {
