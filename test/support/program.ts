@@ -12,6 +12,7 @@ const bins = {
   stompserver: 'apps/broker/bin/stompserver.js',
   stomper: 'apps/stomper/bin/stomper.js',
   printer: 'apps/printer/bin/printer.js',
+  service: 'test/support/service.mjs',
   echo: 'examples/echo.mjs',
 };
 

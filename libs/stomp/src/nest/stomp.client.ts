@@ -47,7 +47,10 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
         this.replies.failAll(
           new Error(`the connection to the broker was lost${reason === undefined ? '' : `: ${reason.message}`}`),
         );
-      if (status === 'disconnected') this.waiting.failAll(reason ?? new NotConnectedError('the client was closed'));
+      if (status !== 'disconnected') return;
+      // The next message tries anew.
+      this.opening = undefined;
+      this.waiting.failAll(reason ?? new NotConnectedError('the client was closed'));
     });
     // Failures reach whoever emits or sends; nobody else need hear of them.
     this.connection.client.on('error', () => undefined);
@@ -55,6 +58,16 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
 
   override get status(): Observable<StompStatus> {
     return super.status as Observable<StompStatus>;
+  }
+
+  /** How many requests wait for a reply. */
+  get pendingRequests(): number {
+    return this.replies.size;
+  }
+
+  /** How many messages wait for a connection. */
+  get waitingMessages(): number {
+    return this.waiting.size;
   }
 
   override on<Name extends keyof StompEvents>(event: Name, callback: StompEvents[Name]): void {
@@ -86,7 +99,6 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     this.replies.failAll(new Error('Connection closed'));
     this.waiting.failAll(new NotConnectedError('the client was closed'));
     this.replies.stop();
-    if (this.opening === undefined) return;
     this.opening = undefined;
     await this.connection.release(this, DEADLINE);
   }
