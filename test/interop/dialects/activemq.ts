@@ -155,7 +155,8 @@ export const activemq = [
   scenario('activemq', 'a list of destinations is subscribed to as one', async (stage) => {
     const [a, b] = [`/queue/${stage.name('a')}`, `/queue/${stage.name('b')}`];
     const peer = await stage.connect();
-    await peer.subscribe(`${a},${b}`);
+    // No receipt: with one, ActiveMQ gives such subscriptions no credit.
+    peer.send('SUBSCRIBE', { destination: `${a},${b}`, id: '1' });
     await peer.receipted('SEND', { destination: a }, 'a');
     const first = await peer.texts(1);
     await peer.receipted('SEND', { destination: b }, 'b');
@@ -202,7 +203,8 @@ export const activemq = [
     const root = stage.name('orders');
     const peer = await stage.connect();
     await peer.receipted('SEND', { destination: `/queue/${root}.de` }, 'early');
-    await peer.subscribe(`/queue/${root}.*`);
+    // No receipt: with one, ActiveMQ gives such subscriptions no credit.
+    peer.send('SUBSCRIBE', { destination: `/queue/${root}.*`, id: '1' });
     const first = await peer.message();
     await peer.receipted('SEND', { destination: `/queue/${root}.fr` }, 'late');
     const second = await peer.message();
@@ -217,11 +219,15 @@ export const activemq = [
   ),
 
   scenario('activemq', 'a selector with convert_string_expressions:', async (stage) => {
-    return select(stage, 'convert_string_expressions:total > 100', { total: '99' }, { total: '1000' });
+    return stage.complain(await stage.connect(), 'SUBSCRIBE', {
+      destination: `/queue/${stage.name('orders')}`,
+      id: '1',
+      selector: 'convert_string_expressions:total > 100',
+    });
   }),
 
   scenario('activemq', 'a selector compares fractions in headers with whole numbers', async (stage) => {
-    return select(stage, 'convert_string_expressions:total > 10', { total: '9.5' }, { total: '12.5' });
+    return select(stage, 'total > 10', { total: '9.5' }, { total: '12.5' });
   }),
 
   scenario('activemq', 'a selector with IN, LIKE, BETWEEN and IS NULL', async (stage) => {
@@ -410,7 +416,7 @@ export const activemq = [
   }),
 ];
 
-/** Sends two messages, of which the selector is to take the second. */
+/** What a selector takes first: the message that it is to take is the second of three, and it takes the last anyway. */
 async function select(
   stage: Stage,
   selector: string,
@@ -420,13 +426,7 @@ async function select(
   const peer = await stage.connect();
   await peer.receipted('SEND', { destination: queue, ...bad }, 'first');
   await peer.receipted('SEND', { destination: queue, ...good }, 'second');
-  await peer.receipted('SEND', { destination: queue, ...good, ...{ last: 'true' } }, 'third');
-  await peer.subscribe(queue, { selector });
-  const answer = await Promise.race([
-    peer.message().then(
-      ({ text }) => text,
-      () => 'nothing',
-    ),
-  ]);
-  return { first: answer };
+  await peer.receipted('SEND', { destination: queue, ...bad, last: 'true' }, 'last');
+  await peer.subscribe(queue, { selector: `(${selector}) OR last = 'true'` });
+  return { first: (await peer.message()).text };
 }
