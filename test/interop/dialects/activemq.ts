@@ -427,6 +427,6 @@ async function select(
   await peer.receipted('SEND', { destination: queue, ...bad }, 'first');
   await peer.receipted('SEND', { destination: queue, ...good }, 'second');
   await peer.receipted('SEND', { destination: queue, ...bad, last: 'true' }, 'last');
-  await peer.subscribe(queue, { selector: `(${selector}) OR last = 'true'` });
+  await peer.subscribe(queue, { selector: `last = 'true' OR (${selector})` });
   return { first: (await peer.message()).text };
 }

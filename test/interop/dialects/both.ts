@@ -334,14 +334,13 @@ export const both = [
   scenario(BOTH, 'a wrong passcode', async (stage) => {
     const peer = await stage.open();
     peer.send('CONNECT', { 'accept-version': '1.2', host: '/', login: 'guest', passcode: 'wrong' });
-    const { command } = await peer.refused();
-    return { command };
+    return { answer: (await peer.frame()).command };
   }),
 
   scenario(BOTH, 'a version that nobody speaks', async (stage) => {
     const peer = await stage.open();
     peer.send('CONNECT', { 'accept-version': '3.0', host: '/', login: 'guest', passcode: 'guest' });
-    const error = await peer.refused();
+    const error = await peer.frame();
     return { command: error.command, lists: error.header('version') !== undefined };
   }),
 
