@@ -15,7 +15,7 @@ export default {
   testRegex: '\\.spec\\.ts$',
   moduleFileExtensions: ['ts', 'js', 'mjs', 'json'],
   extensionsToTreatAsEsm: ['.ts'],
-  modulePathIgnorePatterns: ['<rootDir>/(libs|apps)/[^/]+/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/(libs|apps|examples|bench)/[^/]+/dist/'],
   moduleNameMapper: {
     '^nestjs-stomp/(frame|wire|client|server)$': '<rootDir>/libs/stomp/src/$1/index.ts',
     '^nestjs-stomp$': '<rootDir>/libs/stomp/src/index.ts',

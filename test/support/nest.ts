@@ -36,13 +36,22 @@ afterEach(async () => {
 
 /** What an application logs, by level. */
 export class Log implements LoggerService {
-  readonly errors: string[] = [];
+  readonly #errors = new Seen<string>();
   readonly warnings: string[] = [];
+
+  get errors(): readonly string[] {
+    return this.#errors.items;
+  }
+
+  /** Resolves once that many errors are logged of which this is a part. */
+  async until(text: string, count = 1): Promise<void> {
+    await this.#errors.until(text, (lines) => lines.filter((line) => line.includes(text)).length >= count);
+  }
 
   log(): void {}
 
   error(message: unknown): void {
-    this.errors.push(message instanceof Error ? message.message : String(message));
+    this.#errors.add(message instanceof Error ? message.message : String(message));
   }
 
   warn(message: unknown): void {

@@ -14,7 +14,7 @@ import {
 import type { StompClient, StompMessage, Subscription } from '../client/index.js';
 import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState, writeMetadata } from './headers.js';
 import { toMessage } from './outgoing.js';
-import { contentTypeOf, deserializer as standard } from './payload.js';
+import { readBody } from './payload.js';
 import { isQueue, Registry, type Registration } from './registry.js';
 import { delayUntilDrained } from './signals.js';
 import { StompConnection, type StompEvents } from './stomp.connection.js';
@@ -192,7 +192,7 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     let failure: unknown;
     let data: unknown;
     try {
-      data = this.read(message);
+      data = readBody(message, this.connection.peer, this.options);
     } catch (error) {
       this.unreadable(message, error, mode, context, replyTo);
       return;
@@ -222,26 +222,26 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     else this.refuse(message, { requeue: false });
   }
 
-  private read(message: StompMessage): unknown {
-    const contentType = contentTypeOf(message, this.connection.peer);
-    const { deserializer = standard } = this.options;
-    return deserializer.deserialize(message.body, { contentType, headers: message.headers.toObject() });
-  }
-
   /** Runs the handlers of an event, or of a request that wants no reply; returns the first failure. */
-  private async run({ handlers, destination }: Registration, data: unknown, context: StompContext): Promise<unknown> {
-    const outcomes = await Promise.allSettled(handlers.map((handler) => this.execute(handler, data, context)));
-    let failure: unknown;
-    for (const outcome of outcomes) {
-      if (outcome.status === 'fulfilled') continue;
-      failure ??= outcome.reason ?? new Error('no reason given');
-      this.logger.error(`a handler of ${destination} failed: ${describe(outcome.reason)}`);
+  private async run(
+    { handlers, destination }: Registration,
+    data: unknown,
+    context: StompContext,
+  ): Promise<Error | undefined> {
+    const running = handlers.map((handler) => this.execute(handler, data, context));
+    let failure: Error | undefined;
+    for (const run of running) {
+      const reason = await run;
+      if (reason === undefined) continue;
+      failure ??= reason;
+      this.logger.error(`a handler of ${destination} failed: ${reason.message}`);
     }
     return failure;
   }
 
-  private execute(handler: MessageHandler, data: unknown, context: StompContext): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** Runs one handler to its end; resolves to its failure if there is one. */
+  private execute(handler: MessageHandler, data: unknown, context: StompContext): Promise<Error | undefined> {
+    return new Promise((resolve) => {
       // Settled in here, because a start hook need not hand on what the function that it calls returns.
       void this.runWithProcessingHooks(context, async (runEndHook) => {
         try {
@@ -250,10 +250,10 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
             await lastValueFrom(result.pipe(takeUntil(this.timeUp)), { defaultValue: undefined });
           }
           runEndHook();
-          resolve();
+          resolve(undefined);
         } catch (error) {
           runEndHook();
-          reject(asError(error));
+          resolve(asError(error));
         }
       });
     });

@@ -124,6 +124,7 @@ describeEachPeer('events', (peer, broker) => {
     await seen.count(5);
     await last(client.emit(topic, 'fine'));
     await seen.count(6);
+    await log.until('failed', 4);
     const about = log.errors.filter((line) => line.includes('failed'));
     expect(about).toHaveLength(4);
     expect(about.join()).toContain('rejected');
