@@ -43,7 +43,9 @@ for (const { dialect, name } of brokers) {
   describe(`as ${name} does`, () => {
     let sides: Awaited<ReturnType<typeof theirs.start>>[] = [];
     beforeAll(async () => (sides = await Promise.all([ours.start(), theirs.start()])), 180_000);
-    afterAll(() => Promise.all(sides.map((side) => side.stop?.())));
+    afterAll(async () => {
+      for (const side of sides) await side.stop?.();
+    });
 
     const own = scenarios.filter(({ dialects }) => dialects.includes(dialect));
     it.each(own.map((scene) => [scene.title, scene] as const))('%s', async (title, scene) => {
