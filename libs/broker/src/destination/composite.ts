@@ -32,17 +32,22 @@ export class Composite implements Route {
 
   subscribe(subscription: Subscription, done: Done): void {
     const wakes: (() => void)[] = [];
-    let pending = this.parts.length;
+    // One more, so that messages begin only when all of them can be told that they may.
+    let pending = this.parts.length + 1;
+    let failed: Error | undefined;
+    const one: Done = (error) => {
+      failed ??= error;
+      if (--pending === 0) done(failed);
+    };
     for (const { route } of this.parts) {
-      route.subscribe(subscription, (error) => {
-        if (--pending === 0) done(error);
-      });
+      route.subscribe(subscription, one);
       // Each of them wants to be told; the subscription knows only the last.
       if (subscription.onReady !== undefined) wakes.push(subscription.onReady);
     }
     subscription.onReady = () => {
       for (const wake of wakes) wake();
     };
+    one();
   }
 
   unsubscribe(subscription: Subscription): void {
