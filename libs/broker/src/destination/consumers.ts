@@ -43,6 +43,7 @@ export class Consumers {
 
   /** Whether one of them may be able to take a message. */
   get waiting(): boolean {
+    if (this.sole !== undefined) return this.sole.inRing;
     for (const { ring } of this.tiers) if (ring.length > 0) return true;
     return false;
   }

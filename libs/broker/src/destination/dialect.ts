@@ -11,6 +11,7 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
+import { readDestination } from './name.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
 
@@ -225,7 +226,7 @@ function asksForDurable(headers: FrameHeaders): boolean {
 }
 
 /** The queue that a subscription to a topic wants its messages to wait in, by RabbitMQ's `x-queue-name`. */
-export function readQueueName({ headers }: Subscription): string | undefined {
+export function readQueueName({ headers }: Frame | Subscription): string | undefined {
   const name = headers.get('x-queue-name') ?? '';
   return name === '' ? undefined : name;
 }
@@ -253,7 +254,18 @@ export function readQueueRules(headers: FrameHeaders): Partial<Policy> & { reado
   };
 }
 
-function readDeadLetter(headers: FrameHeaders): string | undefined {
+/**
+ * Where the dead letters of a queue are to go, by RabbitMQ's headers; undefined when they do not say.
+ *
+ * @throws StompError when that is no destination
+ */
+export function readDeadLetter(headers: FrameHeaders): string | undefined {
+  const destination = nameDeadLetter(headers);
+  if (destination !== undefined) readDestination(destination);
+  return destination;
+}
+
+function nameDeadLetter(headers: FrameHeaders): string | undefined {
   const exchange = headers.get('x-dead-letter-exchange');
   const key = headers.get('x-dead-letter-routing-key') ?? '';
   if (exchange === undefined && key === '') return undefined;

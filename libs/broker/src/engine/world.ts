@@ -227,6 +227,9 @@ export class World implements QueueOwner, TopicOwner {
     // A dead letter that nobody wants is not buried twice.
     if (deadLetter === false || (deadLetter === undefined && name.startsWith('DLQ.'))) return;
     const destination = deadLetter ?? `/queue/DLQ.${name}`;
+    if (destination === queue.destination) return;
+    // Full queues that name each other would pass it round for ever.
+    if (reason === 'queue length' && message.headers.get(DEAD_REASON) === reason) return;
     const letter = message.readdress(destination, {
       [DEAD_REASON]: reason,
       [DEAD_ORIGIN]: message.destination,
@@ -236,7 +239,7 @@ export class World implements QueueOwner, TopicOwner {
       expiration: undefined,
     });
     const address = readDestination(destination);
-    if (address.kind === 'queue') this.adopt(this.queue(address.name)).put(letter);
+    if (address.kind === 'queue') this.adopt(this.queue(address.name)).offer(letter);
     else new Topic(address.name, this).publish(letter, undefined, undefined);
   }
 

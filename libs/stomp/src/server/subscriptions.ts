@@ -126,11 +126,14 @@ export class Subscriptions {
   end(): void {
     const all = [...this.bySerial.values()];
     for (const timer of this.departed.values()) clearTimeout(timer);
-    for (const subscription of this.byId.values()) this.stop(subscription);
+    const current = [...this.byId.values()];
     this.byId.clear();
     this.bySerial.clear();
     this.departed.clear();
+    for (const subscription of current) subscription.stop();
+    // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.returnAll();
+    for (const subscription of current) subscription.route.unsubscribe(subscription);
   }
 
   private leave(key: string, subscription: Subscription): void {
