@@ -58,6 +58,7 @@ export class Consumers {
     const consumer = this.all.get(subscription);
     if (consumer === undefined) return undefined;
     this.all.delete(subscription);
+    consumer.cursor.close();
     this.leave(consumer);
     if (consumer.rests) this.resting = this.resting.filter((other) => other !== consumer);
     if (this.all.size === 0) this.tiers.length = 0;

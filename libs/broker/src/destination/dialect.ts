@@ -8,6 +8,7 @@ import {
   type Frame,
   type FrameHeaders,
   type Message,
+  type Session,
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
@@ -179,7 +180,7 @@ export interface DurableName {
  *   Artemis    durable-subscription-name (or durable-subscriber-name), and the client-id of CONNECT
  */
 export function readDurable({ headers, destination, session }: Subscription): DurableName | undefined {
-  return nameDurable(headers, session.clientId, destination);
+  return nameDurable(headers, session, destination);
 }
 
 /**
@@ -189,22 +190,24 @@ export function readDurable({ headers, destination, session }: Subscription): Du
  */
 export function readDeletion(
   { headers }: Frame,
-  clientId: string | undefined,
+  session: Session,
   destination: string | undefined,
 ): DurableName | undefined {
-  return nameDurable(headers, clientId, headers.get('destination') ?? destination);
+  return nameDurable(headers, session, headers.get('destination') ?? destination);
 }
 
 function nameDurable(
   headers: FrameHeaders,
-  clientId: string | undefined,
-  destination: string | undefined,
+  { clientId = '', user }: Session,
+  destination = '',
 ): DurableName | undefined {
+  // Whoever claims another user's client-id does not get at that one's subscriptions.
+  const owner = typeof user === 'string' ? user : '';
   const name = readSubscriptionName(headers);
-  if (name !== undefined) return { key: `name\0${clientId ?? ''}\0${name}`, name };
+  if (name !== undefined) return { key: `name\0${owner}\0${clientId}\0${name}`, name };
   const id = headers.get('id');
   if (id === undefined || !asksForDurable(headers)) return undefined;
-  return { key: `id\0${id}\0${destination ?? ''}`, name: id };
+  return { key: `id\0${owner}\0${id}\0${destination}`, name: id };
 }
 
 function readSubscriptionName(headers: FrameHeaders): string | undefined {

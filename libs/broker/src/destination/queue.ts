@@ -77,7 +77,7 @@ export class Queue implements Route, DeliverySource {
     readonly name: string,
     readonly destination: string,
     readonly rules: Rules,
-    private readonly autoDelete: boolean,
+    readonly autoDelete: boolean,
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
   ) {}
