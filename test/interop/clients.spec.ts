@@ -19,9 +19,8 @@ interface Client {
   readonly check: string[];
   readonly package: string;
   readonly versions: Version[];
-  /** How a refusal looks in it, where it does not pass on what the server says. */
-  readonly refused?: RegExp;
   readonly tls?: boolean;
+  readonly tellsVersion?: false;
   /** What it cannot do, and what its script does instead. */
   readonly lacks: string;
 }
@@ -38,7 +37,7 @@ const clients: Client[] = [
     package: 'python3-stomp',
     versions: all,
     tls: true,
-    lacks: 'connecting again by itself: its caller does, told of the loss; names of nested transactions',
+    lacks: 'connecting again by itself: its caller does, told of the loss',
   },
   {
     name: 'ruby stomp',
@@ -59,7 +58,8 @@ const clients: Client[] = [
     versions: all,
     lacks:
       'versions: its caller asks for one by header, names what ACK and NACK need, and escapes; ' +
-      'BEGIN, COMMIT and ABORT but around one SEND: its caller makes the frames; a receipt of DISCONNECT',
+      'BEGIN, COMMIT and ABORT: its caller makes the frames, for its send_transactional waits for a receipt before ' +
+      'the COMMIT at which it is due here; a receipt of DISCONNECT',
   },
   {
     name: 'php stomp',
@@ -68,6 +68,7 @@ const clients: Client[] = [
     check: ['-r', 'exit(class_exists("Stomp") ? 0 : 1);'],
     package: 'php-stomp',
     versions: all,
+    tellsVersion: false,
     lacks:
       'versions: its caller asks for one by header, names what ACK and NACK need, and escapes; the version of ' +
       'CONNECTED; connecting again: its caller makes a new object; a receipt of DISCONNECT',
@@ -185,26 +186,28 @@ const octets = Buffer.from(Array.from({ length: 512 }, (_, i) => i % 256));
 describe.each(installed)('$name (it lacks $lacks)', (client) => {
   test.each(client.versions)('connects with %s and disconnects', async (version) => {
     const before = proxy.commands.length;
-    const connected = client.script === 'php.php' || (version === '1.0' ? expect.anything() : version);
     const seen = await play(client, 'connect', version, '/queue/unused').done();
-    expect(seen).toEqual([{ connected: version === '1.0' ? expect.anything() : connected }, bye]);
+    expect(seen).toEqual([{ connected: client.tellsVersion === false || version }, bye]);
     expect(proxy.commands.slice(before)).toEqual([expect.stringMatching(/^(CONNECT|STOMP)$/), 'DISCONNECT']);
   });
 
   test('is told why it is refused', async () => {
     const seen = await play(client, 'refused', '1.2', '/queue/unused').done();
-    expect(seen).toEqual([{ refused: expect.stringMatching(client.refused ?? /login|passcode|denied|refused/i) }]);
+    expect(seen).toEqual([{ refused: expect.stringContaining('connection refused') }]);
   });
 
-  test.each(client.versions)('sends text, a header that needs escapes, and gets its receipt with %s', async (version) => {
-    const { peer, queue } = await prepare();
-    await peer.subscribe(queue);
-    expect(await play(client, 'send', version, queue).done()).toEqual([{ receipt: true }, bye]);
-    const message = await peer.message();
-    expect(message.text).toBe('héllo');
-    expect(message.header('kind')).toBe('a:b');
-    expect(message.header('content-type')).toBe('text/plain');
-  });
+  test.each(client.versions)(
+    'sends text, a header that needs escapes, and gets its receipt with %s',
+    async (version) => {
+      const { peer, queue } = await prepare();
+      await peer.subscribe(queue);
+      expect(await play(client, 'send', version, queue).done()).toEqual([{ receipt: true }, bye]);
+      const message = await peer.message();
+      expect(message.text).toBe('héllo');
+      expect(message.header('kind')).toBe('a:b');
+      expect(message.header('content-type')).toBe('text/plain');
+    },
+  );
 
   test('receives and sends any octets', async () => {
     const { peer, queue, source } = await prepare(octets);
@@ -235,15 +238,18 @@ describe.each(installed)('$name (it lacks $lacks)', (client) => {
   });
 
   // 1.0 has no NACK.
-  test.each(client.versions.filter((version) => version !== '1.0'))('gets back what it NACKs with %s', async (version) => {
-    const { peer, queue, source } = await prepare('m1');
-    expect(await play(client, 'nack', version, queue).done()).toEqual([
-      { message: 'm1', redelivered: false },
-      { message: 'm1', redelivered: true },
-      bye,
-    ]);
-    expect(await left(peer, source)).toEqual([]);
-  });
+  test.each(client.versions.filter((version) => version !== '1.0'))(
+    'gets back what it NACKs with %s',
+    async (version) => {
+      const { peer, queue, source } = await prepare('m1');
+      expect(await play(client, 'nack', version, queue).done()).toEqual([
+        { message: 'm1', redelivered: false },
+        { message: 'm1', redelivered: true },
+        bye,
+      ]);
+      expect(await left(peer, source)).toEqual([]);
+    },
+  );
 
   test.each(client.versions)('aborts and commits messages and acknowledgements with %s', async (version) => {
     const { peer, queue, source } = await prepare('m1', 'm2');
@@ -278,7 +284,8 @@ describe.each(installed)('$name (it lacks $lacks)', (client) => {
     await peer.receipted('SEND', { destination: source }, 'end');
     expect(await script.done()).toEqual([
       { message: 'm1', redelivered: false },
-      { message: 'end', redelivered: false },
+      // Net::Stomp may subscribe twice in one session while it comes back, which is refused: then it comes again.
+      { message: 'end', redelivered: expect.any(Boolean) },
       bye,
     ]);
     expect(await left(peer, source)).toEqual([]);

@@ -84,9 +84,9 @@ elsif ( $scenario eq 'transaction' ) {
     $client->ack( { reference($second), transaction => 't1' } );
     frame( 'ABORT', { transaction => 't1' } );
     frame( 'BEGIN', { transaction => 't2' } );
+    $client->send( { destination => $destination, body => 'done', transaction => 't2' } );
     $client->ack( { reference($first), transaction => 't2' } );
     frame( 'COMMIT', { transaction => 't2' } );
-    $client->send_transactional( { destination => $destination, body => 'done' } );
     say_json( transactions => bool(1) );
 }
 elsif ( $scenario eq 'reconnect' ) {
@@ -96,6 +96,7 @@ elsif ( $scenario eq 'reconnect' ) {
 
         # Nothing stands for the end of a connection; the next call makes a new one, and subscribes on it again.
         my $frame = take() // next;
+        next if $frame->command eq 'ERROR';    # The broker says goodbye.
         report($frame);
         $client->ack( { reference($frame) } );
         last if $frame->body eq 'end';

@@ -130,7 +130,13 @@ def reconnect():
     subscribe("client-individual")
     say(message=text(take()), redelivered=False)
     events.take("disconnected")
-    client.connect(login, passcode, wait=True)
+    connected = False
+    while not connected:
+        try:
+            client.connect(login, passcode, wait=True)
+            connected = True
+        except stomp.exception.StompException:
+            pass  # The broker is not back yet.
     subscribe("client-individual")
     body = None
     while body != "end":

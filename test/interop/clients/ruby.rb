@@ -92,6 +92,8 @@ when 'reconnect'
   report(take)
   loop do
     message = take
+    next if message.command == 'ERROR' # The broker says goodbye.
+
     report(message)
     ack(message)
     break if message.body == 'end'

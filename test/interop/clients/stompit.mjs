@@ -23,8 +23,7 @@ const options = {
 
 const waiting = [];
 const messages = [];
-const take = () =>
-  new Promise((resolve) => (messages.length > 0 ? resolve(messages.shift()) : waiting.push(resolve)));
+const take = () => new Promise((resolve) => (messages.length > 0 ? resolve(messages.shift()) : waiting.push(resolve)));
 
 let client;
 const connections = [];

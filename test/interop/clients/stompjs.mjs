@@ -20,8 +20,7 @@ const waiting = [];
 const messages = [];
 const onMessage = (message) => (waiting.length > 0 ? waiting.shift()(message) : messages.push(message));
 const subscribe = (ack) => client.subscribe(source, onMessage, { ack, id: 'sub' });
-const take = () =>
-  new Promise((resolve) => (messages.length > 0 ? resolve(messages.shift()) : waiting.push(resolve)));
+const take = () => new Promise((resolve) => (messages.length > 0 ? resolve(messages.shift()) : waiting.push(resolve)));
 const redelivered = ({ headers }) => headers.redelivered === 'true';
 const report = (message) => say({ message: message.body, redelivered: redelivered(message) });
 
@@ -79,7 +78,7 @@ const scenarios = {
   // It connects again by itself, and calls `onConnect` again, where applications subscribe.
   reconnect: async () => {
     subscribe('client-individual');
-    if (++times === 1) return report(await take()), 'again';
+    if (++times === 1) return (report(await take()), 'again');
     for (;;) {
       const message = await take();
       report(message);
@@ -90,6 +89,7 @@ const scenarios = {
 };
 
 client.onStompError = ({ headers }) => {
+  if (scenario === 'reconnect') return;
   say({ refused: headers.message });
   void client.deactivate();
 };
