@@ -130,13 +130,7 @@ def reconnect():
     subscribe("client-individual")
     say(message=text(take()), redelivered=False)
     events.take("disconnected")
-    connected = False
-    while not connected:
-        try:
-            client.connect(login, passcode, wait=True)
-            connected = True
-        except stomp.exception.StompException:
-            pass  # The broker is not back yet.
+    client.connect(login, passcode, wait=True)
     subscribe("client-individual")
     body = None
     while body != "end":
