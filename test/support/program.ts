@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Socket } from 'node:net';
 import { type Readable, type Writable } from 'node:stream';
@@ -11,10 +12,12 @@ const bins = {
   stompserver: 'apps/broker/bin/stompserver.js',
   stomper: 'apps/stomper/bin/stomper.js',
   printer: 'apps/printer/bin/printer.js',
+  service: 'test/support/service.mjs',
+  echo: 'examples/echo.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
-const PATIENCE = 10_000;
+const PATIENCE = 30_000;
 
 /**
  * Loaded into the program before its own code: it goes when its descriptor 3 closes, that is, when the process that
@@ -41,7 +44,11 @@ export class Program {
       this.stdout.push(line);
       this.#changed.emit('change');
     });
-    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
+    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+      this.#changed.emit('change');
+    });
+    child.stdin?.on('error', () => undefined); // It may be gone before it has read everything.
     this.exited = new Promise((resolve) =>
       child.once('close', (code, signal) => {
         this.#exit = { code, signal };
@@ -52,9 +59,31 @@ export class Program {
   }
 
   static start(name: keyof typeof bins, ...options: string[]): Program {
+    return Program.#run([bins[name], ...options]);
+  }
+
+  /**
+   * What `npm run NAME` runs once its packages are built.
+   *
+   * @param env in addition to the environment of the tests
+   */
+  static script(name: string, env: NodeJS.ProcessEnv = {}): Program {
+    const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { scripts: Record<string, string> };
+    const [command, ...options] = scripts[name]?.split(' ') ?? [];
+    if (command !== 'node') throw new Error(`the script ${name} of package.json runs no program of Node`);
+    return Program.#run(options, env);
+  }
+
+  /** @param env in addition to the environment of the tests */
+  static startIn(env: NodeJS.ProcessEnv, name: keyof typeof bins, ...options: string[]): Program {
+    return Program.#run([bins[name], ...options], env);
+  }
+
+  static #run(options: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
     const preload = `data:text/javascript,${encodeURIComponent(leash)}`;
-    const child = spawn(process.execPath, ['--import', preload, bins[name], ...options], {
+    const child = spawn(process.execPath, ['--import', preload, ...options], {
       cwd: root,
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
     (child.stdio[3] as unknown as Socket).on('error', () => undefined);
@@ -94,6 +123,50 @@ export class Program {
       this.#changed.on('change', check);
       check();
     });
+  }
+
+  /** Waits until this holds; it is looked at whenever the program writes something, or ends. */
+  until(what: string, holds: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#changed.off('change', check);
+        settle();
+      };
+      const check = () => {
+        if (holds()) done(resolve);
+        else if (this.#exit) done(() => reject(new Error(`the program ended before ${what}\n${this.stderr}`)));
+      };
+      const late = `not within ${PATIENCE} ms: ${what}`;
+      const timer = setTimeout(() => done(() => reject(new Error(`${late}\n${this.stderr}`))), PATIENCE);
+      this.#changed.on('change', check);
+      check();
+    });
+  }
+
+  /** Waits until stderr matches. */
+  says(pattern: RegExp): Promise<void> {
+    return this.until(`stderr is like ${String(pattern)}`, () => pattern.test(this.#stderr));
+  }
+
+  /** Reads its stdout no further, until `resume`. */
+  pause(): void {
+    this.child.stdout?.pause();
+  }
+
+  resume(): void {
+    this.child.stdout?.resume();
+  }
+
+  /** Closes its stdout from this side, as `head` does when it has seen enough. */
+  closeStdout(): void {
+    this.child.stdout?.destroy();
+  }
+
+  /** The most memory that it has used so far, in MiB. */
+  get peakMemory(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024;
   }
 
   signal(name: NodeJS.Signals): void {

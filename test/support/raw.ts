@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { frame, FrameReader, type Headers, type RawFrame, type Version } from './wire.js';
 
 /** What does not come within this many milliseconds does not come. */
-export const DEADLINE = 5_000;
+export const DEADLINE = 10_000;
 
 let serial = 0;
 

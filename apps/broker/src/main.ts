@@ -36,4 +36,6 @@ function describe(error: unknown, { host, port }: Options): string {
   return message;
 }
 
+// In place of the arguments, among which there may be passwords.
+process.title = 'stompserver';
 await start();

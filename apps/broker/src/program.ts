@@ -16,9 +16,6 @@ export async function run(options: Options, users: UserDirectory): Promise<void>
     logger,
     abortOnError: false,
   });
-  for (const url of app.get(StompBroker).urls) process.stdout.write(`listening ${url}\n`);
-  if (users.size === 0) logger.log('no users are configured: everybody may connect', 'Broker');
-
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
@@ -32,5 +29,9 @@ export async function run(options: Options, users: UserDirectory): Promise<void>
       },
     );
   };
+  // Before the lines that tell somebody that it can be stopped.
   process.on('SIGTERM', stop).on('SIGINT', stop);
+
+  for (const url of app.get(StompBroker).urls) process.stdout.write(`listening ${url}\n`);
+  if (users.size === 0) logger.log('no users are configured: everybody may connect', 'Broker');
 }

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { type Command, Option } from 'commander';
 import type { StompClientOptions } from 'nestjs-stomp/client';
-import { formatStompUrl, parseStompUrl } from 'nestjs-stomp/wire';
-import { UsageError } from './program.js';
+import { formatStompUrl, parseStompUrl, STOMP_PORT, STOMP_TLS_PORT } from 'nestjs-stomp/wire';
+import { readWhole, UsageError } from './program.js';
 
 /** The values of the connection options, as commander gives them. */
 export interface ConnectionValues {
@@ -19,47 +20,43 @@ export interface ConnectionValues {
   keyfile?: string;
 }
 
-/** The longest password file, in octets. */
-const MAX_PASSWORD_FILE = 64 * 1024;
+/** The longest file that is read, in octets. */
+const MAX_FILE = 1024 * 1024;
 
-const TLS_WORDS: Record<string, false | true | 'strict'> = {
-  ...Object.fromEntries(['false', '0', 'off', 'no', 'n', 'f'].map((word) => [word, false])),
-  ...Object.fromEntries(['true', '1', 'on', 'yes', 'y', 't'].map((word) => [word, true])),
-  strict: 'strict',
-};
+type TlsMode = false | true | 'strict';
+
+const TLS_WORDS = new Map<string, TlsMode>([
+  ...['false', '0', 'off', 'no', 'n', 'f'].map((word) => [word, false] as const),
+  ...['true', '1', 'on', 'yes', 'y', 't'].map((word) => [word, true] as const),
+  ['strict', 'strict'],
+]);
 
 /** Adds the options that say which broker to connect to, and as whom. */
 export function addConnectionOptions(command: Command): Command {
-  return command
-    .optionsGroup('Connection:')
-    .addOption(new Option('--host <name>', 'broker to connect to (default: localhost), e.g. --host mq.example.com'))
-    .addOption(new Option('--port <number>', 'its port (default: 61613, with TLS 61614), e.g. --port 61623'))
-    .addOption(
-      new Option(
-        '--url <url>',
-        'the same and more in one; repeat it for brokers to try in turn, e.g. --url stomp+tls://mq1:61614/vhost --url stomp+tls://mq2:61614/vhost',
-      ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]),
-    )
-    .addOption(new Option('--vhost <name>', 'virtual host (default: the name of the broker), e.g. --vhost /'))
-    .addOption(new Option('--user <name>', 'user to log in as, e.g. --user admin'))
-    .addOption(
-      new Option(
-        '--password <text>',
-        'its password; others on this machine may see it for a moment, so prefer the environment variable STOMP_PASSWORD or a file',
-      ),
-    )
-    .addOption(
-      new Option('--password-file <file>', 'file whose first line is the password, e.g. --password-file ~/.mq'),
-    )
-    .addOption(
-      new Option(
-        '--tls <word>',
-        'false: clear text (default); true: TLS, the certificate and the name of the broker are verified; strict: we show a certificate too (--certfile, --keyfile), e.g. --tls true --cafile ca.pem',
-      ),
-    )
-    .addOption(new Option('--cafile <file>', 'authorities to trust, PEM (default: those of Node.js)'))
-    .addOption(new Option('--certfile <file>', 'our certificate, PEM, e.g. --certfile client.pem --keyfile client.key'))
-    .addOption(new Option('--keyfile <file>', 'the private key of our certificate, PEM'));
+  const add = (flags: string, text: string) => command.addOption(new Option(flags, text));
+  command.optionsGroup('Connection:');
+  add('--host <name>', 'broker to connect to (default: localhost), e.g. --host mq.example.com');
+  add('--port <number>', 'its port (default: 61613, with TLS 61614), e.g. --port 61623');
+  command.addOption(
+    new Option(
+      '--url <url>',
+      'the same and more in one; repeat it for brokers to try in turn, e.g. --url stomp+tls://mq1:61614/vhost --url stomp+tls://mq2:61614/vhost',
+    ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]),
+  );
+  add('--vhost <name>', 'virtual host (default: the name of the broker), e.g. --vhost /');
+  add('--user <name>', 'user to log in as, e.g. --user admin');
+  add(
+    '--password <text>',
+    'its password; others on this machine may see it for a moment, so prefer a file, or the environment variable, e.g. STOMP_PASSWORD=...',
+  );
+  add('--password-file <file>', 'file whose first line is the password, e.g. --password-file ~/.mq');
+  add(
+    '--tls <word>',
+    'false: clear text (default); true: TLS, the certificate and the name of the broker are verified; strict: we show a certificate too (--certfile, --keyfile), e.g. --tls true --cafile ca.pem',
+  );
+  add('--cafile <file>', 'authorities to trust, PEM (default: those of Node.js), e.g. --cafile ca.pem');
+  add('--certfile <file>', 'our certificate, PEM, e.g. --certfile client.pem --keyfile client.key');
+  return add('--keyfile <file>', 'the private key of our certificate, PEM, e.g. --keyfile client.key');
 }
 
 /**
@@ -69,7 +66,7 @@ export function addConnectionOptions(command: Command): Command {
  */
 export function readConnection(values: ConnectionValues, env: NodeJS.ProcessEnv = process.env): StompClientOptions {
   const mode = readTlsMode(values.tls);
-  const url = values.url === undefined ? [readUrl(values, mode !== false)] : checkUrls(values);
+  const url = values.url === undefined ? [readUrl(values, mode !== false)] : checkUrls(values, mode);
   const tls = readTls(values, mode);
   return {
     url,
@@ -80,36 +77,39 @@ export function readConnection(values: ConnectionValues, env: NodeJS.ProcessEnv 
   };
 }
 
-function readTlsMode(word: string | undefined): false | true | 'strict' {
+function readTlsMode(word: string | undefined): TlsMode {
   if (word === undefined) return false;
-  const mode = TLS_WORDS[word.toLowerCase()];
+  const mode = TLS_WORDS.get(word.toLowerCase());
   if (mode === undefined) throw new UsageError(`--tls ${JSON.stringify(word)}: it is true, false or strict`);
   return mode;
 }
 
 function readUrl({ host = 'localhost', port }: ConnectionValues, secure: boolean): string {
-  const number = port === undefined ? (secure ? 61614 : 61613) : Number(port);
-  if (!/^\d+$/.test(port ?? '0') || number > 65_535 || number === 0) {
-    throw new UsageError(`--port ${JSON.stringify(port)}: it is a number from 1 to 65535`);
-  }
+  const number = port === undefined ? (secure ? STOMP_TLS_PORT : STOMP_PORT) : readWhole('--port', port, 1, 65_535);
   if (!/^[\w.:%-]+$/.test(host)) throw new UsageError(`--host ${JSON.stringify(host)}: it is a name or an address`);
   return formatStompUrl({ secure, host, port: number });
 }
 
-function checkUrls({ url = [], host, port, tls }: ConnectionValues): string[] {
-  const other = host !== undefined ? '--host' : port !== undefined ? '--port' : tls !== undefined ? '--tls' : undefined;
+function checkUrls({ url = [], host, port, tls }: ConnectionValues, mode: TlsMode): string[] {
+  const other = host !== undefined ? '--host' : port !== undefined ? '--port' : undefined;
   if (other !== undefined) throw new UsageError(`--url says that already: leave ${other} out`);
   for (const each of url) {
+    let secure: boolean;
     try {
-      parseStompUrl(each);
+      ({ secure } = parseStompUrl(each));
     } catch (error) {
       throw new UsageError(`--url: ${(error as Error).message}`);
+    }
+    if (tls !== undefined && secure !== (mode !== false)) {
+      throw new UsageError(
+        `--tls ${tls} and --url contradict each other: with TLS it is stomp+tls://, without stomp://`,
+      );
     }
   }
   return url;
 }
 
-function readTls(values: ConnectionValues, mode: false | true | 'strict'): StompClientOptions['tls'] {
+function readTls(values: ConnectionValues, mode: TlsMode): StompClientOptions['tls'] {
   const { cafile, certfile, keyfile } = values;
   if ((certfile === undefined) !== (keyfile === undefined)) {
     throw new UsageError('--certfile and --keyfile belong together: give both');
@@ -117,26 +117,47 @@ function readTls(values: ConnectionValues, mode: false | true | 'strict'): Stomp
   if (mode === 'strict' && certfile === undefined) {
     throw new UsageError('--tls strict shows a certificate of ours: give --certfile and --keyfile');
   }
-  const secure = mode !== false || values.url?.some((url) => !url.startsWith('stomp:')) === true;
+  const secure = mode !== false || values.url?.some((url) => parseStompUrl(url).secure) === true;
   const files = Object.entries({ ca: cafile, cert: certfile, key: keyfile }).filter(([, file]) => file !== undefined);
   if (!secure && files.length > 0) throw new UsageError('certificates are for TLS: add --tls true');
   if (files.length === 0) return undefined;
-  return Object.fromEntries(files.map(([name, file]) => [name, readFile(file!)]));
+  const pem = Object.fromEntries(files.map(([name, file]) => [name, readFile(file!)]));
+  // OpenSSL takes a file without any certificate for an empty list.
+  if (pem.ca?.includes('-----BEGIN') === false) throw new UsageError(`--cafile ${cafile}: holds no certificate (PEM)`);
+  try {
+    createSecureContext(pem);
+  } catch (error) {
+    const given = [cafile, certfile, keyfile].filter((file) => file !== undefined).join(', ');
+    throw new UsageError(`cannot use the certificates or the key of ${given}: ${(error as Error).message}`);
+  }
+  return pem;
 }
 
 function readPassword({ password, passwordFile }: ConnectionValues, env: NodeJS.ProcessEnv): { passcode?: string } {
   if (password !== undefined) return { passcode: password };
   if (passwordFile !== undefined) {
-    const text = readFile(passwordFile).subarray(0, MAX_PASSWORD_FILE).toString('utf8');
+    const text = readFile(passwordFile).toString('utf8');
     return { passcode: text.split(/\r?\n/, 1)[0] ?? '' };
   }
   return env.STOMP_PASSWORD === undefined ? {} : { passcode: env.STOMP_PASSWORD };
 }
 
+/** Reads one octet more than allowed at most, so that an endless file (a device, a pipe) is refused. */
 function readFile(file: string): Buffer {
+  const buffer = Buffer.allocUnsafe(MAX_FILE + 1);
+  let length = 0;
   try {
-    return readFileSync(file);
+    const descriptor = openSync(file, 'r');
+    try {
+      for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+        count = readSync(descriptor, buffer, length, buffer.length - length, null);
+      }
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (error) {
     throw new UsageError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
   }
+  if (length > MAX_FILE) throw new UsageError(`cannot read ${file}: it is larger than ${MAX_FILE} octets`);
+  return Buffer.from(buffer.subarray(0, length));
 }

@@ -4,12 +4,14 @@ import { RpcException } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA, PATTERN_METADATA } from '@nestjs/microservices/constants.js';
 import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
 import { type Frame, type Session, StompError } from 'nestjs-stomp/server';
+import { isObservable, lastValueFrom } from 'rxjs';
 import type { Admission } from '../broker.js';
 import { AdmissionContext, AdmissionRequest } from './request.js';
 
 const rpc = new RpcParamsFactory();
 
 type Command = AdmissionRequest['command'];
+type Enhancers = { guards: boolean; interceptors: boolean; filters: boolean };
 type Handler = (request: AdmissionRequest, context: AdmissionContext) => Promise<unknown>;
 
 /** Takes admission requests through Nest's pipeline to the handlers of a controller. */
@@ -53,23 +55,47 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
   }
 }
 
+/**
+ * Two steps, because a filter may turn a refusal into a result, as those of other transports do: that changes what
+ * the client is told, but never lets it in.
+ */
 function createHandler(creator: ExternalContextCreator, controller: object, command: Command): Handler {
-  const method = findMethod(controller, command);
-  const callback = (controller as Record<string, (...args: unknown[]) => unknown>)[method]!;
-  return creator.create(
-    controller,
-    callback,
-    method,
-    PARAM_ARGS_METADATA,
-    {
-      exchangeKeyForValue: (type, data, args: unknown[]): unknown =>
-        rpc.exchangeKeyForValue(type, data as string, args),
-    },
-    undefined,
-    undefined,
-    undefined,
-    'rpc',
-  );
+  const name = findMethod(controller, command);
+  const method = (controller as Record<string, (...args: unknown[]) => unknown>)[name]!;
+  const factory = {
+    exchangeKeyForValue: (type: number, data: unknown, args: unknown[]): unknown =>
+      rpc.exchangeKeyForValue(type, data as string, args),
+  };
+  const create = (callback: typeof method, params: boolean, enhancers: Enhancers) =>
+    creator.create(
+      controller,
+      callback,
+      name,
+      params ? PARAM_ARGS_METADATA : undefined,
+      params ? factory : undefined,
+      undefined,
+      undefined,
+      enhancers,
+      'rpc',
+    ) as Handler;
+  const admit = create(method, true, { guards: true, interceptors: true, filters: false });
+  const errors = new WeakMap<object, unknown>();
+  const rethrow = (request: object) => {
+    throw errors.get(request);
+  };
+  // The filters of the method are found by its metadata, which the function inherits.
+  Object.setPrototypeOf(rethrow, method);
+  const filter = create(rethrow as typeof method, false, { guards: false, interceptors: false, filters: true });
+  return async (request, context) => {
+    try {
+      return await admit(request, context);
+    } catch (error) {
+      errors.set(request, error);
+      const told = await filter(request, context);
+      if (isObservable(told)) await lastValueFrom(told, { defaultValue: undefined });
+      throw error;
+    }
+  };
 }
 
 function findMethod(controller: object, command: Command): string {

@@ -270,7 +270,7 @@ function isTrue(headers: FrameHeaders, ...names: string[]): boolean {
 function readCount(headers: FrameHeaders, name: string, most: number, alias?: string): number | undefined {
   const given = headers.has(name) || alias === undefined ? name : alias;
   const value = headers.get(given);
-  if (value === undefined || value === '') return undefined;
+  if (value === undefined) return undefined;
   const count = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
   if (count <= most) return count;
   throw new StompError('invalid header', `${given} is a whole number up to ${most}, in digits`);

@@ -79,7 +79,8 @@ export class Reader implements TopicReader {
       }
       this.waiting.splice(0, dropped);
     } else if (slowConsumer === 'disconnect' || this.octets >= CUT_AT) {
-      const detail = `${subscription.destination} brings messages faster than this client takes them: ${this.octets} octets wait`;
+      const limit = slowConsumer === 'disconnect' ? this.rules.maxWaiting : CUT_AT;
+      const detail = `${subscription.destination} brings messages faster than this client takes them: ${limit} octets wait, the limit`;
       this.waiting = [];
       this.octets = 0;
       // Not from here: other readers are still to get this message.

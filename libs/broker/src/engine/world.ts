@@ -26,6 +26,7 @@ import { Retained } from '../destination/retained.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
 import { Wildcards } from '../destination/wildcard.js';
+import { MemoryStore } from '../store/memory.js';
 import type { Store } from '../store/store.js';
 import { Advisory } from './advisory.js';
 import { Schedule } from './schedule.js';
@@ -62,6 +63,8 @@ export class World implements QueueOwner, TopicOwner {
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
   private readonly wildcards = new Wildcards();
   private readonly scheduled = new Schedule();
+  /** What dies with a connection need not survive anything else. */
+  private readonly memory = new MemoryStore();
 
   constructor(
     private readonly vhost: string,
@@ -109,6 +112,8 @@ export class World implements QueueOwner, TopicOwner {
     this.wildcards.added(queue);
     const topic = VIRTUAL.exec(name)?.[1];
     if (topic !== undefined) this.feed(queue, `/topic/${topic}`, destination);
+    // It may be that nothing comes of the frame that it is made for.
+    if (queue.idle) this.giveUp(queue);
     return queue;
   }
 
@@ -127,15 +132,21 @@ export class World implements QueueOwner, TopicOwner {
 
   /**
    * A publisher names its own temporary destination; whoever answers reads there one that leads to it from every
-   * session. As with RabbitMQ, the publisher need not subscribe to its queue.
+   * session. As with RabbitMQ, the publisher need not subscribe to its queue. Never throws: the message may be a part
+   * of a transaction.
    */
   addressReply(message: Message, session: Session): void {
     const replyTo = message.replyTo!;
     if (replyTo.startsWith(TEMP_QUEUE)) {
       const local = replyTo.slice(TEMP_QUEUE.length);
+      if (local === '') return;
       message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
       const queue = this.temporaryQueue(session, local);
-      if (!queue.used) session.attach(replyTo, queue);
+      try {
+        if (!queue.used) session.attach(replyTo, queue);
+      } catch (error) {
+        session.refuse(error as Error);
+      }
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
       message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
     }
@@ -177,14 +188,11 @@ export class World implements QueueOwner, TopicOwner {
   adopt(queue: Queue): Queue {
     clearTimeout(this.idle.get(queue));
     this.idle.delete(queue);
-    const current = this.queues.get(queue.name);
-    if (current !== undefined && current !== queue) return current;
-    if (current === undefined) {
-      this.queues.set(queue.name, queue);
-      if (!isHidden(queue)) this.wildcards.added(queue);
-    }
-    queue.active = true;
-    return queue;
+    const current = this.queues.get(queue.name) ?? this.renew(queue);
+    clearTimeout(this.idle.get(current));
+    this.idle.delete(current);
+    current.active = true;
+    return current;
   }
 
   giveUp(queue: Queue): void {
@@ -252,10 +260,20 @@ export class World implements QueueOwner, TopicOwner {
     for (const queue of this.queues.values()) queue.stop();
   }
 
+  /** A queue in place of one that was removed, and its backlog with it. */
+  private renew(queue: Queue): Queue {
+    if (!isHidden(queue)) return this.queue(queue.name);
+    return this.make(queue.name, queue.destination, queue.rules, false);
+  }
+
   private make(name: string, destination: string, rules: Rules, autoDelete: boolean): Queue {
-    const queue = new Queue(name, destination, rules, autoDelete, this.store.backlog(this.key(name)), this);
+    const queue = new Queue(name, destination, rules, autoDelete, this.storeOf(name).backlog(this.key(name)), this);
     this.queues.set(name, queue);
     return queue;
+  }
+
+  private storeOf(name: string): Store {
+    return name.startsWith(TEMPORARY) ? this.memory : this.store;
   }
 
   private key(name: string): string {
@@ -278,14 +296,17 @@ export class World implements QueueOwner, TopicOwner {
     queue.clear();
     this.queues.delete(queue.name);
     this.wildcards.removed(queue);
-    this.store.drop(this.key(queue.name));
+    this.storeOf(queue.name).drop(this.key(queue.name));
   }
 
   private temporaryQueue(session: Session, local: string): Queue {
     const name = TEMPORARY + this.nameTemporary(session, local);
     const known = this.queues.get(name);
     if (known !== undefined) return known;
-    return this.make(name, TEMP_QUEUE + local, { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false }, false);
+    const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
+    const queue = this.make(name, TEMP_QUEUE + local, rules, false);
+    this.giveUp(queue);
+    return queue;
   }
 
   private nameTemporary(session: Session, local: string): string {
@@ -303,6 +324,7 @@ export class World implements QueueOwner, TopicOwner {
         ? undefined
         : (message: Message) => message.readdress(destination, { 'original-destination': message.destination });
     const feed = new Feed(() => this.adopt(queue), undefined, readdress);
+    this.adopt(queue);
     this.topics.add(topic, feed);
     this.feeds.set(queue, { topic, feed });
   }

@@ -120,7 +120,9 @@ export class Session {
 
   /**
    * Subscribes in the client's name, for a destination that it only named in `reply-to`, as RabbitMQ does it: messages
-   * come with the destination as their subscription.
+   * come with the destination as their subscription, until the client subscribes for itself.
+   *
+   * @throws StompError when that id is in use, or it is one subscription too many
    */
   attach(destination: string, route: Route): void {
     this.subscribed.attach(destination, route);

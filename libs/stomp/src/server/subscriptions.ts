@@ -1,6 +1,5 @@
 import { quote } from '../frame/error.js';
-import type { Frame } from '../frame/frame.js';
-import { FrameHeaders } from '../frame/headers.js';
+import { Frame } from '../frame/frame.js';
 import type { Route } from './broker.js';
 import { StompError } from './error.js';
 import type { Outcome } from './pending.js';
@@ -61,14 +60,14 @@ export class Subscriptions {
   }
 
   /**
-   * Subscribes in the client's name to a destination that it has not subscribed to: its id is the destination, unless
-   * that is taken, and it ends when the client subscribes for itself.
+   * Subscribes in the client's name to a destination that it has not subscribed to: its id is the destination, and it
+   * ends when the client subscribes for itself.
+   *
+   * @throws StompError as `create` does
    */
   attach(destination: string, route: Route): void {
-    if (this.byId.has(destination) || this.byId.size >= this.most) return;
-    const serial = this.serials++;
-    const headers = new FrameHeaders();
-    const subscription = new Subscription(this.session, serial, destination, destination, 'auto', headers, route);
+    if (this.implicit.has(destination)) return;
+    const subscription = this.create(new Frame('SUBSCRIBE', { id: destination, destination }), route);
     this.implicit.set(destination, subscription);
     this.add(subscription);
     route.subscribe(subscription, () => subscription.start());

@@ -1,0 +1,13 @@
+import { Broker, ProgramLogger, runCommand, runProgram } from 'nestjs-stomp-command';
+import { makeProgram, readOptions } from './options.js';
+
+const program = makeProgram();
+
+await runProgram(program, async () => {
+  const options = readOptions(program);
+  const logger = new ProgramLogger(program.name());
+  // Before Nest: it takes longer to load than the broker to answer.
+  const broker = new Broker(options.connection, logger);
+  const { Printer, PrinterModule } = await import('./printer.module.js');
+  return runCommand(PrinterModule.forRoot(options, broker), Printer, logger);
+});

@@ -1,0 +1,100 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { LocalEngine, MemoryStore } from 'nestjs-stomp-broker';
+import { join, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { describeEngine } from './engine.contract.js';
+
+describeEngine('local', { make: () => new LocalEngine(new MemoryStore()) });
+
+const HOUR = 3_600_000;
+
+/** Notes down which queues the engine gives up. */
+class WatchedStore extends MemoryStore {
+  readonly dropped: string[] = [];
+
+  override drop(queue: string): void {
+    this.dropped.push(queue.split('\0').at(-1)!);
+    super.drop(queue);
+  }
+}
+
+describe('a queue that is empty and unused', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  const start = async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+    const store = new WatchedStore();
+    const broker = await makeBroker({
+      engine: new LocalEngine(store),
+      heartbeat: { outgoing: 0, incoming: 0 },
+      loginTimeout: 0,
+    });
+    return { store, broker, peer: await join(broker) };
+  };
+
+  it('is removed after a while', async () => {
+    const { store, peer } = await start();
+    await peer.subscribe('/queue/a', { id: 'x' });
+    await sendAll(peer, '/queue/a', ['one']);
+    await peer.message();
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual([]);
+    await peer.receipted('UNSUBSCRIBE', { id: 'x' });
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual(['a']);
+  });
+
+  it('is removed also when nothing ever came of the frame that named it', async () => {
+    const { store, peer } = await start();
+    await peer.receipted('BEGIN', { transaction: 't' });
+    peer.send('SEND', { destination: '/queue/a', transaction: 't' }, 'one');
+    await peer.receipted('ABORT', { transaction: 't' });
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual(['a']);
+  });
+
+  it('serves those who still know it as before once it is gone', async () => {
+    const { store, broker, peer } = await start();
+    await peer.subscribe('/queue/a', { id: 'x' });
+    await sendAll(peer, '/queue/a', ['one']);
+    await peer.message();
+    await peer.receipted('UNSUBSCRIBE', { id: 'x' });
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual(['a']);
+    await sendAll(peer, '/queue/a', ['two']);
+    jest.advanceTimersByTime(HOUR);
+    const other = await join(broker);
+    await other.subscribe('/queue/a', { id: 'x', ack: 'client' });
+    expect(await other.texts(1)).toEqual(['two']);
+    expect(store.backlog('*\0a')).toBe(store.backlog('*\0a'));
+    await leave(other);
+    await peer.subscribe('/queue/a', { id: 'y' });
+    expect(await peer.texts(1)).toEqual(['two']);
+    expect(store.dropped).toEqual(['a']);
+  });
+
+  it('is kept when a dead letter comes just then', async () => {
+    const { store, peer } = await start();
+    await peer.subscribe('/queue/DLQ.a', { id: 'dead' });
+    await peer.receipted('UNSUBSCRIBE', { id: 'dead' });
+    await peer.subscribe('/queue/a', { id: 'x', ack: 'client-individual' });
+    await sendAll(peer, '/queue/a', ['one']);
+    await peer.receipted('NACK', { ...peer.reference(await peer.message()), requeue: 'false' });
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual([]);
+    await peer.subscribe('/queue/DLQ.a', { id: 'dead' });
+    expect(await peer.texts(1)).toEqual(['one']);
+  });
+
+  it('leaves no timer behind when the broker is closed: not even of a message that waits for its next delivery', async () => {
+    const { broker, peer } = await start();
+    await peer.subscribe('/queue/a', { id: 'x', ack: 'client-individual' });
+    await sendAll(peer, '/queue/a', ['one']);
+    await peer.receipted('NACK', { ...peer.reference(await peer.message()), delay: '5000' });
+    expect(textsOf(await peer.rest())).toEqual([]);
+    peer.end();
+    await broker.close();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+});

@@ -1,0 +1,4 @@
+import { MemoryStore } from 'nestjs-stomp-broker';
+import { describeStore } from './store.contract.js';
+
+describeStore('memory', { make: () => new MemoryStore() });
