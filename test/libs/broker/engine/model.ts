@@ -35,7 +35,7 @@ export interface Reader {
 }
 
 /** Deliveries before which a message that is refused becomes a dead letter. */
-export const MAX_DELIVERIES = 4;
+export const MAX_DELIVERIES = 3;
 
 export class Model {
   readonly sent = new Map<string, Sent>();
@@ -82,18 +82,18 @@ export class Model {
   /** What an acknowledgement of that one answers for. */
   answered(reader: Reader, at: number): Sent[] {
     const named = reader.ack === 'client' ? reader.held.slice(0, at + 1) : [reader.held[at]!];
-    return named.map(({ sent }) => sent).filter((sent) => sent.bound === undefined);
+    return named.map(({ sent }) => sent).filter((sent) => sent.bound === undefined || sent.holder !== reader);
   }
 
   settle(reader: Reader, sent: Sent, kind: 'ack' | 'nack' | 'reject'): void {
     reader.held = reader.held.filter((one) => one.sent !== sent);
-    sent.bound = undefined;
     if (sent.holder !== reader) {
       // It came late: unless somebody else has it by now, it counts all the same.
       if (kind === 'ack' && sent.state === 'waiting') sent.state = 'gone';
       return;
     }
     sent.holder = undefined;
+    sent.bound = undefined;
     if (kind === 'ack') sent.state = 'gone';
     else if (kind === 'reject' || sent.count + 1 >= MAX_DELIVERIES) sent.state = 'dead';
     else this.putBack(sent);
