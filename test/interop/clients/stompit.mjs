@@ -105,6 +105,14 @@ const scenarios = {
   },
 };
 
+// Its reader of a text body throws at every ERROR that says text/plain; whoever uses it has to live with that. What comes
+// after, the end of the connection, it takes as any other.
+process.on('uncaughtException', (error) => {
+  if (scenario !== 'refused') return;
+  say({ refused: error.message });
+  process.exit();
+});
+
 if (scenario === 'refused') {
   stompit.connect(options, (error) => say({ refused: error.message }));
 } else {
