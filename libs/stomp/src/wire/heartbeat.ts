@@ -110,7 +110,7 @@ export interface HeartBeatOffer {
  */
 export function parseHeartBeat(header: string | undefined): HeartBeatOffer | undefined {
   if (header === undefined) return { outgoing: 0, incoming: 0 };
-  const found = /^(\d{1,10}),(\d{1,10})$/.exec(header.trim());
+  const found = /^(\d+),(\d+)$/.exec(header.trim());
   if (found === null) return undefined;
   return { outgoing: Number(found[1]), incoming: Number(found[2]) };
 }

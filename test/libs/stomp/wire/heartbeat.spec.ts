@@ -8,12 +8,13 @@ describe('the heart-beat header', () => {
     [undefined, { outgoing: 0, incoming: 0 }],
     ['0,0', { outgoing: 0, incoming: 0 }],
     ['500,1000', { outgoing: 500, incoming: 1000 }],
+    ['12345678901,0', { outgoing: 12_345_678_901, incoming: 0 }],
     [' 500,0 ', { outgoing: 500, incoming: 0 }],
   ])('81 82 %j is understood', (header, offer) => {
     expect(parseHeartBeat(header)).toEqual(offer);
   });
 
-  it.each(['', '1', ',', '1,', '1,2,3', '-1,0', '1.5,0', '1e3,0', '0x1,0', 'a,b', '1;2', '1, 2', '12345678901,0'])(
+  it.each(['', '1', ',', '1,', '1,2,3', '-1,0', '1.5,0', '1e3,0', '0x1,0', 'a,b', '1;2', '1, 2'])(
     '80 %j is malformed',
     (header) => {
       expect(parseHeartBeat(header)).toBeUndefined();
