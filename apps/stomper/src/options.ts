@@ -9,6 +9,10 @@ import {
   UsageError,
 } from 'nestjs-stomp-command';
 
+/** RFC 2045: a type, a subtype, and what may follow; no control characters. */
+// eslint-disable-next-line no-control-regex -- they would end the header, or the terminal that prints it
+const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(?:\s*;[^\x00-\x1f\x7f]*)?$/;
+
 /** What the program is told. */
 export interface Options {
   readonly connection: StompClientOptions;
@@ -92,7 +96,9 @@ interface Values {
 export function readOptions(program: Command): Options {
   const values = program.opts<Values>();
   if (values.topic === '') throw new UsageError('--topic: it is the name of a destination, such as /queue/orders');
-  if (values.type === '') throw new UsageError('--type: it is a media type, such as text/plain');
+  if (!MEDIA_TYPE.test(values.type)) {
+    throw new UsageError(`--type ${JSON.stringify(values.type)}: it is a media type, such as text/plain`);
+  }
   return {
     connection: readConnection(program.opts()),
     topic: values.topic,
