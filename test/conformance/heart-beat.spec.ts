@@ -147,7 +147,7 @@ must('87', ONLY_1_1, 'beats with a single LF', async (version) => {
 
   await peer.beats(3);
 
-  expect(peer.received.subarray(octets)).toEqual(Buffer.from('\n\n\n'));
+  expect(peer.received.subarray(octets).toString()).toMatch(/^\n{3,}$/);
 });
 
 must('87 88', SINCE_1_1, 'takes an EOL of the client as a beat', async (version) => {
@@ -167,7 +167,7 @@ must('88', ONLY_1_2, 'beats with an EOL', async (version) => {
 
   await peer.beats(3);
 
-  expect(peer.received.subarray(octets).toString()).toMatch(/^(?:\r?\n){3}$/);
+  expect(peer.received.subarray(octets).toString()).toMatch(/^(?:\r?\n){3,}$/);
 });
 
 rule('89', SINCE_1_1, 'takes any octet for a sign of life, one inside a frame too', async (version) => {

@@ -13,7 +13,8 @@ import {
   type Subscription,
 } from 'nestjs-stomp/server';
 import { Composite, splitDestination } from './destination/composite.js';
-import { readDestination } from './destination/name.js';
+import { readDeadLetter, readQueueName } from './destination/dialect.js';
+import { type Address, readDestination } from './destination/name.js';
 import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
 import { Refresh } from './refresh.js';
@@ -141,16 +142,39 @@ export class StompBroker {
     action: 'send' | 'subscribe',
     frame: Frame,
   ): Route | Promise<Route> {
-    const address = readDestination(destination);
-    if (action === 'send' && isAdvisory(address.name)) {
-      throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
-    }
+    const address = checkName(destination, action);
+    // What headers name besides is used as well.
+    const also: [string, 'send' | 'subscribe'][] = [];
+    const queue = action === 'subscribe' && address.kind === 'topic' ? readQueueName(frame) : undefined;
+    if (queue !== undefined) also.push([`/queue/${queue}`, 'subscribe']);
+    const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
+    if (dead !== undefined) also.push([dead, 'send']);
+    for (const [name, use] of also) checkName(name, use);
     const route = () => this.engine.route(session, address, action, frame);
-    return this.admission === undefined ? route() : this.admission.use(session, destination, action, frame).then(route);
+    return this.admission === undefined ? route() : this.admit(session, frame, [[destination, action], ...also], route);
+  }
+
+  private async admit(
+    session: Session,
+    frame: Frame,
+    uses: readonly (readonly [string, 'send' | 'subscribe'])[],
+    route: () => Route,
+  ): Promise<Route> {
+    for (const [destination, action] of uses) await this.admission!.use(session, destination, action, frame);
+    return route();
   }
 
   /** @internal */
   disconnect(session: Session): void {
     this.engine.release(session);
   }
+}
+
+/** @throws StompError when that is no destination, or one that only the broker may send to */
+function checkName(destination: string, action: 'send' | 'subscribe'): Address {
+  const address = readDestination(destination);
+  if (action === 'send' && isAdvisory(address.name)) {
+    throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
+  }
+  return address;
 }

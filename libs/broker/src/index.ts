@@ -9,7 +9,7 @@ export {
   type BrokerModuleExtras,
   type BrokerOptions,
 } from './broker.module.js';
-export type { Backlog, Entry } from './destination/backlog.js';
+export type { Backlog, Cursor, Entry } from './destination/backlog.js';
 export type { Policy } from './destination/policy.js';
 export type { Engine } from './engine/engine.js';
 export { LocalEngine } from './engine/local.js';

@@ -31,6 +31,8 @@ export class Entry extends Delivery {
 export interface Cursor {
   /** It has to look at everything again. */
   reset(): void;
+  /** Nobody looks any more. */
+  close(): void;
 }
 
 /**

@@ -8,7 +8,9 @@ import { type Selector, takes } from './selector.js';
  */
 export function browse(waiting: Iterable<Entry>, subscription: Subscription, selector: Selector | undefined): void {
   const messages: Message[] = [];
-  for (const { message, count } of waiting) {
+  const now = Date.now();
+  for (const { message, count, expires } of waiting) {
+    if (expires !== 0 && expires <= now) continue;
     if (selector === undefined || takes(selector, message, count)) messages.push(message);
   }
   const { destination } = subscription;

@@ -43,6 +43,7 @@ export class Consumers {
 
   /** Whether one of them may be able to take a message. */
   get waiting(): boolean {
+    if (this.sole !== undefined) return this.sole.inRing;
     for (const { ring } of this.tiers) if (ring.length > 0) return true;
     return false;
   }
@@ -57,6 +58,7 @@ export class Consumers {
     const consumer = this.all.get(subscription);
     if (consumer === undefined) return undefined;
     this.all.delete(subscription);
+    consumer.cursor.close();
     this.leave(consumer);
     if (consumer.rests) this.resting = this.resting.filter((other) => other !== consumer);
     if (this.all.size === 0) this.tiers.length = 0;

@@ -8,9 +8,11 @@ import {
   type Frame,
   type FrameHeaders,
   type Message,
+  type Session,
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
+import { readDestination } from './name.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
 
@@ -178,7 +180,7 @@ export interface DurableName {
  *   Artemis    durable-subscription-name (or durable-subscriber-name), and the client-id of CONNECT
  */
 export function readDurable({ headers, destination, session }: Subscription): DurableName | undefined {
-  return nameDurable(headers, session.clientId, destination);
+  return nameDurable(headers, session, destination);
 }
 
 /**
@@ -188,22 +190,24 @@ export function readDurable({ headers, destination, session }: Subscription): Du
  */
 export function readDeletion(
   { headers }: Frame,
-  clientId: string | undefined,
+  session: Session,
   destination: string | undefined,
 ): DurableName | undefined {
-  return nameDurable(headers, clientId, headers.get('destination') ?? destination);
+  return nameDurable(headers, session, headers.get('destination') ?? destination);
 }
 
 function nameDurable(
   headers: FrameHeaders,
-  clientId: string | undefined,
-  destination: string | undefined,
+  { clientId = '', user }: Session,
+  destination = '',
 ): DurableName | undefined {
+  // Whoever claims another user's client-id does not get at that one's subscriptions.
+  const owner = typeof user === 'string' ? user : '';
   const name = readSubscriptionName(headers);
-  if (name !== undefined) return { key: `name\0${clientId ?? ''}\0${name}`, name };
+  if (name !== undefined) return { key: `name\0${owner}\0${clientId}\0${name}`, name };
   const id = headers.get('id');
   if (id === undefined || !asksForDurable(headers)) return undefined;
-  return { key: `id\0${id}\0${destination ?? ''}`, name: id };
+  return { key: `id\0${owner}\0${id}\0${destination}`, name: id };
 }
 
 function readSubscriptionName(headers: FrameHeaders): string | undefined {
@@ -225,7 +229,7 @@ function asksForDurable(headers: FrameHeaders): boolean {
 }
 
 /** The queue that a subscription to a topic wants its messages to wait in, by RabbitMQ's `x-queue-name`. */
-export function readQueueName({ headers }: Subscription): string | undefined {
+export function readQueueName({ headers }: Frame | Subscription): string | undefined {
   const name = headers.get('x-queue-name') ?? '';
   return name === '' ? undefined : name;
 }
@@ -253,7 +257,18 @@ export function readQueueRules(headers: FrameHeaders): Partial<Policy> & { reado
   };
 }
 
-function readDeadLetter(headers: FrameHeaders): string | undefined {
+/**
+ * Where the dead letters of a queue are to go, by RabbitMQ's headers; undefined when they do not say.
+ *
+ * @throws StompError when that is no destination
+ */
+export function readDeadLetter(headers: FrameHeaders): string | undefined {
+  const destination = nameDeadLetter(headers);
+  if (destination !== undefined) readDestination(destination);
+  return destination;
+}
+
+function nameDeadLetter(headers: FrameHeaders): string | undefined {
   const exchange = headers.get('x-dead-letter-exchange');
   const key = headers.get('x-dead-letter-routing-key') ?? '';
   if (exchange === undefined && key === '') return undefined;

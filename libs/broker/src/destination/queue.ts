@@ -77,7 +77,7 @@ export class Queue implements Route, DeliverySource {
     readonly name: string,
     readonly destination: string,
     readonly rules: Rules,
-    private readonly autoDelete: boolean,
+    readonly autoDelete: boolean,
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
   ) {}
@@ -100,17 +100,24 @@ export class Queue implements Route, DeliverySource {
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
+    if (!message.special || readTerms(message).timing === undefined) {
+      (this.active ? this : this.owner.adopt(this)).checkRoom(1, message.size);
+    }
+    this.accept(message, session, done);
+  }
+
+  /** Takes a message that there is room for, as `checkRoom` has told. */
+  accept(message: Message, session: Session, done: Done | undefined): void {
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     const queue = this.active ? this : this.owner.adopt(this);
     if (message.special) {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.owner.adopt(this).put(due));
+        this.owner.schedule(message, timing, (due) => this.owner.adopt(this).offer(due));
         done?.();
         return;
       }
     }
-    if (queue.rules.overflow === 'reject') queue.checkRoom(1, message.size);
     queue.put(message, done);
   }
 
@@ -280,6 +287,7 @@ export class Queue implements Route, DeliverySource {
 
   private restore(entry: Entry): void {
     this.unacknowledged--;
+    if (entry.expires !== 0) this.watch();
     this.backlog.restore(entry);
     this.count(entry, 1);
     this.consumers.wakeAll();

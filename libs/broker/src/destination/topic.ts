@@ -40,19 +40,27 @@ export class Topic implements Route {
   send(message: Message, session: Session, done: Done | undefined): void {
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.special) {
-      const { timing, retain, expires } = readTerms(message);
+      const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.publish(due, undefined, undefined));
+        this.owner.schedule(message, timing, (due) => this.release(due, undefined, undefined));
         done?.();
         return;
       }
+    }
+    this.release(message, session, done);
+  }
+
+  /** Its time has come: it is kept where it asks for that, and published if it lives still. */
+  private release(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+    if (message.special) {
+      const { retain, expires } = readTerms(message);
       if (expires !== 0 && expires <= Date.now()) {
         done?.();
         return;
       }
       if (retain && this.retains) this.owner.retained.keep(this.name, message, expires);
     }
-    this.publish(message, session, done);
+    this.publish(message, publisher, done);
   }
 
   /** Hands a message to everybody who reads the name. */

@@ -12,7 +12,13 @@ class Consumption {
     private readonly terms: ConsumerTerms,
   ) {
     subscription.onReady = () => {
-      for (const queue of this.queues) if (subscription.ready) queue.ready(subscription);
+      // Another one comes first each time, so that none waits for ever behind the others.
+      const [first] = this.queues;
+      if (first !== undefined) {
+        this.queues.delete(first);
+        this.queues.add(first);
+      }
+      for (const queue of this.queues) queue.ready(subscription);
     };
   }
 

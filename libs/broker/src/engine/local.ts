@@ -1,9 +1,9 @@
 import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
-import { Composite } from '../destination/composite.js';
+import { deliver, queuesOf } from '../destination/composite.js';
 import { readTerms } from '../destination/dialect.js';
 import type { Address } from '../destination/name.js';
 import type { Policy } from '../destination/policy.js';
-import { Queue } from '../destination/queue.js';
+import type { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 import { World } from './world.js';
@@ -54,7 +54,7 @@ export class LocalEngine implements Engine {
     for (const operation of operations) {
       if ('message' in operation) {
         pending++;
-        operation.route.send(operation.message, session, one);
+        deliver(operation.route, operation.message, session, one);
       } else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
     }
     one();
@@ -84,8 +84,12 @@ function checkMessages(operations: readonly Operation[]): number {
   const sums = new Map<Queue, { messages: number; octets: number }>();
   for (const operation of operations) {
     if (!('message' in operation)) continue;
-    if (operation.message.special && readTerms(operation.message).timing !== undefined) scheduled++;
-    for (const queue of queuesOf(operation.route)) {
+    const queues = queuesOf(operation.route);
+    if (operation.message.special && readTerms(operation.message).timing !== undefined) {
+      scheduled += Math.max(1, queues.length);
+      continue;
+    }
+    for (const queue of queues) {
       const sum = sums.get(queue) ?? { messages: 0, octets: 0 };
       sum.messages++;
       sum.octets += operation.message.size;
@@ -94,9 +98,4 @@ function checkMessages(operations: readonly Operation[]): number {
   }
   for (const [queue, { messages, octets }] of sums) queue.checkRoom(messages, octets);
   return scheduled;
-}
-
-function queuesOf(route: Route): Queue[] {
-  if (route instanceof Queue) return [route];
-  return route instanceof Composite ? route.parts.flatMap((part) => queuesOf(part.route)) : [];
 }

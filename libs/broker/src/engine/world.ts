@@ -41,6 +41,9 @@ const VIRTUAL = /^Consumer\.[^./]+[./](VirtualTopic[./].+)$/;
 // Names that no client can say.
 const DURABLE = '\0durable\0';
 const TEMPORARY = '\0temporary\0';
+/** The most durable subscriptions of a virtual host, and temporary destinations of a session. */
+const MOST_DURABLES = 100_000;
+const MOST_TEMPORARY = 10_000;
 
 /** A durable subscription: a queue that is fed by a topic until it is deleted. */
 interface Durable {
@@ -56,7 +59,8 @@ export class World implements QueueOwner, TopicOwner {
   readonly retained = new Retained();
   readonly advisory = new Advisory(this);
   private readonly queues = new Map<string, Queue>();
-  private readonly feeds = new Map<Queue, { readonly topic: string; readonly feed: Feed }>();
+  /** What feeds a queue, by topic. */
+  private readonly feeds = new Map<Queue, Map<string, Feed>>();
   private readonly durables = new Map<string, Durable>();
   /** What a session calls its temporary destinations, and what they are called here: names that cannot be guessed. */
   private readonly temporary = new Map<Session, Map<string, string>>();
@@ -108,10 +112,7 @@ export class World implements QueueOwner, TopicOwner {
     if (known !== undefined) return known;
     const { autoDelete = false, ...asked } = headers === undefined ? {} : readQueueRules(headers);
     const destination = `/queue/${name}`;
-    const queue = this.make(name, destination, { ...this.rulesOf(destination), ...asked }, autoDelete);
-    this.wildcards.added(queue);
-    const topic = VIRTUAL.exec(name)?.[1];
-    if (topic !== undefined) this.feed(queue, `/topic/${topic}`, destination);
+    const queue = this.open(this.make(name, destination, { ...this.rulesOf(destination), ...asked }, autoDelete));
     // It may be that nothing comes of the frame that it is made for.
     if (queue.idle) this.giveUp(queue);
     return queue;
@@ -140,15 +141,19 @@ export class World implements QueueOwner, TopicOwner {
     if (replyTo.startsWith(TEMP_QUEUE)) {
       const local = replyTo.slice(TEMP_QUEUE.length);
       if (local === '') return;
-      message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
-      const queue = this.temporaryQueue(session, local);
       try {
+        message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
+        const queue = this.temporaryQueue(session, local);
         if (!queue.used) session.attach(replyTo, queue);
       } catch (error) {
         session.refuse(error as Error);
       }
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
-      message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
+      try {
+        message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
+      } catch (error) {
+        session.refuse(error as Error);
+      }
     }
   }
 
@@ -156,7 +161,7 @@ export class World implements QueueOwner, TopicOwner {
     const own = readQueueName(subscription);
     if (own !== undefined) {
       const queue = this.queue(own, subscription.headers);
-      if (!this.feeds.has(queue)) this.feed(queue, name, undefined);
+      if (this.feeds.get(queue)?.has(name) !== true) this.feed(queue, name, undefined);
       return queue;
     }
     const durable = readDurable(subscription);
@@ -167,6 +172,9 @@ export class World implements QueueOwner, TopicOwner {
     // Another topic or selector under the same name is another subscription, as in JMS.
     if (known !== undefined && known.topic === name && known.selector === text) return known.queue;
     if (known !== undefined) this.deleteDurable(key, known);
+    if (this.durables.size >= MOST_DURABLES) {
+      throw new StompError('too many durable subscriptions', `there are ${MOST_DURABLES} already, the limit`);
+    }
     // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
     const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
     const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
@@ -178,7 +186,7 @@ export class World implements QueueOwner, TopicOwner {
 
   /** Deletes the durable subscription that an UNSUBSCRIBE names; tells whether there was one. */
   leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
-    const durable = readDeletion(frame, session.clientId, ended[0]?.destination);
+    const durable = readDeletion(frame, session, ended[0]?.destination);
     const known = durable === undefined ? undefined : this.durables.get(durable.key);
     if (durable === undefined || known === undefined) return false;
     this.deleteDurable(durable.key, known);
@@ -227,6 +235,9 @@ export class World implements QueueOwner, TopicOwner {
     // A dead letter that nobody wants is not buried twice.
     if (deadLetter === false || (deadLetter === undefined && name.startsWith('DLQ.'))) return;
     const destination = deadLetter ?? `/queue/DLQ.${name}`;
+    if (destination === queue.destination) return;
+    // Full queues that name each other would pass it round for ever.
+    if (reason === 'queue length' && message.headers.get(DEAD_REASON) === reason) return;
     const letter = message.readdress(destination, {
       [DEAD_REASON]: reason,
       [DEAD_ORIGIN]: message.destination,
@@ -236,7 +247,7 @@ export class World implements QueueOwner, TopicOwner {
       expiration: undefined,
     });
     const address = readDestination(destination);
-    if (address.kind === 'queue') this.adopt(this.queue(address.name)).put(letter);
+    if (address.kind === 'queue') this.adopt(this.queue(address.name)).offer(letter);
     else new Topic(address.name, this).publish(letter, undefined, undefined);
   }
 
@@ -261,9 +272,17 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** A queue in place of one that was removed, and its backlog with it. */
-  private renew(queue: Queue): Queue {
-    if (!isHidden(queue)) return this.queue(queue.name);
-    return this.make(queue.name, queue.destination, queue.rules, false);
+  private renew({ name, destination, rules, autoDelete }: Queue): Queue {
+    return this.open(this.make(name, destination, rules, autoDelete));
+  }
+
+  /** Tells of a queue that clients know by name. */
+  private open(queue: Queue): Queue {
+    if (isHidden(queue)) return queue;
+    this.wildcards.added(queue);
+    const topic = VIRTUAL.exec(queue.name)?.[1];
+    if (topic !== undefined) this.feed(queue, `/topic/${topic}`, queue.destination);
+    return queue;
   }
 
   private make(name: string, destination: string, rules: Rules, autoDelete: boolean): Queue {
@@ -289,8 +308,7 @@ export class World implements QueueOwner, TopicOwner {
     clearTimeout(this.idle.get(queue));
     this.idle.delete(queue);
     if (this.queues.get(queue.name) !== queue) return;
-    const fed = this.feeds.get(queue);
-    if (fed !== undefined) this.topics.remove(fed.topic, fed.feed);
+    for (const [topic, feed] of this.feeds.get(queue) ?? []) this.topics.remove(topic, feed);
     this.feeds.delete(queue);
     queue.active = false;
     queue.clear();
@@ -313,7 +331,11 @@ export class World implements QueueOwner, TopicOwner {
     let names = this.temporary.get(session);
     if (names === undefined) this.temporary.set(session, (names = new Map<string, string>()));
     let name = names.get(local);
-    if (name === undefined) names.set(local, (name = randomUUID()));
+    if (name !== undefined) return name;
+    if (names.size >= MOST_TEMPORARY) {
+      throw new StompError('too many destinations', `a session has at most ${MOST_TEMPORARY} temporary destinations`);
+    }
+    names.set(local, (name = randomUUID()));
     return name;
   }
 
@@ -326,10 +348,18 @@ export class World implements QueueOwner, TopicOwner {
     const feed = new Feed(() => this.adopt(queue), undefined, readdress);
     this.adopt(queue);
     this.topics.add(topic, feed);
-    this.feeds.set(queue, { topic, feed });
+    const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();
+    this.feeds.set(queue, feeds.set(topic, feed));
   }
 
+  /** @throws StompError while somebody else uses it */
   private deleteDurable(key: string, { topic, queue, feed }: Durable): void {
+    if (queue.used) {
+      throw new StompError(
+        'durable subscription in use',
+        'another subscription takes its messages: it can be changed and deleted once that has ended',
+      );
+    }
     this.durables.delete(key);
     this.topics.remove(topic, feed);
     this.remove(queue);

@@ -10,11 +10,11 @@
  */
 import type { Entry } from '../destination/backlog.js';
 
-/** Where a cursor stands in one lane. */
+/** Where a cursor stands in one lane: what is before has been looked at. */
 export interface Place {
   /** The order of the first fresh message not looked at. */
   fresh: number;
-  /** The version of the returned ones that was looked at. */
+  /** The order of the first returned message not looked at. */
   returned: number;
 }
 
@@ -25,12 +25,15 @@ export class Lane {
   /** The order of the next message. */
   next = 0;
   length = 0;
+  /** Where the cursors stand that look at this lane. */
+  readonly places = new Set<Place>();
   private fresh: (Entry | undefined)[] = [];
   private head = 0;
   private offset = 0;
   private holes = 0;
   private returned: Entry[] = [];
-  private version = 1;
+  /** Where `returned` begins: what is before has been taken. */
+  private first = 0;
 
   push(entry: Entry): void {
     this.fresh.push(entry);
@@ -41,10 +44,11 @@ export class Lane {
   shift(): Entry | undefined {
     if (this.length === 0) return undefined;
     const first = this.fresh[this.head];
-    const back = this.returned[0];
+    const back = this.returned[this.first];
     if (back !== undefined && (first === undefined || back.order < first.order)) {
       this.length--;
-      return this.returned.shift();
+      this.takeBack(this.first);
+      return back;
     }
     if (first === undefined) return undefined;
     this.length--;
@@ -55,11 +59,10 @@ export class Lane {
 
   /** Takes the first that is accepted; see `Backlog.take`. */
   take(place: Place, accepts: (entry: Entry) => boolean): Entry | undefined {
-    let back = -1;
-    if (place.returned !== this.version) {
-      back = this.returned.findIndex(accepts);
-      if (back < 0) place.returned = this.version;
-    }
+    const { returned } = this;
+    let back = this.find(place.returned);
+    while (back < returned.length && !accepts(returned[back]!)) back++;
+    place.returned = returned[back]?.order ?? Number.POSITIVE_INFINITY;
     const { fresh, offset } = this;
     let at = Math.max(this.head, place.fresh - offset);
     while (at < fresh.length) {
@@ -69,9 +72,11 @@ export class Lane {
     }
     place.fresh = offset + at;
     const found = fresh[at];
-    if (back >= 0 && (found === undefined || this.returned[back]!.order < found.order)) {
+    const earlier = returned[back];
+    if (earlier !== undefined && (found === undefined || earlier.order < found.order)) {
       this.length--;
-      return this.returned.splice(back, 1)[0];
+      this.takeBack(back);
+      return earlier;
     }
     if (found === undefined) return undefined;
     this.length--;
@@ -83,8 +88,12 @@ export class Lane {
   sweep(accepts: (entry: Entry) => boolean, into: Entry[]): void {
     const before = into.length;
     const kept: Entry[] = [];
-    for (const entry of this.returned) (accepts(entry) ? into : kept).push(entry);
+    for (let at = this.first; at < this.returned.length; at++) {
+      const entry = this.returned[at]!;
+      (accepts(entry) ? into : kept).push(entry);
+    }
     this.returned = kept;
+    this.first = 0;
     for (let at = this.head; at < this.fresh.length; at++) {
       const entry = this.fresh[at];
       if (entry === undefined || !accepts(entry)) continue;
@@ -98,32 +107,54 @@ export class Lane {
   }
 
   *values(): IterableIterator<Entry> {
-    const returned = [...this.returned];
-    for (let at = this.head; at < this.fresh.length; at++) {
-      const entry = this.fresh[at];
+    const returned = this.returned.slice(this.first);
+    let next = 0;
+    for (const entry of this.fresh.slice(this.head)) {
       if (entry === undefined) continue;
-      while (returned.length > 0 && returned[0]!.order < entry.order) yield returned.shift()!;
+      while (next < returned.length && returned[next]!.order < entry.order) yield returned[next++]!;
       yield entry;
     }
-    yield* returned;
+    yield* returned.slice(next);
   }
 
   restore(entry: Entry): void {
-    const { returned } = this;
-    // Mostly several come back at once, oldest first: the place is near the end.
-    let at = returned.length;
-    while (at > 0 && returned[at - 1]!.order > entry.order) at--;
-    returned.splice(at, 0, entry);
-    this.version++;
+    this.returned.splice(this.find(entry.order), 0, entry);
     this.length++;
+    for (const place of this.places) if (entry.order < place.returned) place.returned = entry.order;
   }
 
   cancel(entry: Entry): boolean {
-    const at = this.returned.indexOf(entry);
-    if (at < 0) return false;
-    this.returned.splice(at, 1);
+    const at = this.find(entry.order);
+    if (this.returned[at] !== entry) return false;
+    this.takeBack(at);
     this.length--;
     return true;
+  }
+
+  /** Where the first returned message of that order, or of a later one, stands. */
+  private find(order: number): number {
+    let low = this.first;
+    let high = this.returned.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.returned[middle]!.order < order) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Takes a returned message out; mostly it is the first. */
+  private takeBack(at: number): void {
+    const { returned } = this;
+    if (at > this.first) {
+      returned.splice(at, 1);
+      return;
+    }
+    this.first++;
+    if (this.first === returned.length || (this.first >= 1024 && this.first * 2 >= returned.length)) {
+      returned.splice(0, this.first);
+      this.first = 0;
+    }
   }
 
   /** Takes one out of turn. */
@@ -138,8 +169,9 @@ export class Lane {
   private fill(): void {
     if (this.holes < MANY_HOLES || this.holes * 2 < this.fresh.length - this.head) return;
     const left = this.fresh.filter((entry) => entry !== undefined);
-    this.returned = [...this.returned, ...left].sort((a, b) => a.order - b.order);
-    this.version++;
+    this.returned = [...this.returned.slice(this.first), ...left].sort((a, b) => a.order - b.order);
+    this.first = 0;
+    for (const place of this.places) place.returned = Math.min(place.returned, place.fresh);
     this.offset += this.fresh.length;
     this.fresh = [];
     this.head = this.holes = 0;

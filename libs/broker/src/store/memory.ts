@@ -31,8 +31,22 @@ export class MemoryStore implements Store {
 class MemoryCursor implements Cursor {
   readonly places: Place[] = Array.from({ length: 10 }, () => ({ fresh: 0, returned: 0 }));
 
+  /** @param lanes by priority; those of them that are not there yet have nothing returned */
+  constructor(private readonly lanes: readonly (Lane | undefined)[]) {}
+
+  /** Where it stands in the lane of that priority, which has to tell it of what comes back. */
+  place(priority: number): Place {
+    const place = this.places[priority]!;
+    this.lanes[priority]!.places.add(place);
+    return place;
+  }
+
   reset(): void {
     for (const place of this.places) place.fresh = place.returned = 0;
+  }
+
+  close(): void {
+    for (const [priority, place] of this.places.entries()) this.lanes[priority]?.places.delete(place);
   }
 }
 
@@ -61,14 +75,13 @@ class MemoryBacklog implements Backlog {
   }
 
   cursor(): Cursor {
-    return new MemoryCursor();
+    return new MemoryCursor(this.lanes);
   }
 
   take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined {
-    const { places } = cursor as MemoryCursor;
     for (let priority = 9; priority >= 0; priority--) {
       if ((this.occupied & (1 << priority)) === 0) continue;
-      const entry = this.lanes[priority]!.take(places[priority]!, accepts);
+      const entry = this.lanes[priority]!.take((cursor as MemoryCursor).place(priority), accepts);
       if (entry === undefined) continue;
       this.left(priority);
       return entry;

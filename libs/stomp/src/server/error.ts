@@ -38,7 +38,7 @@ export function toStompError(error: unknown): StompError {
  */
 export function errorFrame(error: StompError, receipt: string | undefined, version: Version | undefined): Frame {
   const message = error.message.replace(/[\r\n]+/g, ' ');
-  const frame = new Frame('ERROR', { message, 'content-type': 'text/plain' }, `${error.detail}\n`);
+  const frame = new Frame('ERROR', { message, 'content-type': 'text/plain;charset=utf-8' }, `${error.detail}\n`);
   for (const [name, value] of Object.entries({ 'receipt-id': receipt, ...error.headers })) {
     if (value === undefined) continue;
     try {

@@ -162,7 +162,7 @@ export class StompServer {
       const message = 'too many connections';
       const detail = `the server has ${this.maxConnections} connections, its limit: try again later\n`;
       socket.on('error', () => undefined);
-      socket.end(encodeFrame(new Frame('ERROR', { message, 'content-type': 'text/plain' }, detail)));
+      socket.end(encodeFrame(new Frame('ERROR', { message, 'content-type': 'text/plain;charset=utf-8' }, detail)));
       socket.resume();
       const linger = setTimeout(() => socket.destroy(), REFUSAL_LINGER);
       socket.once('close', () => clearTimeout(linger));

@@ -309,13 +309,13 @@ export class Session {
     const named = this.subscribed.find(frame);
     const transaction = this.transactionOf(frame);
     const { subscription, number } = named;
-    if (subscription.pending.get(number)?.transaction !== undefined) {
+    if (subscription.binds(number)) {
       throw new StompError('already acknowledged', `an open transaction holds an acknowledgement of that message`);
     }
     if (transaction !== undefined) this.hold(named, outcome, transaction);
     else if (subscription.ack === 'client') {
       for (const each of subscription.pending.upTo(number)) {
-        if (subscription.pending.get(each)?.transaction === undefined) subscription.settle(each, outcome);
+        if (!subscription.binds(each)) subscription.settle(each, outcome);
       }
     } else subscription.settle(number, outcome);
     subscription.wake();
@@ -330,7 +330,7 @@ export class Session {
     const numbers = subscription.ack === 'client' ? subscription.pending.upTo(number) : [number];
     for (const each of numbers) {
       const delivery = subscription.pending.get(each)!;
-      if (delivery.transaction === undefined) {
+      if (!subscription.binds(each)) {
         transaction.hold({ subscription, number: each, operation: { delivery, outcome, subscription } });
       }
     }
@@ -358,7 +358,7 @@ export class Session {
       if (settles.length === 0) this.orFail(error);
       for (const settle of settles) settle(error);
     };
-    for (const { subscription, number } of transaction.held) subscription.pending.remove(number);
+    transaction.complete();
     try {
       if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this, done);
       else {

@@ -107,6 +107,12 @@ export class Subscription {
     delivery.source?.settle(delivery, outcome, this);
   }
 
+  /** @internal Whether an open transaction holds the answer to a delivery; not that of somebody who has it by now. */
+  binds(number: number): boolean {
+    const delivery = this.pending.get(number);
+    return delivery?.transaction !== undefined && delivery.holder === this;
+  }
+
   /** @internal Nothing goes out any more; what is unacknowledged stays until it is settled or returned. */
   stop(): void {
     this.active = false;

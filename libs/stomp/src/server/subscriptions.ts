@@ -49,7 +49,7 @@ export class Subscriptions {
     if (this.byId.size >= this.most) {
       throw new StompError('too many subscriptions', `a session has at most ${this.most} subscriptions here`);
     }
-    const ack = readAckMode(headers.get('ack'), session.version !== '1.0');
+    const ack = readAckMode(headers.get('ack'));
     const serial = this.serials++;
     return new Subscription(session, serial, id, headers.get('destination')!, ack, headers, route);
   }
@@ -126,11 +126,14 @@ export class Subscriptions {
   end(): void {
     const all = [...this.bySerial.values()];
     for (const timer of this.departed.values()) clearTimeout(timer);
-    for (const subscription of this.byId.values()) this.stop(subscription);
+    const current = [...this.byId.values()];
     this.byId.clear();
     this.bySerial.clear();
     this.departed.clear();
+    for (const subscription of current) subscription.stop();
+    // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.returnAll();
+    for (const subscription of current) subscription.route.unsubscribe(subscription);
   }
 
   private leave(key: string, subscription: Subscription): void {
@@ -179,11 +182,13 @@ export class Subscriptions {
   }
 }
 
-function readAckMode(value: string | undefined, individual: boolean): AckMode {
-  if (value === undefined || value === 'auto') return 'auto';
-  if (value === 'client' || (value === 'client-individual' && individual)) return value;
-  const modes = individual ? 'auto, client and client-individual' : 'auto and client in STOMP 1.0';
-  throw new StompError('unknown ack mode', `the ack mode ${quote(value)} is none of ${modes}`);
+/** 1.0 has no client-individual, but clients of ActiveMQ and RabbitMQ ask for it there, too. */
+function readAckMode(value = 'auto'): AckMode {
+  if (value === 'auto' || value === 'client' || value === 'client-individual') return value;
+  throw new StompError(
+    'unknown ack mode',
+    `the ack mode ${quote(value)} is none of auto, client and client-individual`,
+  );
 }
 
 /** What becomes of an acknowledged message. */

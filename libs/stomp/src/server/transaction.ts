@@ -60,6 +60,15 @@ export class Transaction {
     if (delivery?.holder === held.subscription) delivery.transaction = this;
   }
 
+  /** Its acknowledgements hold; what one of them refuses is free to be delivered, and answered, again. */
+  complete(): void {
+    for (const { subscription, number } of this.held) {
+      const delivery = subscription.pending.get(number);
+      if (delivery?.transaction === this) delivery.transaction = undefined;
+      subscription.pending.remove(number);
+    }
+  }
+
   /** Puts its acknowledgements back as they were. */
   abort(): void {
     for (const { subscription, number } of this.held) {

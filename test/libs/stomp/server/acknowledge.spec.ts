@@ -104,7 +104,7 @@ describe('the acknowledgement mode', () => {
     ['1.2', 'Client'],
     ['1.2', ''],
     ['1.1', 'dups-ok'],
-    ['1.0', 'client-individual'],
+    ['1.0', 'individual'],
   ] as const)('of %s cannot be %j', async (version, ack) => {
     const { peer } = await new TestServer(new TestBroker()).connect(version);
     peer.send('SUBSCRIBE', { destination: '/a', id: '0', ack, receipt: 'r' });

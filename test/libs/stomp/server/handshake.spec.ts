@@ -55,7 +55,7 @@ describe('CONNECT', () => {
     peer.write('CONNECT\naccept-version:2.0,3.1\nhost:h\n\n\0');
     const error = await peer.refused();
     expect(error.header('version')).toBe('1.0,1.1,1.2');
-    expect(error.header('content-type')).toBe('text/plain');
+    expect(error.header('content-type')).toBe('text/plain;charset=utf-8');
     expect(error.text).toContain('1.0 1.1 1.2');
   });
 

@@ -1,0 +1,114 @@
+import { expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Frame, Message } from 'nestjs-stomp/server';
+import { type Backlog, type Cursor, type Entry, MemoryStore } from 'nestjs-stomp-broker';
+
+/** What a backlog holds, kept in the plainest way: by priority, then by arrival. */
+class Plain {
+  readonly waiting: Entry[] = [];
+  readonly taken: Entry[] = [];
+
+  put(entry: Entry): void {
+    const after = this.waiting.findLastIndex((one) => {
+      return one.priority > entry.priority || (one.priority === entry.priority && one.order < entry.order);
+    });
+    this.waiting.splice(after + 1, 0, entry);
+  }
+
+  take(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    this.waiting.splice(this.waiting.indexOf(entry), 1);
+    this.taken.push(entry);
+  }
+
+  takeBack(at: number): Entry | undefined {
+    return this.taken.splice(at % Math.max(1, this.taken.length), 1)[0];
+  }
+}
+
+const number = ({ message }: Entry) => Number(message.body.toString());
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('push' as const), priority: fc.constantFrom('4', '4', '9') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('shift' as const) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('take' as const), cursor: fc.nat(2) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('restore' as const), at: fc.nat(1_000) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('cancel' as const), at: fc.nat(1_000) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const), modulus: fc.integer({ min: 2, max: 9 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('reset' as const), cursor: fc.nat(2) }) },
+);
+
+/** Cursor 0 wants even numbers, 1 multiples of three, 2 only rare ones. */
+const WANTS = [(n: number) => n % 2 === 0, (n: number) => n % 3 === 0, (n: number) => n % 50 === 0];
+
+function run(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Step : never)[]): void {
+  const backlog: Backlog = new MemoryStore().backlog('q');
+  const cursors: Cursor[] = WANTS.map(() => backlog.cursor());
+  const plain = new Plain();
+  const restored = new Set<Entry>();
+  let count = 0;
+  for (const each of steps) {
+    if (each.kind === 'push') {
+      const frame = new Frame('SEND', { destination: '/queue/q', priority: each.priority }, String(count++));
+      plain.put(backlog.push(new Message('/queue/q', frame), undefined));
+    } else if (each.kind === 'shift') {
+      const entry = backlog.shift();
+      expect(entry).toBe(plain.waiting[0]);
+      plain.take(entry);
+    } else if (each.kind === 'take') {
+      const wants = WANTS[each.cursor]!;
+      const entry = backlog.take(cursors[each.cursor]!, (one) => wants(number(one)));
+      expect(entry).toBe(plain.waiting.find((one) => wants(number(one))));
+      plain.take(entry);
+    } else if (each.kind === 'restore') {
+      const entry = plain.takeBack(each.at);
+      if (entry === undefined) continue;
+      restored.add(entry);
+      backlog.restore(entry);
+      plain.put(entry);
+    } else if (each.kind === 'cancel') {
+      const back = plain.waiting.filter((entry) => restored.has(entry));
+      const entry = back[each.at % Math.max(1, back.length)];
+      if (entry === undefined) continue;
+      expect(backlog.cancel(entry)).toBe(true);
+      expect(backlog.cancel(entry)).toBe(false);
+      plain.waiting.splice(plain.waiting.indexOf(entry), 1);
+    } else if (each.kind === 'sweep') {
+      const accepts = (entry: Entry) => number(entry) % each.modulus === 1;
+      const expected = plain.waiting.filter(accepts);
+      const swept = backlog.sweep(accepts);
+      expect(new Set(swept)).toEqual(new Set(expected));
+      for (const entry of swept) plain.take(entry);
+    } else cursors[each.cursor]!.reset();
+    if (backlog.length !== plain.waiting.length) expect(backlog.length).toBe(plain.waiting.length);
+  }
+  expect([...backlog.values()]).toEqual(plain.waiting);
+}
+
+it('a backlog gives what a plain list would, whatever is taken out of turn, put back, cancelled or swept', () => {
+  fc.assert(fc.property(fc.array(step, { maxLength: 300 }), run), { numRuns: 300 });
+});
+
+it('does so over thousands of messages of which most are taken out of turn', () => {
+  const push = { kind: 'push', priority: '4' } as const;
+  const take = { kind: 'take', cursor: 0 } as const;
+  const many = Array.from({ length: 6_000 }, () => [push, push, take]).flat();
+  const back = Array.from({ length: 500 }, (_, at) => [{ kind: 'restore', at: at * 7 } as const, take]).flat();
+  const rest = Array.from({ length: 3_000 }, () => ({ kind: 'take', cursor: 1 }) as const);
+  run([...many, ...back, ...rest, { kind: 'shift' }]);
+});
+
+it('what comes back by the ten thousand costs a particular consumer one look at each', () => {
+  const backlog = new MemoryStore().backlog('q');
+  const cursor = backlog.cursor();
+  const size = 20_000;
+  for (let i = 0; i < size; i++) {
+    backlog.push(new Message('/queue/q', new Frame('SEND', { destination: '/queue/q' }, String(i))), undefined);
+  }
+  const taken = Array.from({ length: size }, () => backlog.shift()!);
+  let looks = 0;
+  for (const entry of taken) {
+    backlog.restore(entry);
+    backlog.take(cursor, () => ++looks < 0);
+  }
+  expect(looks).toBeLessThanOrEqual(2 * size);
+});
