@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
 import {
-  type Broker,
   type Done,
   type Frame,
   type Listener,
@@ -47,7 +46,7 @@ export interface StompBrokerOptions extends SessionOptions {
  * Inject it to know where it listens (`urls`), to run a session over a stream of your own (`accept`), or to make
  * changed rules felt (`dropGrants`).
  */
-export class StompBroker implements Broker {
+export class StompBroker {
   private readonly server: StompServer;
   private readonly engine: Engine;
   private readonly admission: Admission | undefined;

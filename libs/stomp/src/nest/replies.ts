@@ -28,7 +28,7 @@ export class Replies {
    */
   constructor(
     private readonly connection: StompConnection,
-    private readonly timeout: number,
+    readonly timeout: number,
     private readonly read: (message: StompMessage) => unknown,
   ) {}
 

@@ -131,7 +131,7 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     const destination = toDestination(this.normalizePattern(packet.pattern as string), 'message');
     let id: string | undefined;
     const fail = (err: unknown) => callback({ err, isDisposed: true });
-    const giveUp = this.whenConnected(packet, fail, (write) => {
+    const giveUp = this.whenConnected(packet, fail, this.replies.timeout || Infinity, (write) => {
       const replyTo = this.replies.address();
       const request = (id = this.replies.open(callback));
       try {
@@ -153,7 +153,7 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     const destination = toDestination(this.normalizePattern(packet.pattern as string), 'event');
     const { client } = this.connection;
     return new Promise((resolve, reject) => {
-      this.whenConnected(packet, reject, (write) => {
+      this.whenConnected(packet, reject, Infinity, (write) => {
         const { body, ...options } = write({});
         const done = () => resolve(undefined as T);
         if (this.options.receipts === false) {
@@ -167,12 +167,14 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
   /**
    * Does something with the message of a packet, as soon as there is a connection.
    *
+   * @param patience how long it may wait for the connection at most, in ms
    * @param use gets a function that makes the message, given the transport's own headers
    * @returns gives it up, while it waits
    */
   private whenConnected(
     packet: ReadPacket,
     fail: (error: Error) => void,
+    patience: number,
     use: (write: (own: Record<string, string>) => Outgoing) => void,
   ): () => void {
     const write = (own: Record<string, string>): Outgoing => {
@@ -196,7 +198,7 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
       fail(error as Error);
       return () => undefined;
     }
-    const giveUp = this.waiting.add(size, go, fail);
+    const giveUp = this.waiting.add(size, go, fail, patience);
     // Why it failed reaches what waits through the status.
     this.connect().catch(() => undefined);
     return giveUp;

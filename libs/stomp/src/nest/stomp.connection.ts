@@ -31,6 +31,8 @@ export class StompConnection {
     this.clientId = clientId;
     this.maxAttempts = maxConnectionAttempts ?? Number.POSITIVE_INFINITY;
     this.client = new StompClient({ maxReceipts: 1_000_000, ...(rest as StompClientOptions), headers });
+    // Each of those that share it listens.
+    this.client.setMaxListeners(0);
   }
 
   /** The broker at the other end, as its CONNECTED frame says. */

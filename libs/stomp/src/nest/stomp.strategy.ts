@@ -1,6 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import { type CustomTransportStrategy, type MessageHandler, Server, type WritePacket } from '@nestjs/microservices';
 import {
+  BaseRpcExceptionFilter,
+  type CustomTransportStrategy,
+  type MessageHandler,
+  type RpcException,
+  Server,
+  type WritePacket,
+} from '@nestjs/microservices';
+import {
+  catchError,
   concatMap,
   from,
   isObservable,
@@ -28,6 +37,8 @@ export const STOMP_TRANSPORT = Symbol.for('STOMP');
 /** Handlers that run at a time unless something else is said, so that no broker floods an application. */
 const DEFAULT_PREFETCH = 100;
 const DEFAULT_DRAIN = 10_000;
+/** How long a broker may take to confirm that subscriptions have ended, in ms. */
+const GRACE = 5_000;
 /** How long a NACK is held back for a message that was refused before, where the broker would send it back at once. */
 const HOLD_BACK = 1_000;
 
@@ -140,7 +151,8 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     await Promise.race([Promise.allSettled(drained), late]);
     clearTimeout(timer);
     // Only now: after UNSUBSCRIBE no acknowledgement counts with most brokers.
-    await Promise.allSettled([...this.subscriptions.keys()].map((subscription) => subscription.unsubscribe()));
+    const ended = Promise.allSettled([...this.subscriptions.keys()].map((subscription) => subscription.unsubscribe()));
+    await Promise.race([ended, sleep(GRACE, undefined, { ref: false })]);
     this.subscriptions.clear();
     this.over = true;
     this.timeUp.next();
@@ -165,13 +177,18 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       );
     }
     const prefetch = extras.prefetch ?? extras.concurrency ?? this.options.prefetch ?? DEFAULT_PREFETCH;
+    if (!(Number.isSafeInteger(prefetch) && prefetch >= 1)) {
+      throw new TypeError(`the prefetch of the handler of "${destination}" has to be a whole number, 1 or more`);
+    }
     const subscription = client.subscribe(destination, (message) => this.receive(message, registration), {
       ack: mode === 'manual' ? 'client-individual' : mode,
       // What is acknowledged cumulatively is acknowledged in order by the client; the rest is our own business.
       manual: mode !== 'client',
       ...(id === undefined ? {} : { id }),
-      // Where nothing is acknowledged the broker keeps nothing back, so the handlers that run have to be limited here.
-      concurrency: extras.concurrency ?? (mode === 'auto' ? prefetch : Number.POSITIVE_INFINITY),
+      // Here too: where nothing is acknowledged the broker keeps nothing back, and not every broker heeds a prefetch.
+      concurrency: extras.concurrency ?? prefetch,
+      // What a broker may send ahead of acknowledgements never keeps the connection from being read.
+      ...(mode === 'auto' ? {} : { buffer: Math.max(prefetch, DEFAULT_PREFETCH) }),
       headers: {
         ...(mode === 'auto' || peer.prefetch === undefined ? {} : { [peer.prefetch]: String(prefetch) }),
         ...extras.headers,
@@ -246,8 +263,8 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       void this.runWithProcessingHooks(context, async (runEndHook) => {
         try {
           const result: unknown = await handler(data, context);
-          if (isObservable(result)) {
-            await lastValueFrom(result.pipe(takeUntil(this.timeUp)), { defaultValue: undefined });
+          if (isObservable(result) || isAsyncIterable(result)) {
+            await lastValueFrom(this.values(result), { defaultValue: undefined });
           }
           runEndHook();
           resolve(undefined);
@@ -264,11 +281,7 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     return new Promise((resolve) => {
       const produce = async (): Promise<Observable<unknown>> => {
         try {
-          const stream = this.transformToObservable((await handler(data, context)) as Observable<unknown>);
-          return stream.pipe(
-            concatMap((value) => (isAsyncIterable(value) ? from(this.paced(value)) : of(value))),
-            takeUntil(this.timeUp),
-          );
+          return this.values(await handler(data, context));
         } catch (error) {
           return throwError(() => error);
         }
@@ -286,6 +299,14 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
         }
       });
     });
+  }
+
+  /** The values of what a handler returned, until its time is up. */
+  private values(result: unknown): Observable<unknown> {
+    return this.transformToObservable(result as Observable<unknown>).pipe(
+      concatMap((value) => (isAsyncIterable(value) ? from(this.paced(value)).pipe(catchError(shaped)) : of(value))),
+      takeUntil(this.timeUp),
+    );
   }
 
   /** Asks for no further value while the broker does not keep up with the replies. */
@@ -343,6 +364,10 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     else setTimeout(() => message.nack({ headers }), wait);
   }
 }
+
+/** Nest's filters see what a handler throws and what its observables fail with, but not into an async iterable. */
+const filter = new BaseRpcExceptionFilter();
+const shaped = (error: RpcException): Observable<unknown> => filter.catch(error, undefined as never);
 
 /** How messages of that registration are acknowledged. */
 function ackMode({ destination, extras }: Registration): NonNullable<StompHandlerExtras['ack']> {

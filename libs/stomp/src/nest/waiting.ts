@@ -30,9 +30,10 @@ export class Waiting {
    * @param size octets of the message
    * @param go sends it
    * @param fail called instead when it cannot wait, or has waited too long
+   * @param patience how long it would wait at most, in ms, if that is less than everything may
    * @returns gives it up
    */
-  add(size: number, go: () => void, fail: (error: Error) => void): () => void {
+  add(size: number, go: () => void, fail: (error: Error) => void, patience: number): () => void {
     const { bounds } = this;
     if (bounds === false) {
       fail(new NotConnectedError('there is no connection to the broker'));
@@ -46,10 +47,11 @@ export class Waiting {
       );
       return () => undefined;
     }
+    const wait = Math.min(bounds.maxAge, patience);
     const timer = setTimeout(() => {
       this.remove(waiter);
-      fail(new NotConnectedError(`there was no connection to the broker for ${bounds.maxAge} ms`));
-    }, bounds.maxAge);
+      fail(new NotConnectedError(`there was no connection to the broker for ${wait} ms`));
+    }, wait);
     const waiter: Waiter = { size, go, fail, timer };
     this.waiters.add(waiter);
     this.octets += size;

@@ -1,9 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { MessagePattern, Payload } from '@nestjs/microservices';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { readFileSync } from 'node:fs';
-import { StompClient, StompConnection, StompStatus, StompStrategy } from 'nestjs-stomp';
+import { StompClient, StompConnection, StompContext, StompStatus, StompStrategy } from 'nestjs-stomp';
 import { Certificates, type Pem } from '../../../support/certificates.js';
-import { deadUrl, failure, gate, makeServer, PROMPT, within } from '../../../support/client.js';
+import {
+  answerDisconnect,
+  deadUrl,
+  deliver,
+  failure,
+  gate,
+  makeServer,
+  PROMPT,
+  settle,
+  takeAndConfirm,
+  watchWarnings,
+  within,
+} from '../../../support/client.js';
 import { FaultProxy } from '../../../support/faults.js';
 import {
   EventPattern,
@@ -148,6 +160,42 @@ describeEachPeer('connections', (_peer, broker) => {
     expect(connection.client.state).toBe('disconnected');
   });
 
+  test('any number of clients share a connection, without a warning of too many listeners', async () => {
+    const warnings = watchWarnings();
+    const connection = new StompConnection(broker().reach);
+    const queue = named('queue');
+    await serve({}, [echo(queue)], { connection });
+    const clients = Array.from({ length: 20 }, () => proxy({}, { connection }));
+    const numbers = clients.map((_client, n) => n);
+    expect(await Promise.all(clients.map((client, n) => last(client.send(queue, n))))).toEqual(numbers);
+    expect(warnings).toEqual([]);
+  });
+
+  test('a handler may ask others over the connection that its own messages come by', async () => {
+    const connection = new StompConnection(broker().reach);
+    const [work, question] = [named('queue', 'work'), named('queue', 'question')];
+    const [seen, go] = [new Seen<number>(), gate()];
+    const client = proxy({}, { connection, requestTimeout: 5_000 });
+    class Worker {
+      @EventPattern(work, { concurrency: 1, prefetch: 300 }) async work(@Payload() n: number) {
+        await go.promise;
+        seen.add(await last(client.send<number>(question, n)));
+      }
+    }
+    await serve({}, [Worker], { connection });
+    await serve(broker().reach, [echo(question)]);
+    const sender = proxy(broker().reach);
+    await sender.connect();
+    const arrived = new Seen<string>();
+    connection.client.on('frame', ({ command }) => {
+      if (command === 'MESSAGE') arrived.add(command);
+    });
+    await Promise.all(Array.from({ length: 300 }, (_, n) => last(sender.emit(work, n))));
+    await arrived.count(300);
+    go.open();
+    expect((await seen.count(300)).length).toBe(300);
+  });
+
   test('messages that are emitted while there is no connection wait, and go out in their order', async () => {
     const { faults, reach } = await proxied();
     const queue = named('queue');
@@ -222,6 +270,12 @@ describe('without a broker', () => {
     });
   });
 
+  test('requestTimeout limits the wait for a connection too', async () => {
+    const client = proxy({ url: await deadUrl() }, { requestTimeout: 20, reconnect: { initialDelay: 10_000 } });
+    expect(await rejection(client.send('/queue/a', 1))).toMatchObject({ code: 'not-connected' });
+    expect(client.waitingMessages).toBe(0);
+  });
+
   test('a request that was given up while it waited is never sent', async () => {
     const client = proxy({ url: await deadUrl() });
     const subscription = client.send('/queue/a', 1).subscribe({ error: () => undefined });
@@ -257,6 +311,71 @@ describe('without a broker', () => {
     again.send('RECEIPT', { 'receipt-id': frame.header('receipt')! });
     await emitted;
     again.destroy();
+  });
+
+  test('a message that the broker refuses is an error of the emit or send that sent it', async () => {
+    const scripted = await makeServer();
+    const client = proxy({ url: scripted.url });
+    for (const call of [client.emit('/queue/secret', 1), client.send('/queue/secret', 1)]) {
+      const failed = rejection(call);
+      const { peer } = await scripted.handshake('1.2');
+      const frame = await peer.take('SEND', ({ command }) => command === 'SEND');
+      peer.send('ERROR', { 'receipt-id': frame.header('receipt')!, message: 'access refused' });
+      peer.end();
+      expect(await failed).toMatchObject({ message: expect.stringContaining('access refused') });
+    }
+    expect(client.pendingRequests).toBe(0);
+  });
+
+  test('a subscription that the broker refuses fails listen', async () => {
+    class Handlers {
+      @EventPattern('/queue/secret') handle() {}
+    }
+    const scripted = await makeServer();
+    const { app } = await prepare([Handlers], { url: scripted.url });
+    const failed = failure(app.listen());
+    const { peer } = await scripted.handshake('1.2');
+    const frame = await peer.take('SUBSCRIBE', ({ command }) => command === 'SUBSCRIBE');
+    peer.send('ERROR', { 'receipt-id': frame.header('receipt')!, message: 'access refused' });
+    peer.end();
+    expect((await failed).message).toContain('access refused');
+  });
+
+  test('a prefetch that makes no sense fails listen, and names the handler', async () => {
+    class Handlers {
+      @EventPattern('/queue/a', { prefetch: 0 }) handle() {}
+    }
+    const scripted = await makeServer();
+    const { app } = await prepare([Handlers], { url: scripted.url });
+    const failed = failure(app.listen());
+    const { peer } = await scripted.handshake('1.2');
+    const answered = answerDisconnect(peer);
+    expect((await failed).message).toBe(
+      'the prefetch of the handler of "/queue/a" has to be a whole number, 1 or more',
+    );
+    await answered;
+  });
+
+  test('prefetch bounds the handlers that run where the broker does not heed it', async () => {
+    const [seen, go] = [new Seen<number>(), gate()];
+    class Handlers {
+      @EventPattern('/queue/a', { prefetch: 2 }) async handle(@Ctx() context: StompContext) {
+        seen.add(Number(context.getHeaders()['message-id']!.slice('id-'.length)));
+        await go.promise;
+      }
+    }
+    const scripted = await makeServer();
+    const { app, strategy } = await prepare([Handlers], { url: scripted.url });
+    const listening = app.listen();
+    const { peer } = await scripted.handshake('1.2');
+    const subscribe = await takeAndConfirm(peer, 'SUBSCRIBE');
+    await listening;
+    for (const n of [1, 2, 3, 4]) deliver(peer, subscribe.header('id')!, n);
+    await settle(strategy.unwrap(), peer);
+    expect(seen.items).toEqual([1, 2]);
+    go.open();
+    expect(await seen.count(4)).toEqual([1, 2, 3, 4]);
+    peer.destroy();
   });
 
   test('the options of the connection go out with CONNECT', async () => {

@@ -130,6 +130,23 @@ describeEachPeer('events', (peer, broker) => {
     expect(about.join()).toContain('rejected');
   });
 
+  test('an async iterable of an event handler is run to its end before the message is ACKed', async () => {
+    const queue = named('queue');
+    const [seen, go] = [new Seen<string>(), gate()];
+    class Handlers {
+      @EventPattern(queue, { prefetch: 1 }) async *handle(@Payload() text: string) {
+        yield await go.promise;
+        seen.add(text);
+      }
+    }
+    await serve(broker().reach, [Handlers]);
+    const client = proxy(broker().reach);
+    for (const text of ['a', 'b']) await last(client.emit(queue, text));
+    expect(seen.items).toEqual([]);
+    go.open();
+    expect(await seen.count(2)).toEqual(['a', 'b']);
+  });
+
   test('emit publishes at once and completes when the broker has the message, without a subscriber too', async () => {
     const queue = named('queue');
     const seen = new Seen<number>();

@@ -1,10 +1,34 @@
 import { describe, expect, test } from '@jest/globals';
-import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
-import { firstValueFrom, interval, map, NEVER, Observable, of, take, throwError } from 'rxjs';
+import { NotFoundException } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import {
+  type ClientProxy,
+  ClientProxyFactory,
+  Ctx,
+  MessagePattern,
+  type MicroserviceOptions,
+  Payload,
+  RpcException,
+  Transport,
+} from '@nestjs/microservices';
+import { type AddressInfo, type Server } from 'node:net';
+import {
+  concat,
+  EMPTY,
+  firstValueFrom,
+  interval,
+  map,
+  materialize,
+  NEVER,
+  Observable,
+  of,
+  take,
+  throwError,
+} from 'rxjs';
 import { StompContext, StompRecordBuilder } from 'nestjs-stomp';
 import { StompClient } from 'nestjs-stomp/client';
 import { gate, makeClient, within } from '../../../support/client.js';
-import { all, last, named, proxy, rejection, Seen, serve } from '../../../support/nest.js';
+import { all, closeLater, last, moduleOf, named, proxy, rejection, Seen, serve } from '../../../support/nest.js';
 import { describeEachPeer } from '../../../support/peers.js';
 
 describeEachPeer('requests', (_peer, broker) => {
@@ -115,6 +139,77 @@ describeEachPeer('requests', (_peer, broker) => {
         .subscribe({ next: (value) => values.push(value), error: resolve });
     });
     expect([values, failure]).toEqual([['first'], { status: 'error', message: 'then this' }]);
+  });
+
+  test("the same handlers answer and fail as over Nest's TCP transport", async () => {
+    const pattern = named('queue', 'same');
+    const thrown: Record<string, () => unknown> = {
+      value: () => ({ a: [1, 'two', null] }),
+      nothing: () => undefined,
+      null: () => null,
+      stream: () => of(1, 2),
+      empty: () => EMPTY,
+      text: () => {
+        throw new RpcException('text');
+      },
+      object: () => {
+        throw new RpcException({ code: 7, reason: 'object' });
+      },
+      error: () => {
+        throw new TypeError('a secret of the service');
+      },
+      http: () => {
+        throw new NotFoundException('no such order');
+      },
+      promise: () => Promise.reject(new RpcException('promise')),
+      'after values': () =>
+        concat(
+          of(1, 2),
+          throwError(() => new RpcException('after values')),
+        ),
+      'error in a stream': () => throwError(() => new Error('a secret of the service')),
+    };
+    class Same {
+      @MessagePattern(pattern) same(@Payload() how: string) {
+        return thrown[how]!();
+      }
+    }
+    await serve(broker().reach, [Same]);
+    const tcp = closeLater(
+      await NestFactory.createMicroservice<MicroserviceOptions>(moduleOf({ controllers: [Same] }), {
+        transport: Transport.TCP,
+        options: { host: '127.0.0.1', port: 0 },
+        logger: false,
+      }),
+    );
+    await tcp.listen();
+    const { port } = tcp.unwrap<Server>().address() as AddressInfo;
+    const theirs = closeLater(
+      ClientProxyFactory.create({ transport: Transport.TCP, options: { host: '127.0.0.1', port } }),
+    );
+    const ours = proxy(broker().reach);
+    const outcome = (client: ClientProxy, how: string) => all(client.send(pattern, how).pipe(materialize()));
+    for (const how of Object.keys(thrown)) {
+      expect([how, await outcome(ours, how)]).toEqual([how, await outcome(theirs, how)]);
+    }
+  });
+
+  test("an async iterable that fails delivers its values, then the error in Nest's shape", async () => {
+    const broken = named('queue', 'broken');
+    class Broken {
+      @MessagePattern(broken) async *broken(@Payload() how: string) {
+        yield await Promise.resolve(1);
+        throw how === 'rpc' ? new RpcException('then this') : new Error('a secret of the service');
+      }
+    }
+    await serve(broker().reach, [Broken]);
+    const client = proxy(broker().reach);
+    const outcome = (how: string) => all(client.send(broken, how).pipe(materialize()));
+    expect(await outcome('rpc')).toMatchObject([{ value: 1 }, { error: { status: 'error', message: 'then this' } }]);
+    expect(await outcome('other')).toMatchObject([
+      { value: 1 },
+      { error: { status: 'error', message: 'Internal server error' } },
+    ]);
   });
 
   test('a request is sent when it is subscribed to, and again each time', async () => {
