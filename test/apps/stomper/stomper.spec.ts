@@ -207,6 +207,7 @@ describe('options', () => {
     ['a word that --tls does not know', ['--topic=/q', '--tls=maybe'], /--tls "maybe"/],
     ['a header without a value', ['--topic=/q', '--header', 'a'], /--header "a": it is written name=value/],
     ['a header that is not free', ['--topic=/q', '--header', 'receipt=1'], /--header receipt: it is set by stomper/],
+    ['a type that is no media type', ['--topic=/q', '--type=no mime'], /--type "no mime": it is a media type/],
     ['a limit that is no number', ['--topic=/q', '--max-line', '1k'], /--max-line "1k": it is a whole number/],
   ])('%s: exit code 2 and one line', async (_what, options, message) => {
     const program = start('stomper', ...options);

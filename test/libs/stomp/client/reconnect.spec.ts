@@ -135,7 +135,10 @@ describe('the wait between attempts', () => {
         (given, waits) => {
           const options = { ...given, factor: given.factor + 1, maxAttempts: 1, onRefused: () => false };
           const delay = backOff(options, waits);
-          const most = Math.min(given.maxDelay, given.initialDelay * Math.min(options.factor ** waits, Number.MAX_VALUE));
+          const most = Math.min(
+            given.maxDelay,
+            given.initialDelay * Math.min(options.factor ** waits, Number.MAX_VALUE),
+          );
           expect(delay).toBeLessThanOrEqual(Math.ceil(most));
           expect(delay).toBeGreaterThanOrEqual(Math.floor(most * (1 - given.jitter)) - 1);
         },
