@@ -1,0 +1,141 @@
+import { describe, expect, it } from '@jest/globals';
+import { type Headers } from '../../../support/wire.js';
+import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
+
+const TOPIC = '/topic/news';
+
+describe.each<[dialect: string, connect: Headers, subscribe: Headers]>([
+  ['RabbitMQ', {}, { id: 'mine', durable: 'true', 'auto-delete': 'false' }],
+  ['ActiveMQ', { 'client-id': 'c' }, { id: '1', 'activemq.subscriptionName': 'mine' }],
+  ['Artemis', { 'client-id': 'c' }, { id: '1', 'durable-subscription-name': 'mine' }],
+])('a durable subscription in the words of %s', (_dialect, connect, subscribe) => {
+  it('keeps what comes while its client is away, in order, and once', async () => {
+    const broker = await makeBroker();
+    const sender = await join(broker);
+    const first = await join(broker, '1.2', connect);
+    await first.subscribe(TOPIC, subscribe);
+    await sendAll(sender, TOPIC, ['1']);
+    expect(await first.texts(1)).toEqual(['1']);
+    await leave(first);
+    await sendAll(sender, TOPIC, ['2', '3']);
+    const second = await join(broker, '1.2', connect);
+    await second.subscribe(TOPIC, subscribe);
+    expect(await second.texts(2)).toEqual(['2', '3']);
+    expect(await second.rest()).toEqual([]);
+  });
+
+  it('is not deleted by an UNSUBSCRIBE of its id alone, but by one that says so', async () => {
+    const broker = await makeBroker();
+    const sender = await join(broker);
+    const peer = await join(broker, '1.2', connect);
+    await peer.subscribe(TOPIC, subscribe);
+    await peer.receipted('UNSUBSCRIBE', { id: subscribe.id! });
+    await sendAll(sender, TOPIC, ['kept']);
+    await peer.subscribe(TOPIC, subscribe);
+    expect(await peer.texts(1)).toEqual(['kept']);
+    await peer.receipted('UNSUBSCRIBE', subscribe);
+    await sendAll(sender, TOPIC, ['lost']);
+    await peer.subscribe(TOPIC, subscribe);
+    expect(await peer.rest()).toEqual([]);
+  });
+
+  it('is shared by those who subscribe under the same name: each message goes to one of them', async () => {
+    const broker = await makeBroker();
+    const [one, two] = [await join(broker, '1.2', connect), await join(broker, '1.2', connect)];
+    await one.subscribe(TOPIC, subscribe);
+    await two.subscribe(TOPIC, subscribe);
+    await sendAll(await join(broker), TOPIC, ['1', '2', '3', '4']);
+    expect([...(await one.texts(2)), ...(await two.texts(2))].sort()).toEqual(['1', '2', '3', '4']);
+    expect([...(await one.rest()), ...(await two.rest())]).toEqual([]);
+  });
+
+  it('takes what its selector takes; with another selector it is another one', async () => {
+    const broker = await makeBroker();
+    const sender = await join(broker);
+    const peer = await join(broker, '1.2', connect);
+    await peer.subscribe(TOPIC, { ...subscribe, selector: 'n > 1' });
+    await peer.receipted('UNSUBSCRIBE', { id: subscribe.id! });
+    for (const n of ['1', '2']) await sendAll(sender, TOPIC, [n], { n });
+    await peer.subscribe(TOPIC, { ...subscribe, selector: 'n > 1' });
+    expect(await peer.texts(1)).toEqual(['2']);
+    await peer.receipted('UNSUBSCRIBE', { id: subscribe.id! });
+    await sendAll(sender, TOPIC, ['3'], { n: '3' });
+    await peer.subscribe(TOPIC, { ...subscribe, selector: 'n > 2' });
+    expect(await peer.rest()).toEqual([]);
+  });
+
+  it('is neither changed nor deleted while somebody else uses it', async () => {
+    const broker = await makeBroker();
+    const [one, two, three] = [
+      await join(broker, '1.2', connect),
+      await join(broker, '1.2', connect),
+      await join(broker, '1.2', connect),
+    ];
+    await one.subscribe(TOPIC, subscribe);
+    await two.subscribe(TOPIC, subscribe);
+    two.send('UNSUBSCRIBE', subscribe);
+    expect((await two.refused()).header('message')).toBe('durable subscription in use');
+    three.send('SUBSCRIBE', { destination: TOPIC, ...subscribe, selector: 'a = 1' });
+    expect((await three.refused()).header('message')).toBe('durable subscription in use');
+    await sendAll(await join(broker), TOPIC, ['still']);
+    expect(await one.texts(1)).toEqual(['still']);
+  });
+
+  it('gives back what was not acknowledged, marked as redelivered', async () => {
+    const broker = await makeBroker();
+    const first = await join(broker, '1.2', connect);
+    await first.subscribe(TOPIC, { ...subscribe, ack: 'client-individual' });
+    await sendAll(await join(broker), TOPIC, ['1', '2']);
+    const [one] = await first.messages(2);
+    await first.receipted('ACK', first.reference(one!));
+    await leave(first);
+    const second = await join(broker, '1.2', connect);
+    await second.subscribe(TOPIC, subscribe);
+    const message = await second.message();
+    expect([message.text, message.header('redelivered'), message.header('destination')]).toEqual(['2', 'true', TOPIC]);
+  });
+});
+
+it('another client-id is another owner', async () => {
+  const broker = await makeBroker();
+  const headers = { id: '1', 'activemq.subscriptionName': 'same' };
+  const one = await join(broker, '1.2', { 'client-id': 'one' });
+  const two = await join(broker, '1.2', { 'client-id': 'two' });
+  await one.subscribe(TOPIC, headers);
+  await two.subscribe(TOPIC, headers);
+  await sendAll(await join(broker), TOPIC, ['both']);
+  expect([await one.texts(1), await two.texts(1)]).toEqual([['both'], ['both']]);
+});
+
+it('another user who claims the same client-id is another owner', async () => {
+  const admission = {
+    connect: (session: { user: unknown }, frame: { headers: { get(name: string): string | undefined } }) => {
+      session.user = frame.headers.get('login');
+      return Promise.resolve();
+    },
+    use: () => Promise.resolve(),
+  };
+  const broker = await makeBroker({ admission });
+  const headers = { id: '1', 'activemq.subscriptionName': 'same' };
+  const [one, two] = [
+    await join(broker, '1.2', { login: 'one', 'client-id': 'c' }),
+    await join(broker, '1.2', { login: 'two', 'client-id': 'c' }),
+  ];
+  await one.subscribe(TOPIC, headers);
+  await two.subscribe(TOPIC, headers);
+  await sendAll(one, TOPIC, ['both']);
+  expect([await one.texts(1), await two.texts(1)]).toEqual([['both'], ['both']]);
+});
+
+it('a topic kept in a queue by x-queue-name goes there under all topics that it is subscribed to by', async () => {
+  const broker = await makeBroker();
+  const peer = await join(broker);
+  await peer.subscribe('/topic/a', { id: 'a', 'x-queue-name': 'mine' });
+  await peer.subscribe('/topic/b', { id: 'b', 'x-queue-name': 'mine' });
+  await peer.receipted('UNSUBSCRIBE', { id: 'a' });
+  await peer.receipted('UNSUBSCRIBE', { id: 'b' });
+  await sendAll(peer, '/topic/a', ['1']);
+  await sendAll(peer, '/topic/b', ['2']);
+  await peer.subscribe('/queue/mine', { id: 'q' });
+  expect(await peer.texts(2)).toEqual(['1', '2']);
+});

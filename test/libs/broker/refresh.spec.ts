@@ -1,0 +1,72 @@
+import { expect, it } from '@jest/globals';
+import { type Admission } from 'nestjs-stomp-broker';
+import { StompError } from 'nestjs-stomp/server';
+import { join, makeBroker } from '../../support/broker.js';
+
+/** Lets in whoever says the password of the moment, and notes what it is asked. */
+function makeAdmission(): Admission & { password: string; readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    password: 'first',
+    asked,
+    connect(session, { headers }) {
+      asked.push(`CONNECT ${headers.get('login') ?? ''}`);
+      if (headers.get('passcode') !== this.password) return Promise.reject(new StompError('connection refused', 'no'));
+      session.user = headers.get('login');
+      return Promise.resolve();
+    },
+    use(session, destination, action) {
+      asked.push(`${String(session.user)} ${action} ${destination}`);
+      return Promise.resolve();
+    },
+  };
+}
+
+const login = (name: string, passcode: string) => ({ login: name, passcode });
+
+it('a SEND to /session/refresh brings new credentials on a live connection, and grants are asked for again', async () => {
+  const admission = makeAdmission();
+  const broker = await makeBroker({ admission });
+  const peer = await join(broker, '1.2', login('me', 'first'));
+  await peer.subscribe('/queue/a', { id: 'kept' });
+  await peer.receipted('SEND', { destination: '/queue/a' }, '1');
+  admission.password = 'second';
+  await peer.receipted('SEND', { destination: '/session/refresh', ...login('me again', 'second') });
+  await peer.receipted('SEND', { destination: '/queue/a' }, '2');
+  expect(await peer.texts(2)).toEqual(['1', '2']);
+  expect(admission.asked).toEqual([
+    'CONNECT me',
+    'me subscribe /queue/a',
+    'me send /queue/a',
+    'CONNECT me again',
+    'me again send /queue/a',
+  ]);
+});
+
+it('credentials that are refused end the session, with the receipt of the SEND in the ERROR', async () => {
+  const admission = makeAdmission();
+  const broker = await makeBroker({ admission });
+  const peer = await join(broker, '1.2', login('me', 'first'));
+  peer.send('SEND', { destination: '/session/refresh', receipt: 'r', ...login('me', 'wrong') });
+  const error = await peer.refused();
+  expect(error.header('message')).toBe('connection refused');
+  expect(error.header('receipt-id')).toBe('r');
+});
+
+it('the new passcode appears in no log', async () => {
+  const lines: string[] = [];
+  const log = { level: 5, log: (_level: number, line: string) => void lines.push(line) };
+  const admission = makeAdmission();
+  const broker = await makeBroker({ admission, log });
+  const peer = await join(broker, '1.2', login('me', 'first'));
+  admission.password = 'geheim';
+  await peer.receipted('SEND', { destination: '/session/refresh', ...login('me', 'geheim') });
+  expect(lines.join('\n')).toContain('/session/refresh');
+  expect(lines.join('\n')).not.toContain('geheim');
+});
+
+it('/session/refresh cannot be subscribed to', async () => {
+  const peer = await join(await makeBroker());
+  peer.send('SUBSCRIBE', { destination: '/session/refresh', id: '1' });
+  expect((await peer.refused()).header('message')).toBe('access refused');
+});
