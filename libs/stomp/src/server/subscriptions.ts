@@ -122,12 +122,16 @@ export class Subscriptions {
     return false;
   }
 
-  /** The session is over: everything ends, and what was not acknowledged goes back. */
+  /** The session is over: nothing goes out any more. */
+  stopAll(): void {
+    for (const subscription of this.byId.values()) this.stop(subscription);
+    this.byId.clear();
+  }
+
+  /** After `stopAll`: what was not acknowledged goes back. */
   end(): void {
     const all = [...this.bySerial.values()];
     for (const timer of this.departed.values()) clearTimeout(timer);
-    for (const subscription of this.byId.values()) this.stop(subscription);
-    this.byId.clear();
     this.bySerial.clear();
     this.departed.clear();
     for (const subscription of all) subscription.returnAll();
