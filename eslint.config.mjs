@@ -66,6 +66,7 @@ export default ts.config(
         URL: 'readonly',
         Buffer: 'readonly',
         performance: 'readonly',
+        globalThis: 'readonly',
       },
     },
   },

@@ -13,9 +13,9 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testRegex: '\\.spec\\.ts$',
-  moduleFileExtensions: ['ts', 'js', 'json'],
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'json'],
   extensionsToTreatAsEsm: ['.ts'],
-  modulePathIgnorePatterns: ['<rootDir>/(libs|apps)/[^/]+/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/(libs|apps|examples|bench)/[^/]+/dist/'],
   moduleNameMapper: {
     '^nestjs-stomp/(frame|wire|client|server)$': '<rootDir>/libs/stomp/src/$1/index.ts',
     '^nestjs-stomp$': '<rootDir>/libs/stomp/src/index.ts',
@@ -25,5 +25,7 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  globalSetup: '<rootDir>/test/support/peers/setup.mjs',
+  globalTeardown: '<rootDir>/test/support/peers/teardown.mjs',
   testTimeout: 20_000,
 };

@@ -12,6 +12,7 @@ const bins = {
   stompserver: 'apps/broker/bin/stompserver.js',
   stomper: 'apps/stomper/bin/stomper.js',
   printer: 'apps/printer/bin/printer.js',
+  service: 'test/support/service.mjs',
   echo: 'examples/echo.mjs',
 };
 
@@ -59,6 +60,18 @@ export class Program {
 
   static start(name: keyof typeof bins, ...options: string[]): Program {
     return Program.#run([bins[name], ...options]);
+  }
+
+  /**
+   * What `npm run NAME` runs once its packages are built.
+   *
+   * @param env in addition to the environment of the tests
+   */
+  static script(name: string, env: NodeJS.ProcessEnv = {}): Program {
+    const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { scripts: Record<string, string> };
+    const [command, ...options] = scripts[name]?.split(' ') ?? [];
+    if (command !== 'node') throw new Error(`the script ${name} of package.json runs no program of Node`);
+    return Program.#run(options, env);
   }
 
   /** @param env in addition to the environment of the tests */

@@ -1,6 +1,5 @@
 import type { Dial } from 'nestjs-stomp/client';
-import type { SessionOptions } from 'nestjs-stomp/server';
-import { StompBroker } from '../broker.js';
+import { StompBroker, type StompBrokerOptions } from '../broker.js';
 import { LocalEngine } from '../engine/local.js';
 import { MemoryStore } from '../store/memory.js';
 import { makePair } from './pair.js';
@@ -20,8 +19,8 @@ export class StompTestBroker {
   /** The broker itself: its sessions, and ways to end them. */
   readonly broker: StompBroker;
 
-  /** @param options how its sessions behave */
-  constructor(options: SessionOptions = {}) {
+  /** @param options how its sessions behave, and who may come in: everybody without `admission` */
+  constructor(options: Omit<StompBrokerOptions, 'engine'> = {}) {
     this.broker = new StompBroker({ ...options, engine: new LocalEngine(new MemoryStore()) });
   }
 

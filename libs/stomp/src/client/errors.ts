@@ -104,8 +104,12 @@ export class ServerError extends StompClientError {
   }
 }
 
-/** What servers say that cannot take a client at the moment, as opposed to those that do not want it. */
-const BUSY = /shut(ting)? ?down|starting|too many|connection limit|unavailable|try again|timed? ?out/i;
+/**
+ * What servers say that cannot take a client at the moment, as opposed to those that do not want it. ActiveMQ's
+ * "already connected" is about the client's own last connection, whose end it has not noticed yet.
+ */
+const BUSY =
+  /shut(ting)? ?down|starting|too many|connection limit|unavailable|try again|timed? ?out|already connected/i;
 
 /** The server answered CONNECT with an ERROR frame: wrong credentials, unknown virtual host, no common version. */
 export class RefusedError extends ServerError {

@@ -32,6 +32,11 @@ export interface SessionOptions extends FrameLimits {
   readonly highWaterMark: number;
 }
 
+/**
+ * ActiveMQ keeps the connection after an ERROR about a single frame, for example a reply to somebody who has left. To
+ * break it off would send back all messages in the works for the fault of one. After other errors it closes by itself.
+ */
+const GOES_ON = /^ActiveMQ\//i;
 /** What is read before CONNECTED, in octets a frame. */
 const MAX_GREETING = 64 * 1024;
 
@@ -264,11 +269,11 @@ export class Session {
     opening.resolve(this);
   }
 
-  /** STOMP 1.2, ERROR: whatever it is about, the connection ends with it. */
+  /** STOMP 1.2, ERROR: whatever it is about, the connection ends with it, but for servers that go on. */
   private broken(error: ServerError): void {
     if (error.receipt !== undefined) this.receipts.settle(error.receipt, error);
     this.handler.onServerError(error);
-    this.fail(error);
+    if (!GOES_ON.test(this.server ?? '')) this.fail(error);
   }
 
   private drained(): void {

@@ -14,7 +14,7 @@ export interface Outgoing {
  * Data, or a record of it, as a message.
  *
  * @param headers of the transport itself: they win over all others
- * @throws TypeError when the data cannot be written
+ * @throws TypeError when the data cannot be written; Error for a delay where the broker has none
  */
 export function toMessage(
   value: unknown,
@@ -23,6 +23,9 @@ export function toMessage(
   peer: Peer,
 ): Outgoing {
   const { data, options } = value instanceof StompRecord ? (value as StompRecord) : new StompRecord(value);
+  if (options.delay !== undefined && peer.delay === undefined) {
+    throw new Error(`${peer.name} cannot delay messages: leave out setDelay, or delay in the application`);
+  }
   const { body, contentType } = serializer.serialize(data, { contentType: options.contentType });
   return {
     body,
@@ -33,7 +36,7 @@ export function toMessage(
       ...(options.persistent === undefined ? {} : { persistent: String(options.persistent) }),
       ...(options.priority === undefined ? {} : { priority: String(options.priority) }),
       ...(options.expires === undefined ? {} : peer.expiry(options.expires)),
-      ...(options.delay === undefined || peer.delay === undefined ? {} : { [peer.delay]: String(options.delay) }),
+      ...(options.delay === undefined ? {} : { [peer.delay!]: String(options.delay) }),
       ...headers,
     },
   };

@@ -1,12 +1,12 @@
 import { decodeText, encodeText } from '../frame/index.js';
 import type { StompMessage } from '../client/index.js';
 import type { Peer } from './peer.js';
-import type { StompDeserializer, StompSerializer } from './stomp.options.js';
+import type { StompDeserializer, StompSerializer, StompTransportOptions } from './stomp.options.js';
 
 export const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
 
-const isJson = (type: string) => /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type);
+const isJson = (type: string) => type === JSON_TYPE || /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type);
 const isText = (type: string) => /^text\//i.test(type) || /^application\/(?:[\w.-]+\+)?xml\s*(?:;|$)/i.test(type);
 
 /**
@@ -37,8 +37,33 @@ export const deserializer: StompDeserializer = {
   },
 };
 
+/** What a deserializer is told. An object of the headers is only made if it looks at them. */
+class Details {
+  constructor(
+    readonly contentType: string | undefined,
+    private readonly message: StompMessage,
+  ) {}
+
+  get headers(): Record<string, string> {
+    return this.message.headers.toObject();
+  }
+}
+
+/**
+ * The data of a message.
+ *
+ * @throws when the body cannot be read
+ */
+export function readBody(
+  message: StompMessage,
+  peer: Peer,
+  { deserializer: own = deserializer }: StompTransportOptions,
+): unknown {
+  return own.deserialize(message.body, new Details(contentTypeOf(message, peer), message));
+}
+
 /** The media type of a body: what the message says, or what is known of the broker's ways. */
-export function contentTypeOf({ headers, body }: StompMessage, peer: Peer): string | undefined {
+function contentTypeOf({ headers, body }: StompMessage, peer: Peer): string | undefined {
   const said = headers.get('content-type');
   if (said !== undefined || !peer.textWithoutLength) return said;
   return body.length > 0 && !headers.has('content-length') ? 'text/plain' : undefined;

@@ -8,7 +8,12 @@
  *   durable   durable, auto-delete     activemq.subscriptionName   durable-subscription-name
  *   expiry    expires; RabbitMQ:       expires                     expires
  *             expiration
+ *   delay     AMQ_SCHEDULED_DELAY;     AMQ_SCHEDULED_DELAY         AMQ_SCHEDULED_DELAY
+ *             RabbitMQ: none
+ *   selector  selector; RabbitMQ: none selector                    selector
  *   NACK      requeue; our own: delay  to the dead letters         discards the message
+ *
+ * What a broker would pass over in silence, a delay or a selector, is refused by this transport instead.
  */
 export type PeerName = 'nestjs-stomp' | 'rabbitmq' | 'activemq' | 'artemis' | 'other';
 
@@ -25,6 +30,8 @@ export interface Peer {
   expiry(at: number): Record<string, string>;
   /** The header that delays a message; undefined where the broker cannot. */
   readonly delay: string | undefined;
+  /** Whether subscriptions may have selectors. */
+  readonly selectors: boolean;
   /** Whether a NACK may ask for a delay; where not, the NACK itself is held back. */
   readonly delaysNack: boolean;
   /** Whether a body without content-length is text, as bodies from JMS clients are. */
@@ -41,6 +48,7 @@ const OURS: Peer = {
   durable: (name) => ({ durable: 'true', 'auto-delete': 'false', id: name }),
   expiry: expires,
   delay: 'AMQ_SCHEDULED_DELAY',
+  selectors: true,
   delaysNack: true,
   textWithoutLength: false,
 };
@@ -54,7 +62,8 @@ const PEERS: readonly (readonly [RegExp, Peer])[] = [
       name: 'rabbitmq',
       replies: 'implicit',
       expiry: (at) => ({ expiration: String(Math.max(0, at - Date.now())) }),
-      delay: 'x-delay',
+      delay: undefined,
+      selectors: false,
       delaysNack: false,
     },
   ],

@@ -1,10 +1,10 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { InvalidMessageException } from '@nestjs/microservices/errors/invalid-message.exception.js';
-import { connectable, defer, Observable, ReplaySubject, throwError } from 'rxjs';
-import { NotConnectedError, type StompClient, type StompMessage } from '../client/index.js';
+import { from, Observable, throwError } from 'rxjs';
+import { NotConnectedError, type StompClient } from '../client/index.js';
 import { CORRELATION_ID, REPLY_TO, writeMetadata } from './headers.js';
 import { type Outgoing, toDestination, toMessage } from './outgoing.js';
-import { contentTypeOf, deserializer as standard } from './payload.js';
+import { readBody } from './payload.js';
 import { Replies } from './replies.js';
 import { StompConnection, type StompEvents } from './stomp.connection.js';
 import type { StompClientProxyOptions } from './stomp.options.js';
@@ -38,7 +38,9 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     const { connection, headers: _headers, serializer: _serializer, deserializer: _deserializer, ...rest } = options;
     const { requestTimeout = DEFAULT_TIMEOUT, receipts: _receipts, offline, ...own } = rest;
     this.connection = connection ?? new StompConnection(own);
-    this.replies = new Replies(this.connection, requestTimeout, (message) => this.read(message));
+    this.replies = new Replies(this.connection, requestTimeout, (message) => {
+      return readBody(message, this.connection.peer, this.options);
+    });
     this.waiting = new Waiting(offline);
     this.connection.onStatus((status, reason) => {
       this._status$.next(status);
@@ -47,7 +49,10 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
         this.replies.failAll(
           new Error(`the connection to the broker was lost${reason === undefined ? '' : `: ${reason.message}`}`),
         );
-      if (status === 'disconnected') this.waiting.failAll(reason ?? new NotConnectedError('the client was closed'));
+      if (status !== 'disconnected') return;
+      // The next message tries anew.
+      this.opening = undefined;
+      this.waiting.failAll(reason ?? new NotConnectedError('the client was closed'));
     });
     // Failures reach whoever emits or sends; nobody else need hear of them.
     this.connection.client.on('error', () => undefined);
@@ -55,6 +60,16 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
 
   override get status(): Observable<StompStatus> {
     return super.status as Observable<StompStatus>;
+  }
+
+  /** How many requests wait for a reply. */
+  get pendingRequests(): number {
+    return this.replies.size;
+  }
+
+  /** How many messages wait for a connection. */
+  get waitingMessages(): number {
+    return this.waiting.size;
   }
 
   override on<Name extends keyof StompEvents>(event: Name, callback: StompEvents[Name]): void {
@@ -86,7 +101,6 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     this.replies.failAll(new Error('Connection closed'));
     this.waiting.failAll(new NotConnectedError('the client was closed'));
     this.replies.stop();
-    if (this.opening === undefined) return;
     this.opening = undefined;
     await this.connection.release(this, DEADLINE);
   }
@@ -102,10 +116,15 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
   /** Publishes an event at once; the observable completes when the broker has confirmed it, and fails if it has not. */
   override emit<R = unknown, I = unknown>(pattern: unknown, data: I): Observable<R> {
     if (isNil(pattern) || isNil(data)) return throwError(() => new InvalidMessageException());
-    const source = defer(() => this.dispatchEvent<R>(this.createPacket(pattern, data)));
-    const connected = connectable(source, { connector: () => new ReplaySubject<R>(1), resetOnDisconnect: false });
-    connected.connect();
-    return connected;
+    let sent: Promise<R>;
+    try {
+      sent = this.dispatchEvent<R>(this.createPacket(pattern, data));
+    } catch (error) {
+      return throwError(() => error);
+    }
+    // It is sent whether or not anybody looks: a failure that nobody looks at is no unhandled rejection.
+    sent.catch(() => undefined);
+    return from(sent);
   }
 
   protected publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
@@ -181,14 +200,5 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
     // Why it failed reaches what waits through the status.
     this.connect().catch(() => undefined);
     return giveUp;
-  }
-
-  private read(message: StompMessage): unknown {
-    const { headers, body } = message;
-    const { deserializer = standard } = this.options;
-    return deserializer.deserialize(body, {
-      contentType: contentTypeOf(message, this.connection.peer),
-      headers: headers.toObject(),
-    });
   }
 }

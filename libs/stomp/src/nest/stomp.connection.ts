@@ -18,6 +18,8 @@ export type StompConnectionOptions = Pick<
 export class StompConnection {
   /** The client, for whatever goes beyond the transport. */
   readonly client: StompClient;
+  /** What the broker knows the client by. */
+  readonly clientId: string | undefined;
   private readonly maxAttempts: number;
   private readonly users = new Set<object>();
   private found: Peer | undefined;
@@ -26,6 +28,7 @@ export class StompConnection {
   constructor(options: StompConnectionOptions = {}) {
     const { connectHeaders, clientId, maxConnectionAttempts, ...rest } = options;
     const headers = { ...connectHeaders, ...(clientId === undefined ? {} : { 'client-id': clientId }) };
+    this.clientId = clientId;
     this.maxAttempts = maxConnectionAttempts ?? Number.POSITIVE_INFINITY;
     this.client = new StompClient({ maxReceipts: 1_000_000, ...(rest as StompClientOptions), headers });
   }

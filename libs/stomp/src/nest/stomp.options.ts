@@ -73,7 +73,7 @@ export interface StompHandlerExtras {
   ack?: 'auto' | 'client' | 'client-individual' | 'manual';
   /** Messages that may be unacknowledged at a time; the strategy's own by default. */
   prefetch?: number;
-  /** Handlers that run at a time; as many as there are messages by default. */
+  /** Handlers that run at a time; by default as many as messages may be unacknowledged, for topics too. */
   concurrency?: number;
   /** An SQL-92 condition on the headers, where the broker knows selectors. */
   selector?: string;

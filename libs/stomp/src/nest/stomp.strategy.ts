@@ -1,10 +1,20 @@
 import { Logger } from '@nestjs/common';
 import { type CustomTransportStrategy, type MessageHandler, Server, type WritePacket } from '@nestjs/microservices';
-import { concatMap, from, isObservable, lastValueFrom, type Observable, of, throwError } from 'rxjs';
+import {
+  concatMap,
+  from,
+  isObservable,
+  lastValueFrom,
+  type Observable,
+  of,
+  Subject,
+  takeUntil,
+  throwError,
+} from 'rxjs';
 import type { StompClient, StompMessage, Subscription } from '../client/index.js';
-import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState } from './headers.js';
+import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState, writeMetadata } from './headers.js';
 import { toMessage } from './outgoing.js';
-import { contentTypeOf, deserializer as standard } from './payload.js';
+import { readBody } from './payload.js';
 import { isQueue, Registry, type Registration } from './registry.js';
 import { delayUntilDrained } from './signals.js';
 import { StompConnection, type StompEvents } from './stomp.connection.js';
@@ -41,8 +51,13 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
   private readonly registry = new Registry();
   private readonly subscriptions = new Map<Subscription, Registration>();
   private listening = false;
+  /** Tells the streams of handlers that their time is up. */
+  private readonly timeUp = new Subject<void>();
+  private over = false;
   private closing: Promise<void> | undefined;
   private unwatch: (() => void) | undefined;
+  /** Ends the wait for handlers that run. */
+  private cut: () => void = () => undefined;
 
   /** @throws TypeError for options that make no sense */
   constructor(private readonly options: StompStrategyOptions = {}) {
@@ -52,6 +67,9 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     this.connection = connection ?? new StompConnection(own);
     this.connection.onStatus((status) => this._status$.next(status));
     this.connection.client.on('error', (error) => this.logger.error(error.message));
+    this.connection.client.on('retry', ({ delay, reason }) => {
+      if (reason !== undefined) this.logger.warn(`${reason.message}; the next attempt comes in ${delay} ms`);
+    });
   }
 
   /**
@@ -75,7 +93,8 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
 
   /**
    * Takes no further messages, lets the handlers that run finish, with their replies and acknowledgements, and
-   * disconnects. What has not finished by `drainTimeout` stays unacknowledged, so the broker delivers it again.
+   * disconnects. What has not finished by `drainTimeout` stays unacknowledged, so the broker delivers it again; streams
+   * are unsubscribed from.
    */
   close(): Promise<void> {
     this.closing ??= this.stop().finally(() => (this.closing = undefined));
@@ -98,6 +117,7 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
 
   private async start(): Promise<void> {
     this.listening = true;
+    this.over = false;
     try {
       await this.connection.open(this);
       await Promise.all(this.registry.registrations.map((registration) => this.subscribe(registration)));
@@ -106,21 +126,28 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       throw error;
     }
     const signals = this.options.drainSignals ?? ['SIGTERM', 'SIGINT'];
-    this.unwatch = delayUntilDrained(signals, () => this.close());
+    this.unwatch = delayUntilDrained(signals, { start: () => this.close(), cut: () => this.cut() });
   }
 
   private async stop(): Promise<void> {
     const timeout = this.options.drainTimeout ?? DEFAULT_DRAIN;
-    this.unwatch?.();
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout);
+      this.cut = resolve;
+    });
     const drained = [...this.subscriptions.keys()].map((subscription) => drain(subscription));
     await Promise.race([Promise.allSettled(drained), late]);
     clearTimeout(timer);
     // Only now: after UNSUBSCRIBE no acknowledgement counts with most brokers.
     await Promise.allSettled([...this.subscriptions.keys()].map((subscription) => subscription.unsubscribe()));
     this.subscriptions.clear();
+    this.over = true;
+    this.timeUp.next();
     await this.connection.release(this, timeout);
+    // The last thing, as whoever waits for a signal is let go by it.
+    this.unwatch?.();
+    this.unwatch = undefined;
   }
 
   private async subscribe(registration: Registration): Promise<void> {
@@ -129,19 +156,24 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     const mode = ackMode(registration);
     const durable = extras.durable === true ? registration.pattern : extras.durable;
     const { id, ...headers } = durable === undefined ? {} : peer.durable(durable);
-    if (durable !== undefined && id === undefined && this.options.clientId === undefined) {
+    if (durable !== undefined && id === undefined && this.connection.clientId === undefined) {
       throw new Error(`the durable subscription to "${destination}" needs the option clientId on ${peer.name}`);
     }
+    if (extras.selector !== undefined && !peer.selectors) {
+      throw new Error(
+        `the handler of "${destination}" has a selector, and ${peer.name} knows none: it would be ignored`,
+      );
+    }
+    const prefetch = extras.prefetch ?? extras.concurrency ?? this.options.prefetch ?? DEFAULT_PREFETCH;
     const subscription = client.subscribe(destination, (message) => this.receive(message, registration), {
       ack: mode === 'manual' ? 'client-individual' : mode,
       // What is acknowledged cumulatively is acknowledged in order by the client; the rest is our own business.
       manual: mode !== 'client',
       ...(id === undefined ? {} : { id }),
-      ...(mode === 'auto'
-        ? {}
-        : { prefetch: extras.prefetch ?? extras.concurrency ?? this.options.prefetch ?? DEFAULT_PREFETCH }),
-      ...(extras.concurrency === undefined ? {} : { concurrency: extras.concurrency }),
+      // Where nothing is acknowledged the broker keeps nothing back, so the handlers that run have to be limited here.
+      concurrency: extras.concurrency ?? (mode === 'auto' ? prefetch : Number.POSITIVE_INFINITY),
       headers: {
+        ...(mode === 'auto' || peer.prefetch === undefined ? {} : { [peer.prefetch]: String(prefetch) }),
         ...extras.headers,
         ...headers,
         ...(extras.selector === undefined ? {} : { selector: extras.selector }),
@@ -156,55 +188,72 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     const context = new StompContext(message, registration.pattern, (refused, options) =>
       this.refuse(refused, options),
     );
+    const replyTo = registration.kind === 'message' ? message.headers.get(REPLY_TO) : undefined;
     let failure: unknown;
+    let data: unknown;
     try {
-      const data = this.read(message);
-      const replyTo = message.headers.get(REPLY_TO);
-      if (registration.kind === 'message' && replyTo !== undefined) {
-        await this.answer(registration.handlers[0]!, data, context, replyTo);
-      } else failure = await this.run(registration, data, context);
+      data = readBody(message, this.connection.peer, this.options);
     } catch (error) {
-      // The body cannot be read, so no handler ever can: it is not to come again.
-      this.logger.error(`a message to ${message.destination} cannot be read: ${describe(error)}`);
-      if (mode !== 'auto') this.refuse(message, { requeue: false });
+      this.unreadable(message, error, mode, context, replyTo);
       return;
     }
+    if (replyTo !== undefined) await this.answer(registration.handlers[0]!, data, context, replyTo);
+    else failure = await this.run(registration, data, context);
     if (mode === 'client' && failure !== undefined) throw asError(failure);
     if (mode !== 'client-individual') return;
     if (failure === undefined) message.ack();
     else if (!message.settled) this.refuse(message, {});
   }
 
-  private read(message: StompMessage): unknown {
-    const contentType = contentTypeOf(message, this.connection.peer);
-    const { deserializer = standard } = this.options;
-    return deserializer.deserialize(message.body, { contentType, headers: message.headers.toObject() });
+  /** The body cannot be read, so no handler ever can: the message is not to come again. */
+  private unreadable(
+    message: StompMessage,
+    error: unknown,
+    mode: ReturnType<typeof ackMode>,
+    context: StompContext,
+    replyTo: string | undefined,
+  ): void {
+    const why = `a message to ${message.destination} cannot be read: ${describe(error)}`;
+    this.logger.error(why);
+    if (replyTo !== undefined) {
+      this.reply({ err: { status: 'error', message: why }, isDisposed: true }, context, replyTo);
+      if (mode !== 'client') message.ack();
+    } else if (mode === 'client') throw asError(error);
+    else this.refuse(message, { requeue: false });
   }
 
   /** Runs the handlers of an event, or of a request that wants no reply; returns the first failure. */
-  private async run({ handlers, destination }: Registration, data: unknown, context: StompContext): Promise<unknown> {
-    const outcomes = await Promise.allSettled(handlers.map((handler) => this.execute(handler, data, context)));
-    let failure: unknown;
-    for (const outcome of outcomes) {
-      if (outcome.status === 'fulfilled') continue;
-      failure ??= outcome.reason ?? new Error('no reason given');
-      this.logger.error(`a handler of ${destination} failed: ${describe(outcome.reason)}`);
+  private async run(
+    { handlers, destination }: Registration,
+    data: unknown,
+    context: StompContext,
+  ): Promise<Error | undefined> {
+    const running = handlers.map((handler) => this.execute(handler, data, context));
+    let failure: Error | undefined;
+    for (const run of running) {
+      const reason = await run;
+      if (reason === undefined) continue;
+      failure ??= reason;
+      this.logger.error(`a handler of ${destination} failed: ${reason.message}`);
     }
     return failure;
   }
 
-  private execute(handler: MessageHandler, data: unknown, context: StompContext): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** Runs one handler to its end; resolves to its failure if there is one. */
+  private execute(handler: MessageHandler, data: unknown, context: StompContext): Promise<Error | undefined> {
+    return new Promise((resolve) => {
       // Settled in here, because a start hook need not hand on what the function that it calls returns.
       void this.runWithProcessingHooks(context, async (runEndHook) => {
         try {
           const result: unknown = await handler(data, context);
-          if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+          if (isObservable(result)) {
+            await lastValueFrom(result.pipe(takeUntil(this.timeUp)), { defaultValue: undefined });
+          }
           runEndHook();
-          resolve();
+          resolve(undefined);
         } catch (error) {
           runEndHook();
-          reject(asError(error));
+          resolve(asError(error));
         }
       });
     });
@@ -216,7 +265,10 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
       const produce = async (): Promise<Observable<unknown>> => {
         try {
           const stream = this.transformToObservable((await handler(data, context)) as Observable<unknown>);
-          return stream.pipe(concatMap((value) => (isAsyncIterable(value) ? from(value) : of(value))));
+          return stream.pipe(
+            concatMap((value) => (isAsyncIterable(value) ? from(this.paced(value)) : of(value))),
+            takeUntil(this.timeUp),
+          );
         } catch (error) {
           return throwError(() => error);
         }
@@ -236,7 +288,17 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     });
   }
 
+  /** Asks for no further value while the broker does not keep up with the replies. */
+  private async *paced(values: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    const { client } = this.connection;
+    for await (const value of values) {
+      yield value;
+      if (client.state === 'connected' && !client.writable) await client.drained();
+    }
+  }
+
   private reply(packet: WritePacket, context: StompContext, replyTo: string): void {
+    if (this.over) return; // Its message was not acknowledged: somebody else will answer.
     const { headers } = context.getMessage();
     const state: ReplyState = packet.err
       ? 'error'
@@ -246,6 +308,7 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
           ? 'end'
           : 'last';
     const own = {
+      ...writeMetadata(context.getMetadata()),
       ...context.getReplyHeaders(),
       // As JMS has it: a requester that sets no correlation id gets the id of its message.
       [CORRELATION_ID]: headers.get(CORRELATION_ID) ?? context.getMessage().id,
