@@ -11,6 +11,30 @@
 import { isHidden, isPattern, isPrefixed, levelsOf } from './pattern.js';
 import type { TopicReader } from './reader.js';
 
+/** Those who read one name. A list is made of them when it is asked for, not whenever somebody comes or goes. */
+class Readers {
+  private readonly all = new Set<TopicReader>();
+  private known: readonly TopicReader[] | undefined;
+
+  get size(): number {
+    return this.all.size;
+  }
+
+  get list(): readonly TopicReader[] {
+    return (this.known ??= [...this.all]);
+  }
+
+  add(reader: TopicReader): void {
+    this.all.add(reader);
+    this.known = undefined;
+  }
+
+  remove(reader: TopicReader): void {
+    this.all.delete(reader);
+    this.known = undefined;
+  }
+}
+
 interface Node {
   readonly children: Map<string, Node>;
   /** Below `*`: any one level. */
@@ -19,22 +43,30 @@ interface Node {
   rest: Node | undefined;
   /** Whether this is such a node itself. */
   readonly many: boolean;
-  readers: readonly TopicReader[];
+  readonly readers: Readers;
 }
 
-const newNode = (many = false): Node => ({ children: new Map(), one: undefined, rest: undefined, many, readers: [] });
+const newNode = (many = false): Node => ({
+  children: new Map(),
+  one: undefined,
+  rest: undefined,
+  many,
+  readers: new Readers(),
+});
 
 export class Topics {
   /** Grows whenever somebody comes or goes: what was found under an older one may be wrong. */
   version = 0;
-  private readonly exact = new Map<string, readonly TopicReader[]>();
+  private readonly exact = new Map<string, Readers>();
   // Names with the prefix and names without are never the same.
   private readonly roots = { prefixed: newNode(), plain: newNode() };
 
   add(name: string, reader: TopicReader): void {
     this.version++;
     if (!isPattern(name)) {
-      this.exact.set(name, [...(this.exact.get(name) ?? []), reader]);
+      let readers = this.exact.get(name);
+      if (readers === undefined) this.exact.set(name, (readers = new Readers()));
+      readers.add(reader);
       return;
     }
     let node = this.root(name);
@@ -47,7 +79,7 @@ export class Topics {
         node = child;
       }
     }
-    node.readers = [...node.readers, reader];
+    node.readers.add(reader);
   }
 
   remove(name: string, reader: TopicReader): void {
@@ -56,14 +88,14 @@ export class Topics {
       this.prune(this.root(name), levelsOf(name), 0, reader);
       return;
     }
-    const left = (this.exact.get(name) ?? []).filter((other) => other !== reader);
-    if (left.length > 0) this.exact.set(name, left);
-    else this.exact.delete(name);
+    const readers = this.exact.get(name);
+    readers?.remove(reader);
+    if (readers?.size === 0) this.exact.delete(name);
   }
 
   /** Everybody who reads that name, each once per subscription. */
   match(name: string): readonly TopicReader[] {
-    const exact = this.exact.get(name) ?? [];
+    const exact = this.exact.get(name)?.list ?? [];
     const root = this.root(name);
     if (root.children.size === 0 && root.one === undefined && root.rest === undefined) return exact;
     let possible = new Set<Node>();
@@ -81,7 +113,7 @@ export class Topics {
       if (possible.size === 0) return exact;
     }
     const found = [...exact];
-    for (const { readers } of possible) found.push(...readers);
+    for (const { readers } of possible) for (const reader of readers.list) found.push(reader);
     return found;
   }
 
@@ -91,7 +123,7 @@ export class Topics {
 
   /** Takes a reader out, and the nodes that nobody needs any more; tells whether this one is needed. */
   private prune(node: Node, levels: readonly string[], at: number, reader: TopicReader): boolean {
-    if (at === levels.length) node.readers = node.readers.filter((other) => other !== reader);
+    if (at === levels.length) node.readers.remove(reader);
     else {
       const level = levels[at]!;
       const rest = level === '#' || level === '>';
@@ -103,7 +135,7 @@ export class Topics {
         else node.children.delete(level);
       }
     }
-    return node.readers.length + node.children.size > 0 || node.one !== undefined || node.rest !== undefined;
+    return node.readers.size + node.children.size > 0 || node.one !== undefined || node.rest !== undefined;
   }
 }
 

@@ -508,6 +508,8 @@ export class Session {
     if (this.state === 'closed') return;
     this.state = 'closed';
     clearTimeout(this.loginTimer);
+    // What the transactions give back is for other sessions.
+    this.subscribed.stopAll();
     for (const transaction of this.transactions.values()) transaction.abort();
     this.transactions.clear();
     this.subscribed.end();

@@ -122,7 +122,12 @@ export class Subscriptions {
     return false;
   }
 
-  /** The session is over: everything ends, and what was not acknowledged goes back. */
+  /** The session is over: nothing goes out any more. */
+  stopAll(): void {
+    for (const subscription of this.byId.values()) subscription.stop();
+  }
+
+  /** After `stopAll`: everything ends, and what was not acknowledged goes back. */
   end(): void {
     const all = [...this.bySerial.values()];
     for (const timer of this.departed.values()) clearTimeout(timer);
@@ -130,7 +135,6 @@ export class Subscriptions {
     this.byId.clear();
     this.bySerial.clear();
     this.departed.clear();
-    for (const subscription of current) subscription.stop();
     // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.returnAll();
     for (const subscription of current) subscription.route.unsubscribe(subscription);
