@@ -172,8 +172,9 @@ async function prepare(...bodies: (string | Buffer)[]): Promise<{ peer: RawPeer;
   return { peer, queue, source };
 }
 
-/** The bodies that are in the queue, once its consumer has gone. */
+/** The bodies that are in the queue, once its consumer has gone: some clients do not wait for that when they end. */
 async function left(peer: RawPeer, queue: string): Promise<string[]> {
+  await proxy.quiet();
   await peer.receipted('SEND', { destination: queue }, 'last');
   await peer.subscribe(queue);
   const bodies: string[] = [];

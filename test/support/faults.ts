@@ -62,6 +62,11 @@ export class FaultProxy {
     return this.#commands;
   }
 
+  /** Settles when no connection stands: what came by before has been seen by the broker, which ended each of them. */
+  async quiet(): Promise<void> {
+    while (this.#links.size > 0) await Promise.all([...this.#links].map(({ near }) => once(near, 'close')));
+  }
+
   /** Breaks all connections at once, in both directions. */
   cut(): void {
     for (const { near, far } of this.#links) {
