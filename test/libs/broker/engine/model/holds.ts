@@ -1,0 +1,114 @@
+import { afterEach, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
+import { type Engine, type Policy } from 'nestjs-stomp-broker';
+import { DEADLINE } from '../../../../support/raw.js';
+import { type Command, commandsOf, MIXES } from './commands.js';
+import { POLICIES, Run } from './run.js';
+
+/**
+ * How long commands are run, and from which seed; a failure tells that and a path, by which it is found again:
+ * `FUZZ_MS=60000 FUZZ_SEED=1 FUZZ_PATH=0:1 npm test -- engine/model`.
+ */
+const MILLISECONDS = Number(process.env.FUZZ_MS ?? 4_000);
+const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+const PATH = process.env.FUZZ_PATH;
+/** The longest list of commands, and how many are run at least, however slow the machine is. */
+const LONGEST = 200;
+const LEAST = 3_000;
+/** How long a failure is made smaller, and how long a step may take, in ms. */
+const SHRINKING = 20_000;
+const STUCK = 3 * DEADLINE;
+/** When the tests' clock begins. */
+const NOW = Date.UTC(2030, 0);
+
+// As they are before time is faked.
+const { setTimeout, clearTimeout } = globalThis;
+
+/** What is tested. */
+export interface Subject {
+  readonly engine: Engine;
+  /**
+   * An engine on what the first one has kept; without this there are no restarts. What must have survived: durable
+   * subscriptions, and the messages with `persistent:true` that were receipted: those that waited, were scheduled or
+   * retained; deliveries that nobody acknowledged come back as redelivered. All others must be gone.
+   *
+   * @param stop ends the old sessions and then the old engine. Called by whoever wants a proper end; a crash takes what
+   *   is there before, and calls it after that
+   */
+  restart?(stop: () => Promise<void>): Promise<Engine>;
+}
+
+/** @param make the engine, on a store of its own */
+export function holds(name: string, make: (policies: readonly Policy[]) => Subject | Promise<Subject>): void {
+  afterEach(() => void jest.useRealTimers());
+
+  it(
+    `${name}: nothing is lost, doubled or out of order, whatever clients do`,
+    async () => {
+      const until = performance.now() + MILLISECONDS;
+      let commands = 0;
+      for (let run = 0; performance.now() < until || commands < LEAST; run++) {
+        commands += await check(SEED + run, make);
+        if (PATH !== undefined) return;
+      }
+      expect(commands).toBeGreaterThanOrEqual(LEAST);
+    },
+    MILLISECONDS + 180_000,
+  );
+}
+
+/**
+ * Runs one list of commands.
+ *
+ * @returns how many
+ */
+async function check(seed: number, make: (policies: readonly Policy[]) => Subject | Promise<Subject>): Promise<number> {
+  const mix = MIXES[seed % MIXES.length]!;
+  let commands = 0;
+  let log: readonly string[] = [];
+  let shrinkUntil = Infinity;
+  const property = fc.asyncProperty(commandsOf(mix, LONGEST), async (list) => {
+    if (performance.now() > shrinkUntil) return;
+    jest.useFakeTimers({
+      now: NOW,
+      doNotFake: ['performance', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'],
+    });
+    const run = await Run.start(await make(POLICIES), mix);
+    try {
+      commands += list.length;
+      for (const each of list) await inTime(run.do(each));
+      await inTime(run.drain());
+    } catch (error) {
+      ({ log } = run);
+      shrinkUntil = Math.min(shrinkUntil, performance.now() + SHRINKING);
+      throw error;
+    } finally {
+      await run.close();
+      jest.useRealTimers();
+    }
+  });
+  const options = {
+    seed,
+    numRuns: 1,
+    unbiased: true,
+    ...(PATH === undefined ? {} : { path: PATH, endOnFailure: true }),
+  };
+  const { failed, counterexamplePath, counterexample, errorInstance } = await fc.check(property, options);
+  if (!failed) return commands;
+  const kinds = counterexample![0].map(({ kind }: Command) => kind).join(' ');
+  const again = `FUZZ_SEED=${seed} FUZZ_PATH=${counterexamplePath} (${mix.name}: ${kinds})`;
+  throw new Error(`${(errorInstance as Error).message}\n${again}\n${log.join('\n')}`, { cause: errorInstance });
+}
+
+/** A step that hangs is a failure with a seed, too. */
+async function inTime(step: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing happens for ${STUCK} ms`)), STUCK);
+  });
+  try {
+    await Promise.race([step, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
