@@ -8,7 +8,9 @@ const MOST = 1_000_000;
 const LONGEST = 2 ** 31 - 1;
 
 interface Job {
-  due: number;
+  readonly due: number;
+  /** Of those that are due at the same moment the first to come is the first to go. */
+  readonly serial: number;
   run(): void;
 }
 
@@ -19,6 +21,7 @@ interface Job {
 export class Schedule {
   private readonly heap: Job[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private serials = 0;
 
   /**
    * @param deliver gets a message of its own each time
@@ -55,32 +58,30 @@ export class Schedule {
     let left = repeat;
     const fire = () => {
       deliver(message.readdress(message.destination, DONE));
-      if (left-- > 0) this.push({ due: Date.now() + period, run: fire });
+      if (left-- > 0) this.push(Date.now() + period, fire);
     };
-    this.push({ due: Date.now() + delay, run: fire });
+    this.push(Date.now() + delay, fire);
   }
 
   private recur(cron: Cron, run: () => void): void {
     const next = () => {
       const due = cron.nextRun();
       if (due === null) return;
-      this.push({
-        due: due.getTime(),
-        run: () => {
-          run();
-          next();
-        },
+      this.push(due.getTime(), () => {
+        run();
+        next();
       });
     };
     next();
   }
 
-  private push(job: Job): void {
+  private push(due: number, run: () => void): void {
     const { heap } = this;
+    const job: Job = { due, serial: this.serials++, run };
     let at = heap.push(job) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (heap[parent]!.due <= job.due) break;
+      if (precedes(heap[parent]!, job)) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
@@ -97,8 +98,8 @@ export class Schedule {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.due < heap[child]!.due) child++;
-      if (heap[child]!.due >= last.due) break;
+      if (child + 1 < heap.length && precedes(heap[child + 1]!, heap[child]!)) child++;
+      if (precedes(last, heap[child]!)) break;
       heap[at] = heap[child]!;
       at = child;
     }
@@ -119,5 +120,7 @@ export class Schedule {
     this.arm();
   };
 }
+
+const precedes = (one: Job, other: Job) => (one.due === other.due ? one.serial < other.serial : one.due < other.due);
 
 const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));
