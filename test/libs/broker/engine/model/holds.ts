@@ -36,6 +36,8 @@ export interface Subject {
    *   is there before, and calls it after that
    */
   restart?(stop: () => Promise<void>): Promise<Engine>;
+  /** Called when all is over, after the engine was stopped: removes what it leaves. */
+  end?(): Promise<void>;
 }
 
 /** @param make the engine, on a store of its own */
@@ -52,6 +54,7 @@ export function holds(name: string, make: (policies: readonly Policy[]) => Subje
         if (PATH !== undefined) return;
       }
       expect(commands).toBeGreaterThanOrEqual(LEAST);
+      if (process.env.DBG) process.stderr.write(`${name} ${commands}\n`);
     },
     MILLISECONDS + 180_000,
   );
@@ -73,7 +76,8 @@ async function check(seed: number, make: (policies: readonly Policy[]) => Subjec
       now: NOW,
       doNotFake: ['performance', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'],
     });
-    const run = await Run.start(await make(POLICIES), mix);
+    const subject = await make(POLICIES);
+    const run = await Run.start(subject, mix);
     try {
       commands += list.length;
       for (const each of list) await inTime(run.do(each));
@@ -84,6 +88,7 @@ async function check(seed: number, make: (policies: readonly Policy[]) => Subjec
       throw error;
     } finally {
       await run.close();
+      await subject.end?.();
       jest.useRealTimers();
     }
   });

@@ -62,6 +62,8 @@ export interface Sent extends Post {
   holder: Reader | undefined;
   /** How often it was handed out and came back. */
   count: number;
+  /** Whether that is what is known of it: a restart may forget some deliveries, but not that there were any. */
+  exact: boolean;
   /** The open transaction in which it was acknowledged. */
   bound: object | undefined;
   readonly burial: Burial | undefined;
@@ -259,6 +261,7 @@ export class Model {
     for (const [topic, { persistent }] of this.retained) if (!persistent) this.retained.delete(topic);
     for (const sent of this.all) {
       sent.bound = undefined;
+      sent.exact = false;
       if (!sent.persistent) sent.state = 'gone';
       else if (sent.state === 'held') this.putBack(sent, 0);
       // Its delay may have ended with the process.
@@ -320,7 +323,7 @@ export class Model {
   private put(place: Place, post: Post, burial?: Burial, due = 0): void {
     const group = place.kind === 'topic' ? undefined : post.group;
     const priority = place.kind === 'topic' ? 0 : post.priority;
-    const fresh = { order: this.orders++, count: 0, holder: undefined, bound: undefined } as const;
+    const fresh = { order: this.orders++, count: 0, exact: true, holder: undefined, bound: undefined } as const;
     // Nobody knows when exactly what expires is found.
     const timing =
       due === 0 ? ({ state: 'waiting', early: false } as const) : ({ state: 'later', early: true } as const);
@@ -357,6 +360,8 @@ export class Model {
     if (sole !== undefined && sole !== reader) throw wrong(`${sole.id} has the queue for itself`);
     if (frame.text !== (sent.empty ? '' : sent.name)) throw wrong(`its body is ${frame.text}`);
     if (frame.header('destination') !== sent.destination) throw wrong(`it says ${frame.header('destination')}`);
+    if (!sent.exact && sent.count > 0) sent.count = Math.max(1, Number(frame.header('delivery-count')));
+    sent.exact = true;
     if (frame.header('redelivered') !== String(sent.count > 0)) throw wrong('redelivered is wrong');
     if ((frame.header('delivery-count') ?? '0') !== String(sent.count)) throw wrong('delivery-count is wrong');
     for (const [header, value] of [
@@ -367,6 +372,8 @@ export class Model {
       if (frame.header(header) !== value) throw wrong(`${header} is ${frame.header(header)}, not ${value}`);
     }
     this.deliveries.push({ reader, sent });
+    // When it came before it was delivered, nobody knows.
+    if (sent.state === 'later') this.arrivals += 2;
     if (group !== undefined) {
       if (sent.closes) sent.place.owners.delete(group);
       else sent.place.owners.set(group, reader);
@@ -386,8 +393,10 @@ export class Model {
   }
 
   private putBack(sent: Sent, delay: number): void {
+    // To a topic nothing comes back.
+    if (sent.place.kind === 'topic') return;
     this.forget(sent);
-    if (sent.place.over || sent.place.kind === 'topic') return;
+    if (sent.place.over) return;
     sent.count++;
     sent.due = this.now() + delay;
     sent.early = false;
