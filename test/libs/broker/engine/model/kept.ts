@@ -2,23 +2,36 @@ import { type Engine, LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp
 import { type Subject } from './holds.js';
 
 type Backlog = ReturnType<MemoryStore['backlog']>;
+type Entry = ReturnType<Backlog['push']>;
 
 /** A store that can be told to forget what is not persistent. */
 class Forgetful extends MemoryStore {
   private readonly made = new Set<Backlog>();
+  private readonly forgotten = new WeakSet<Entry>();
+  private readonly pushed = new Set<Entry>();
 
   override backlog(queue: string): Backlog {
     const backlog = super.backlog(queue);
+    if (this.made.has(backlog)) return backlog;
     this.made.add(backlog);
+    const push = backlog.push.bind(backlog);
+    const restore = backlog.restore.bind(backlog);
+    backlog.push = (message, source) => {
+      const entry = push(message, source);
+      if (message.headers.get('persistent') !== 'true') this.pushed.add(entry);
+      return entry;
+    };
+    // Its delay after a NACK goes on.
+    backlog.restore = (entry) => {
+      if (!this.forgotten.has(entry)) restore(entry);
+    };
     return backlog;
   }
 
   forget(): void {
-    for (const backlog of this.made) {
-      for (const entry of backlog.sweep(({ message }) => message.headers.get('persistent') !== 'true')) {
-        backlog.remove(entry);
-      }
-    }
+    for (const entry of this.pushed) this.forgotten.add(entry);
+    this.pushed.clear();
+    for (const backlog of this.made) backlog.sweep((entry) => this.forgotten.has(entry));
   }
 }
 

@@ -62,7 +62,7 @@ export interface Sent extends Post {
   holder: Reader | undefined;
   /** How often it was handed out and came back. */
   count: number;
-  /** Whether that is what is known of it: a restart may forget some deliveries, but not that there were any. */
+  /** Whether that is what is known of it: of a restart it is only that there were any. */
   exact: boolean;
   /** The open transaction in which it was acknowledged. */
   bound: object | undefined;
@@ -360,7 +360,7 @@ export class Model {
     if (sole !== undefined && sole !== reader) throw wrong(`${sole.id} has the queue for itself`);
     if (frame.text !== (sent.empty ? '' : sent.name)) throw wrong(`its body is ${frame.text}`);
     if (frame.header('destination') !== sent.destination) throw wrong(`it says ${frame.header('destination')}`);
-    if (!sent.exact && sent.count > 0) sent.count = Math.max(1, Number(frame.header('delivery-count')));
+    if (!sent.exact) sent.count = Math.max(Math.min(1, sent.count), Number(frame.header('delivery-count') ?? 0));
     sent.exact = true;
     if (frame.header('redelivered') !== String(sent.count > 0)) throw wrong('redelivered is wrong');
     if ((frame.header('delivery-count') ?? '0') !== String(sent.count)) throw wrong('delivery-count is wrong');

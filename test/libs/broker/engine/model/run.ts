@@ -308,20 +308,23 @@ export class Run {
     const readers = client.readers.filter(({ place }) => named === undefined || place === named.place);
     const reader = readers[n[3]! % readers.length];
     if (!purge && reader === undefined) return;
-    if (reader !== undefined) {
-      client.readers = client.readers.filter((one) => one !== reader);
-      client.departed.push(reader);
-      reader.left = Date.now();
-      model.end(reader);
-    }
     // While others use it that would be an error.
-    const deletes = named !== undefined && !this.isUsed(named);
-    if (named !== undefined && !deletes && reader === undefined) return;
-    const id = reader?.id ?? 'none';
-    this.say(client, 'UNSUBSCRIBE', deletes ? { id, 'durable-subscription-name': named.name } : { id });
+    const others = [...model.readers].filter(({ place }) => place === named?.place && place !== undefined);
+    const deletes = named !== undefined && others.every((one) => one === reader);
+    const also: Headers = deletes ? { 'durable-subscription-name': named.name } : {};
+    if (reader !== undefined) this.end(client, reader, also);
+    else if (deletes) this.say(client, 'UNSUBSCRIBE', { id: 'none', ...also });
     if (!deletes) return;
     this.durables.delete(named.name);
     model.remove(named.place);
+  }
+
+  private end(client: Client, reader: Subscribed, also: Headers = {}): void {
+    client.readers = client.readers.filter((one) => one !== reader);
+    client.departed.push(reader);
+    reader.left = Date.now();
+    this.say(client, 'UNSUBSCRIBE', { id: reader.id, ...also });
+    this.model.end(reader);
   }
 
   private answer(client: Client, n: readonly number[], answer: Answer): void {
@@ -385,12 +388,15 @@ export class Run {
 
   private async restart(n: number): Promise<void> {
     if (this.subject.restart === undefined) return;
+    // What others give back would count as received by a connection that is about to break.
+    for (const client of this.clients) {
+      for (const reader of client.readers.filter(({ ack }) => ack === 'auto')) this.end(client, reader);
+    }
+    await this.settle();
     this.log.push('the broker is restarted');
     const { broker, clients } = this;
     this.clients = [];
     const engine = await this.subject.restart(async () => {
-      // All at once: what one gives back is not for another that is about to go.
-      for (const { session } of clients) for (const each of session.subscriptions.values()) each.stop();
       for (const { session } of clients) session.destroy();
       await broker.close(0);
     });
