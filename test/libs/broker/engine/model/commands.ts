@@ -61,7 +61,7 @@ export const MIXES: readonly Mix[] = [
   },
   {
     name: 'refusals',
-    weights: { ...BASE, ...REST, nack: 14, reject: 4, ack: 6, begin: 0, commit: 0, abort: 0, tick: 10 },
+    weights: { ...BASE, ...REST, nack: 26, reject: 3, ack: 4, begin: 0, commit: 0, abort: 0, tick: 10 },
     to: ['/queue/a', '/queue/b'],
     from: ['/queue/a', '/queue/b', ...LETTERS],
     ...PLAIN,
@@ -69,7 +69,7 @@ export const MIXES: readonly Mix[] = [
   },
   {
     name: 'transactions',
-    weights: { ...BASE, ...REST, ack: 20, nack: 6, begin: 12, commit: 5, abort: 6, unsubscribe: 6, tick: 6 },
+    weights: { ...BASE, ...REST, ack: 20, nack: 6, begin: 12, commit: 3, abort: 3, unsubscribe: 8, tick: 8 },
     to: ['/queue/a', '/queue/a,/queue/b', '/queue/a,/topic/t'],
     from: ['/queue/a', '/queue/a', '/queue/b', '/topic/t'],
     ...PLAIN,

@@ -16,10 +16,15 @@ class Forgetful extends MemoryStore {
     this.made.add(backlog);
     const push = backlog.push.bind(backlog);
     const restore = backlog.restore.bind(backlog);
+    const remove = backlog.remove.bind(backlog);
     backlog.push = (message, source) => {
       const entry = push(message, source);
-      if (message.headers.get('persistent') !== 'true') this.pushed.add(entry);
+      this.pushed.add(entry);
       return entry;
+    };
+    backlog.remove = (entry) => {
+      this.pushed.delete(entry);
+      remove(entry);
     };
     // Its delay after a NACK goes on.
     backlog.restore = (entry) => {
@@ -29,8 +34,14 @@ class Forgetful extends MemoryStore {
   }
 
   forget(): void {
-    for (const entry of this.pushed) this.forgotten.add(entry);
-    this.pushed.clear();
+    for (const entry of this.pushed) {
+      const { message, holder } = entry;
+      // A store that is on disk would bring it back.
+      if (holder !== undefined) throw new Error(`${message.headers.get('name')} is held, and nobody is there`);
+      if (message.headers.get('persistent') === 'true') continue;
+      this.forgotten.add(entry);
+      this.pushed.delete(entry);
+    }
     for (const backlog of this.made) backlog.sweep((entry) => this.forgotten.has(entry));
   }
 }

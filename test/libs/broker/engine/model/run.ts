@@ -93,7 +93,9 @@ export class Run {
   }
 
   async do({ kind, n }: Command): Promise<void> {
-    const client = this.clients[n[0]! % this.clients.length]!;
+    const able = this.clients.filter((one) => canDo(one, kind));
+    const client = able[n[0]! % able.length];
+    if (client === undefined) return;
     this.since = Date.now();
     switch (kind) {
       case 'send':
@@ -114,7 +116,6 @@ export class Run {
         this.answer(client, n, { kind, delay: kind === 'nack' ? [undefined, 0, 0, 3_000][n[4]! % 4] : undefined });
         break;
       case 'begin':
-        if (client.transaction !== undefined) break;
         client.transaction = { id: this.next('tx'), parts: [], bound: [] };
         this.say(client, 'BEGIN', { transaction: client.transaction.id });
         break;
@@ -217,7 +218,6 @@ export class Run {
   }
 
   private subscribe(client: Client, n: readonly number[]): void {
-    if (client.readers.length > 2) return;
     const { from, exclusive } = this.mix;
     const modes =
       client.version === '1.0'
@@ -305,7 +305,10 @@ export class Run {
     const durables = [...this.durables.values()];
     const named = purge ? durables[n[2]! % durables.length] : undefined;
     if (purge && named === undefined) return;
-    const readers = client.readers.filter(({ place }) => named === undefined || place === named.place);
+    const all = client.readers.filter(({ place }) => named === undefined || place === named.place);
+    // Its transaction goes on.
+    const binding = all.filter(({ held }) => held.some(({ sent }) => sent.bound !== undefined));
+    const readers = n[4]! % 2 === 0 && binding.length > 0 ? binding : all;
     const reader = readers[n[3]! % readers.length];
     if (!purge && reader === undefined) return;
     // While others use it that would be an error.
@@ -330,12 +333,14 @@ export class Run {
   private answer(client: Client, n: readonly number[], answer: Answer): void {
     const { model } = this;
     const { kind, delay } = answer;
-    // STOMP 1.0 has no NACK.
-    if (kind !== 'ack' && client.version === '1.0') return;
-    const owing = [...client.readers, ...client.departed].filter(({ held }) => held.length > 0);
-    const reader = owing[n[2]! % owing.length];
-    if (reader === undefined) return;
-    const at = n[3]! % reader.held.length;
+    const owing = owingOf(client);
+    let reader = owing[n[2]! % owing.length]!;
+    let at = n[3]! % reader.held.length;
+    // What was refused before is refused again, or it would hardly come to its limit.
+    for (const other of kind === 'nack' && n[5]! % 2 === 0 ? owing : []) {
+      const often = other.held.findIndex(({ sent: { count } }) => count > reader.held[at]!.sent.count);
+      if (often >= 0) [reader, at] = [other, often];
+    }
     const { sent, frame } = reader.held[at]!;
     if (sent.bound !== undefined && sent.holder === reader) return;
     const answered = model.answered(reader, at);
@@ -468,6 +473,31 @@ export class Run {
 
   private next(prefix: string): string {
     return `${prefix}${++this.serial}`;
+  }
+}
+
+const owingOf = ({ readers, departed }: Client) => [...readers, ...departed].filter(({ held }) => held.length > 0);
+
+/** Whether such a command would come to something. */
+function canDo(client: Client, kind: string): boolean {
+  switch (kind) {
+    case 'ack':
+      return owingOf(client).length > 0;
+    case 'nack':
+    case 'reject':
+      // STOMP 1.0 has no NACK.
+      return client.version !== '1.0' && owingOf(client).length > 0;
+    case 'begin':
+      return client.transaction === undefined;
+    case 'commit':
+    case 'abort':
+      return client.transaction !== undefined;
+    case 'subscribe':
+      return client.readers.length < 3;
+    case 'unsubscribe':
+      return client.readers.length > 0;
+    default:
+      return true;
   }
 }
 
