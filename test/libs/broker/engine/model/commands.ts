@@ -86,7 +86,7 @@ export const MIXES: readonly Mix[] = [
   {
     name: 'topics',
     weights: { ...BASE, ...REST, send: 30, subscribe: 14, unsubscribe: 8, tick: 4, purge: 4 },
-    to: ['/topic/t', '/topic/t.a', '/topic/t.b', '/topic/t,/queue/a'],
+    to: ['/topic/t', '/topic/t.a', '/topic/t.b', '/topic/t.a.x', '/topic/t,/queue/a'],
     from: ['/topic/t', '/topic/t.*', '/topic/t.#', '/topic/t.a', 'd1', 'd2', 'd1', '/queue/DLQ.d1'],
     ...PLAIN,
     expiring: 10,
@@ -112,3 +112,37 @@ export function commandsOf({ weights }: Mix, most: number): fc.Arbitrary<Command
   });
   return fc.array(command, { minLength: 1, maxLength: most, size: 'max' });
 }
+
+const does = (kind: string, ...n: number[]): Command => ({
+  kind,
+  n: Array.from({ length: 12 }, (_, at) => n[at] ?? 0),
+});
+const SEND = does('send');
+// From the first queue, each message acknowledged by itself, four at a time.
+const SUBSCRIBE = does('subscribe', 0, 0, 0, 2, 3);
+const BEGIN = does('begin');
+const TICK = does('tick', 0, 1);
+
+/** What chance might leave out of a short run, of the mix of that name. */
+export const SCENARIOS: readonly { readonly mix: string; readonly list: readonly Command[] }[] = [
+  // Acknowledged in a transaction that outlives its subscription, and is aborted.
+  { mix: 'transactions', list: [SEND, SUBSCRIBE, BEGIN, does('ack', 0, 1), does('unsubscribe'), TICK, does('abort')] },
+  // The same, but its connection breaks.
+  { mix: 'transactions', list: [SEND, SUBSCRIBE, BEGIN, does('ack', 0, 1), does('unsubscribe'), TICK, does('break')] },
+  // Acknowledged and sent in one transaction, and again after an abort.
+  {
+    mix: 'transactions',
+    list: [SEND, SUBSCRIBE, BEGIN, does('ack', 0, 1), does('send', 0, 1), does('abort'), does('ack')],
+  },
+  // Refused at once until it is a dead letter.
+  { mix: 'refusals', list: [SEND, SUBSCRIBE, ...Array.from({ length: 3 }, () => does('nack', 0, 0, 0, 0, 1))] },
+  // Refused for a time in which nobody uses the queue.
+  { mix: 'refusals', list: [SEND, SUBSCRIBE, does('nack', 0, 0, 0, 0, 3), does('unsubscribe'), TICK, TICK] },
+  // Given back, handed to another, and only then acknowledged by the first.
+  {
+    mix: 'transactions',
+    list: [SEND, SUBSCRIBE, does('unsubscribe'), TICK, does('subscribe', 1, 0, 0, 2, 3), does('ack')],
+  },
+  // A queue that is made after those who take what comes to all of its pattern.
+  { mix: 'consumers', list: [does('subscribe', 0, 0, 3, 2, 3), does('send', 0, 0, 1)] },
+];

@@ -2,7 +2,7 @@ import { afterEach, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { type Engine, type Policy } from 'nestjs-stomp-broker';
 import { DEADLINE } from '../../../../support/raw.js';
-import { type Command, commandsOf, MIXES } from './commands.js';
+import { type Command, commandsOf, type Mix, MIXES, SCENARIOS } from './commands.js';
 import { POLICIES, Run } from './run.js';
 
 /**
@@ -40,9 +40,25 @@ export interface Subject {
   end?(): Promise<void>;
 }
 
+type Make = (policies: readonly Policy[]) => Subject | Promise<Subject>;
+
 /** @param make the engine, on a store of its own */
-export function holds(name: string, make: (policies: readonly Policy[]) => Subject | Promise<Subject>): void {
+export function holds(name: string, make: Make): void {
   afterEach(() => void jest.useRealTimers());
+
+  it(`${name}: what clients rarely do comes out right`, async () => {
+    for (const { mix, list } of SCENARIOS) {
+      try {
+        await play(
+          list,
+          MIXES.find((one) => one.name === mix)!,
+          make,
+        );
+      } catch (error) {
+        throw new Error(`${(error as Failure).message}\n${(error as Failure).log.join('\n')}`, { cause: error });
+      }
+    }
+  }, 180_000);
 
   it(
     `${name}: nothing is lost, doubled or out of order, whatever clients do`,
@@ -59,36 +75,55 @@ export function holds(name: string, make: (policies: readonly Policy[]) => Subje
   );
 }
 
+/** A failure, with what was said before it. */
+class Failure extends Error {
+  constructor(
+    readonly log: readonly string[],
+    override readonly cause: unknown,
+  ) {
+    super((cause as Error).message);
+  }
+}
+
+/** @throws Failure when something is wrong with what comes of the commands */
+async function play(list: readonly Command[], mix: Mix, make: Make): Promise<void> {
+  jest.useFakeTimers({
+    now: NOW,
+    doNotFake: ['performance', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'],
+  });
+  const subject = await make(POLICIES);
+  const run = await Run.start(subject, mix);
+  try {
+    for (const each of list) await inTime(run.do(each));
+    await inTime(run.drain());
+  } catch (error) {
+    throw new Failure(run.log, error);
+  } finally {
+    await run.close();
+    await subject.end?.();
+    jest.useRealTimers();
+  }
+}
+
 /**
- * Runs one list of commands.
+ * Plays commands at random, and makes them fewer when they fail.
  *
  * @returns how many
  */
-async function check(seed: number, make: (policies: readonly Policy[]) => Subject | Promise<Subject>): Promise<number> {
+async function check(seed: number, make: Make): Promise<number> {
   const mix = MIXES[seed % MIXES.length]!;
   let commands = 0;
-  let log: readonly string[] = [];
+  let failure: Failure | undefined;
   let shrinkUntil = Infinity;
   const property = fc.asyncProperty(commandsOf(mix, LONGEST), async (list) => {
     if (performance.now() > shrinkUntil) return;
-    jest.useFakeTimers({
-      now: NOW,
-      doNotFake: ['performance', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'],
-    });
-    const subject = await make(POLICIES);
-    const run = await Run.start(subject, mix);
+    commands += list.length;
     try {
-      commands += list.length;
-      for (const each of list) await inTime(run.do(each));
-      await inTime(run.drain());
+      await play(list, mix, make);
     } catch (error) {
-      ({ log } = run);
+      failure = error as Failure;
       shrinkUntil = Math.min(shrinkUntil, performance.now() + SHRINKING);
       throw error;
-    } finally {
-      await run.close();
-      await subject.end?.();
-      jest.useRealTimers();
     }
   });
   const options = {
@@ -97,11 +132,11 @@ async function check(seed: number, make: (policies: readonly Policy[]) => Subjec
     unbiased: true,
     ...(PATH === undefined ? {} : { path: PATH, endOnFailure: true }),
   };
-  const { failed, counterexamplePath, counterexample, errorInstance } = await fc.check(property, options);
-  if (!failed) return commands;
-  const kinds = counterexample![0].map(({ kind }: Command) => kind).join(' ');
+  const { failed, counterexamplePath, counterexample } = await fc.check(property, options);
+  if (!failed || failure === undefined) return commands;
+  const kinds = counterexample![0].map(({ kind }) => kind).join(' ');
   const again = `FUZZ_SEED=${seed} FUZZ_PATH=${counterexamplePath} (${mix.name}: ${kinds})`;
-  throw new Error(`${(errorInstance as Error).message}\n${again}\n${log.join('\n')}`, { cause: errorInstance });
+  throw new Error(`${failure.message}\n${again}\n${failure.log.join('\n')}`, { cause: failure });
 }
 
 /** A step that hangs is a failure with a seed, too. */

@@ -21,7 +21,7 @@ import {
 } from './model.js';
 
 const KEEPS_EXPIRED = '/queue/b';
-const REFUSALS = { maxDeliveries: MAX_DELIVERIES, redeliveryDelay: BACK_OFF, idleTime: 2_000 };
+const REFUSALS = { maxDeliveries: MAX_DELIVERIES, redeliveryDelay: BACK_OFF, idleTime: 400 };
 
 export const POLICIES: readonly Policy[] = [
   { destination: '/queue/#', ...REFUSALS },
@@ -503,7 +503,8 @@ function canDo(client: Client, kind: string): boolean {
 
 /** Whether a name is what was asked for, where `*` stands for a level and `#` for any. */
 function matches(pattern: string, name: string): boolean {
-  if (pattern.endsWith('.*')) return name.startsWith(pattern.slice(0, -1));
-  if (pattern.endsWith('.#')) return `${name}.`.startsWith(pattern.slice(0, -1));
+  const levels = pattern.slice(0, -1);
+  if (pattern.endsWith('.*')) return name.startsWith(levels) && !name.slice(levels.length).includes('.');
+  if (pattern.endsWith('.#')) return `${name}.`.startsWith(levels);
   return pattern === name;
 }
