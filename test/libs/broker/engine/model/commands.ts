@@ -126,7 +126,19 @@ const TICK = does('tick', 0, 1);
 /** What chance might leave out of a short run, of the mix of that name. */
 export const SCENARIOS: readonly { readonly mix: string; readonly list: readonly Command[] }[] = [
   // Acknowledged in a transaction that outlives its subscription, and is aborted.
-  { mix: 'transactions', list: [SEND, SUBSCRIBE, BEGIN, does('ack', 0, 1), does('unsubscribe'), TICK, does('abort')] },
+  {
+    mix: 'transactions',
+    list: [
+      SEND,
+      SUBSCRIBE,
+      BEGIN,
+      does('ack', 0, 1),
+      does('unsubscribe'),
+      TICK,
+      does('abort'),
+      does('subscribe', 1, 0, 0, 2, 3),
+    ],
+  },
   // The same, but its connection breaks.
   { mix: 'transactions', list: [SEND, SUBSCRIBE, BEGIN, does('ack', 0, 1), does('unsubscribe'), TICK, does('break')] },
   // Acknowledged and sent in one transaction, and again after an abort.
