@@ -10,7 +10,8 @@ import { POLICIES, Run } from './run.js';
  * `FUZZ_MS=60000 FUZZ_SEED=1 FUZZ_PATH=0:1 npm test -- engine/model`.
  */
 const MILLISECONDS = Number(process.env.FUZZ_MS ?? 4_000);
-const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+// The same each time unless one is given, so that a build does not depend on chance.
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const PATH = process.env.FUZZ_PATH;
 /** The longest list of commands, and how many are run at least, however slow the machine is. */
 const LONGEST = 200;

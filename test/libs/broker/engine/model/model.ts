@@ -45,7 +45,8 @@ export interface Place {
 /** Why a message became a dead letter, and after how many deliveries. */
 interface Burial {
   readonly reason: string;
-  readonly deliveries: number;
+  /** Undefined where nobody knows for sure. */
+  readonly deliveries: number | undefined;
   readonly origin: string;
 }
 
@@ -364,10 +365,11 @@ export class Model {
     sent.exact = true;
     if (frame.header('redelivered') !== String(sent.count > 0)) throw wrong('redelivered is wrong');
     if ((frame.header('delivery-count') ?? '0') !== String(sent.count)) throw wrong('delivery-count is wrong');
+    const told = burial && frame.header('dead-letter-deliveries');
     for (const [header, value] of [
       ['dead-letter-reason', burial?.reason],
       ['dead-letter-origin', burial?.origin],
-      ['dead-letter-deliveries', burial?.deliveries.toString()],
+      ['dead-letter-deliveries', told === undefined ? undefined : String(burial?.deliveries ?? told)],
     ] as const) {
       if (frame.header(header) !== value) throw wrong(`${header} is ${frame.header(header)}, not ${value}`);
     }
@@ -409,7 +411,12 @@ export class Model {
     const { dead } = sent.place;
     if (dead === undefined) return;
     const letter = { ...sent, destination: dead, expires: Infinity };
-    this.put(this.place(dead), letter, { reason, deliveries, origin: sent.destination }, due);
+    this.put(
+      this.place(dead),
+      letter,
+      { reason, deliveries: sent.exact ? deliveries : undefined, origin: sent.destination },
+      due,
+    );
   }
 
   private admits({ group, place }: Sent, reader: Reader): boolean {
