@@ -365,11 +365,11 @@ export class Model {
     sent.exact = true;
     if (frame.header('redelivered') !== String(sent.count > 0)) throw wrong('redelivered is wrong');
     if ((frame.header('delivery-count') ?? '0') !== String(sent.count)) throw wrong('delivery-count is wrong');
-    const told = burial && frame.header('dead-letter-deliveries');
+    const told = frame.header('dead-letter-deliveries');
     for (const [header, value] of [
       ['dead-letter-reason', burial?.reason],
       ['dead-letter-origin', burial?.origin],
-      ['dead-letter-deliveries', told === undefined ? undefined : String(burial?.deliveries ?? told)],
+      ['dead-letter-deliveries', burial === undefined ? undefined : String(burial.deliveries ?? told)],
     ] as const) {
       if (frame.header(header) !== value) throw wrong(`${header} is ${frame.header(header)}, not ${value}`);
     }
