@@ -24,6 +24,12 @@ import { Transaction } from './transaction.js';
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
 type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
 
+/** Somebody who cannot keep up with a client. */
+export interface Waited {
+  /** The client has gone. */
+  forget(publisher: Session): void;
+}
+
 /** Headers whose values are not logged. */
 const SECRET = /passcode|password|secret|token|authorization/i;
 
@@ -56,8 +62,10 @@ export class Session {
   private idleOnly = false;
   // The client does not read the answers that it asked for; meanwhile it is not read either.
   private flooded = false;
-  // The slow subscriptions, of other sessions, for whose sake this one is not read.
-  private readonly waitsFor = new Set<Subscription>();
+  // Those for whose sake this session is not read.
+  private readonly waitsFor = new Set<Waited>();
+  // Those that were acknowledged to since they were last told that they may go on.
+  private acknowledged: Subscription[] = [];
 
   /**
    * @param stream open already; owned by the session from now on
@@ -80,6 +88,7 @@ export class Session {
       stream,
       {
         onFrame: (frame) => this.receive(frame),
+        onPause: () => this.wakeAcknowledged(),
         onFault: (error) => this.fail(error, error.receipt),
         onEnd: () => this.finish(),
         onClose: (error) => this.closed(error),
@@ -139,16 +148,16 @@ export class Session {
     this.connection.destroy();
   }
 
-  /** @internal The client is not read until that subscription is ready again. */
-  waitFor(subscription: Subscription): void {
-    if (this.state === 'closed') return;
-    this.waitsFor.add(subscription);
+  /** Reads no further from the client until `goOn` is called by the same. */
+  waitFor(slow: Waited): void {
+    if (this.state === 'closed' || this.waitsFor.has(slow)) return;
+    this.waitsFor.add(slow);
     this.connection.pause();
   }
 
-  /** @internal */
-  goOn(subscription: Subscription): void {
-    if (this.waitsFor.delete(subscription)) this.connection.resume();
+  /** Reads on, unless there is somebody else to wait for. */
+  goOn(slow: Waited): void {
+    if (this.waitsFor.delete(slow)) this.connection.resume();
   }
 
   /** Whether the client has messages that it has not acknowledged. */
@@ -208,7 +217,9 @@ export class Session {
 
   /** The protocol's table of contents (STOMP 1.2, Client Frames). */
   private handle(frame: Frame): void {
-    switch (frame.command) {
+    const { command } = frame;
+    if (this.acknowledged.length > 0 && command !== 'ACK' && command !== 'NACK') this.wakeAcknowledged();
+    switch (command) {
       case 'SEND':
         this.send(frame);
         return;
@@ -318,11 +329,23 @@ export class Session {
         if (!subscription.binds(each)) subscription.settle(each, outcome);
       }
     } else subscription.settle(number, outcome);
-    subscription.wake();
+    this.acknowledged.push(subscription);
     if (transaction === undefined) this.receipt(frame);
     else {
       const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
+    }
+  }
+
+  /** Acknowledgements that came together make room for messages together. */
+  private wakeAcknowledged(): void {
+    const subscriptions = this.acknowledged;
+    if (subscriptions.length === 0) return;
+    this.acknowledged = [];
+    let last: Subscription | undefined;
+    for (const subscription of subscriptions) {
+      if (subscription !== last) subscription.wake();
+      last = subscription;
     }
   }
 
@@ -514,7 +537,7 @@ export class Session {
     this.transactions.clear();
     this.subscribed.end();
     this.routes.clear();
-    for (const subscription of this.waitsFor) subscription.forget(this);
+    for (const slow of this.waitsFor) slow.forget(this);
     this.waitsFor.clear();
     this.broker.disconnect?.(this);
   }
