@@ -30,6 +30,9 @@ export interface Waited {
   forget(publisher: Session): void;
 }
 
+/** Headers that make more of an ACK than an acknowledgement. */
+const ELABORATE = Known.receipt | Known.transaction;
+
 /** Headers whose values are not logged. */
 const SECRET = /passcode|password|secret|token|authorization/i;
 
@@ -224,7 +227,7 @@ export class Session {
         this.send(frame);
         return;
       case 'ACK':
-        this.acknowledge(frame, ACKNOWLEDGED);
+        if (!this.settle(frame)) this.acknowledge(frame, ACKNOWLEDGED);
         return;
       case 'NACK':
         this.acknowledge(frame, { kind: 'nack', headers: frame.headers });
@@ -313,6 +316,20 @@ export class Session {
       throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
     }
     this.receipt(frame);
+  }
+
+  /** The short way of an ACK that asks for nothing else and names a delivery by its number. */
+  private settle(frame: Frame): boolean {
+    const { wire } = frame;
+    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0 || this.version !== '1.2') return false;
+    const named = this.subscribed.locate(wire.bytes, wire.idStart, wire.idEnd);
+    if (named === undefined) return false;
+    const { pending } = named;
+    const number = this.subscribed.located;
+    if (named.ack !== 'client-individual' || named.binds(number) || pending.get(number) === undefined) return false;
+    named.settle(number, ACKNOWLEDGED);
+    this.acknowledged.push(named);
+    return true;
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {
