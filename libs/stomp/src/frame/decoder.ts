@@ -125,6 +125,7 @@ export class FrameDecoder {
   private view: DataView | undefined;
   private viewed: Buffer | undefined;
   // So many heads that match none go by before the next is remembered: more, where heads do not repeat.
+  private recognised = false;
   private rest = 0;
   private misses = 0;
 
@@ -232,7 +233,8 @@ export class FrameDecoder {
             this.skip(this.chunk);
             break;
           case HEAD:
-            if (this.templates === undefined || this.scanned > 0 || !this.repeats(this.chunk)) this.scanHead(this.chunk);
+            if (this.templates === undefined || this.scanned > 0 || !this.repeats(this.chunk))
+              this.scanHead(this.chunk);
             break;
           case COUNTED:
             this.countBody(this.chunk);
@@ -269,6 +271,7 @@ export class FrameDecoder {
   private repeats(chunk: Buffer): boolean {
     const start = this.at;
     const template = this.templates![chunk[start]! & 31];
+    this.recognised = false;
     if (template === undefined) return false;
     if (this.viewed !== chunk) {
       this.view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
@@ -277,6 +280,7 @@ export class FrameDecoder {
     const { maxCommand, maxHeader, maxHeaders, maxBody, maxFrame } = this.limits;
     const { command, known } = template;
     if (!template.match(chunk, this.view!, start, maxHeader)) return false;
+    this.recognised = true;
     if (template.longest > maxHeader || template.count > maxHeaders || command.length > maxCommand) return false;
     const body = template.end;
     const length = template.contentLength;
@@ -308,7 +312,8 @@ export class FrameDecoder {
   /** Of the commands that come in great numbers the last head is kept, as what the next may look like. */
   private remember(bytes: Buffer, start: number, end: number, plain: boolean): void {
     const command = this.command!;
-    if (this.agreed === undefined || !REPEATED.has(command) || ++this.misses < this.rest) return;
+    // A body that is not there yet is no reason to learn the head anew.
+    if (this.recognised || this.agreed === undefined || !REPEATED.has(command) || ++this.misses < this.rest) return;
     const place = bytes[start]! & 31;
     const templates = (this.templates ??= new Array<Template | undefined>(32).fill(undefined));
     const before = templates[place];
@@ -517,7 +522,13 @@ export class FrameDecoder {
       this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame);
     }
     if (length > 0) this.allowBody();
-    if ((this.seen & ~HAS_COLON) === 0 && blank === 1 && !this.repeated && !style.trim && bytes[head.start - 2] !== CR) {
+    if (
+      (this.seen & ~HAS_COLON) === 0 &&
+      blank === 1 &&
+      !this.repeated &&
+      !style.trim &&
+      bytes[head.start - 2] !== CR
+    ) {
       this.remember(bytes, start, end, plain);
     }
     this.state = length < 0 ? UNCOUNTED : COUNTED;

@@ -91,7 +91,7 @@ export class Session {
       stream,
       {
         onFrame: (frame) => this.receive(frame),
-        onPause: () => this.wakeAcknowledged(),
+        onRead: () => this.wakeAcknowledged(),
         onFault: (error) => this.fail(error, error.receipt),
         onEnd: () => this.finish(),
         onClose: (error) => this.closed(error),
@@ -321,7 +321,8 @@ export class Session {
   /** The short way of an ACK that asks for nothing else and names a delivery by its number. */
   private settle(frame: Frame): boolean {
     const { wire } = frame;
-    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0 || this.version !== '1.2') return false;
+    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0 || this.version !== '1.2')
+      return false;
     const named = this.subscribed.locate(wire.bytes, wire.idStart, wire.idEnd);
     if (named === undefined) return false;
     const { pending } = named;
