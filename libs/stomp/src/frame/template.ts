@@ -88,7 +88,9 @@ export class Template {
     cut(-1);
     const length = lines.find(({ bit }) => bit === Known.contentLength);
     this.fixedLength = length?.varies === true ? -1 : contentLength;
-    const copy = Buffer.from(text, 'latin1');
+    // Of its own: the pool that small buffers are cut from holds other things, and would be kept alive.
+    const copy = Buffer.alloc(text.length);
+    copy.latin1Write(text);
     this.bytes = new DataView(copy.buffer, copy.byteOffset, copy.length);
   }
 

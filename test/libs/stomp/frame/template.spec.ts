@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { FrameDecoder, FrameError } from 'nestjs-stomp/frame';
+import { FrameDecoder, type FrameError } from 'nestjs-stomp/frame';
 import { fault, octets, plain, SINCE_1_1 } from './codec.js';
 
 /** What a stream means, and how it ends. */
@@ -41,7 +41,7 @@ const alike = fc
       })
       .map((frames) =>
         frames.map(({ change, body }) => {
-          const own = shape.lines.map(([key, text], at) => [key, change.find(([place]) => place === at)?.[1] ?? text]);
+          const own: string[][] = shape.lines.map(([key, text], at) => [key, change.find(([place]) => place === at)?.[1] ?? text]);
           const text = shape.command === 'ACK' || shape.command === 'RECEIPT' ? '' : body;
           if (shape.length !== undefined) own.push(['content-length', `${shape.length}${Buffer.byteLength(text)}`]);
           return `${shape.command}\n${own.map(([key, each]) => `${key}:${each}\n`).join('')}\n${text}\0`;
