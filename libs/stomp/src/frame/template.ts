@@ -90,7 +90,7 @@ export class Template {
     this.fixedLength = length?.varies === true ? -1 : contentLength;
     // Of its own: the pool that small buffers are cut from holds other things, and would be kept alive.
     const copy = Buffer.alloc(text.length);
-    copy.latin1Write(text);
+    copy.write(text, 'latin1');
     this.bytes = new DataView(copy.buffer, copy.byteOffset, copy.length);
   }
 
