@@ -33,7 +33,7 @@ export class Pace {
     if (this.behind || publisher.owes || this.held.has(publisher)) return;
     this.held.add(publisher);
     publisher.waitFor(this);
-    this.timer ??= setTimeout(() => this.giveUp(), MOMENT);
+    this.timer ??= setTimeout(() => this.giveUp(), MOMENT).unref();
   }
 
   /** The queue has become shorter: publishers go on, in turns, as long as it is short. */
@@ -48,7 +48,7 @@ export class Pace {
       this.release(publisher);
     }
     this.releasing = false;
-    if (this.held.size > 0) this.timer ??= setTimeout(() => this.giveUp(), MOMENT);
+    if (this.held.size > 0) this.timer ??= setTimeout(() => this.giveUp(), MOMENT).unref();
   }
 
   /** Nobody is held up any more. */

@@ -41,7 +41,10 @@ const alike = fc
       })
       .map((frames) =>
         frames.map(({ change, body }) => {
-          const own: string[][] = shape.lines.map(([key, text], at) => [key, change.find(([place]) => place === at)?.[1] ?? text]);
+          const own: string[][] = shape.lines.map(([key, text], at) => [
+            key,
+            change.find(([place]) => place === at)?.[1] ?? text,
+          ]);
           const text = shape.command === 'ACK' || shape.command === 'RECEIPT' ? '' : body;
           if (shape.length !== undefined) own.push(['content-length', `${shape.length}${Buffer.byteLength(text)}`]);
           return `${shape.command}\n${own.map(([key, each]) => `${key}:${each}\n`).join('')}\n${text}\0`;
