@@ -21,6 +21,7 @@ import { browse } from './browser.js';
 import { Consumer, Consumers } from './consumers.js';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
+import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
 
@@ -59,9 +60,11 @@ export class Queue implements Route, DeliverySource {
   active = true;
   private readonly consumers = new Consumers();
   private readonly groups = new Groups<Consumer>();
+  private readonly pace = new Pace();
   private dispatching = false;
   /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
   private grouped = false;
+  private readonly waiting = () => this.backlog.length;
   private readonly delayed = new Map<Entry, NodeJS.Timeout>();
   /** Handed out, and neither acknowledged nor back. */
   private unacknowledged = 0;
@@ -119,6 +122,7 @@ export class Queue implements Route, DeliverySource {
       }
     }
     queue.put(message, done);
+    if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session);
   }
 
   /**
@@ -201,6 +205,7 @@ export class Queue implements Route, DeliverySource {
   detach(subscription: Subscription): void {
     const consumer = this.consumers.remove(subscription);
     if (consumer !== undefined && this.groups.leave(consumer)) this.consumers.resetAll();
+    if (this.consumers.size === 0) this.pace.stop();
     if (consumer !== undefined && this.autoDelete && this.consumers.size === 0) this.owner.discard(this);
     else if (this.idle) this.owner.giveUp(this);
     // What one consumer had for itself is for the others now.
@@ -233,6 +238,7 @@ export class Queue implements Route, DeliverySource {
     this.delayed.clear();
     clearTimeout(this.sweeper);
     this.sweeper = undefined;
+    this.pace.stop();
   }
 
   /** Drops everything: the queue is not wanted any more. */
@@ -322,6 +328,7 @@ export class Queue implements Route, DeliverySource {
     } finally {
       this.dispatching = false;
     }
+    if (this.pace.engaged) this.pace.relax(this.waiting);
   }
 
   private suits(entry: Entry, consumer: Consumer): boolean {

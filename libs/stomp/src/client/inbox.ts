@@ -1,4 +1,3 @@
-import type { Frame } from '../frame/frame.js';
 import type { StompMessage } from './message.js';
 import type { Session } from './session.js';
 
@@ -21,7 +20,7 @@ export class Inbox {
 
   push(message: StompMessage): void {
     this.messages.push(message);
-    this.bytes += sizeOf(message.frame);
+    this.bytes += message.frame.length;
     this.session = message.session;
     this.report();
   }
@@ -29,7 +28,7 @@ export class Inbox {
   shift(): StompMessage | undefined {
     const message = this.messages.shift();
     if (message !== undefined) {
-      this.bytes -= sizeOf(message.frame);
+      this.bytes -= message.frame.length;
       this.report();
     }
     return message;
@@ -53,11 +52,4 @@ export class Inbox {
     this.full = fill > 0.5;
     this.session?.throttle.report(this, fill);
   }
-}
-
-function sizeOf(frame: Frame): number {
-  if (frame.parts === undefined) return frame.body.length;
-  let size = 0;
-  for (const part of frame.parts) size += part.length;
-  return size;
 }

@@ -15,9 +15,10 @@
 import { isUtf8 } from 'node:buffer';
 import { FrameError, quote } from './error.js';
 import { unescapeHeader } from './escape.js';
-import { Frame, type WireHead } from './frame.js';
+import { Frame, WireHead } from './frame.js';
 import { type HeaderStyle, trimBlanks } from './headers.js';
 import { findCommand, findKnown, isCommand, isUnescaped, Known, mayHaveBody } from './names.js';
+import { Template } from './template.js';
 import type { Version } from './version.js';
 
 /** What a decoder refuses to read past; each in bytes but `maxHeaders`. */
@@ -84,6 +85,11 @@ const UNCOUNTED = 3;
 
 const RECEIPT = 'receipt';
 
+/** Commands that come in great numbers; they begin with different letters. */
+const REPEATED: ReadonlySet<string> = new Set(['SEND', 'MESSAGE', 'ACK', 'NACK', 'RECEIPT']);
+/** The most heads that go by before another is remembered. */
+const MOST_REST = 255;
+
 /** How much of a chunk is copied at a time to complete a head that straddles two chunks. */
 const BRIDGE = 1024;
 
@@ -113,6 +119,15 @@ export class FrameDecoder {
   private chunk: Buffer | undefined;
   private at = 0;
   private waiting: Buffer[] = [];
+
+  // What the last heads of the common commands looked like, and the chunk as these are compared with it.
+  private templates: (Template | undefined)[] | undefined;
+  private view: DataView | undefined;
+  private viewed: Buffer | undefined;
+  // So many heads that match none go by before the next is remembered: more, where heads do not repeat.
+  private recognised = false;
+  private rest = 0;
+  private misses = 0;
 
   // A head that straddles chunks.
   private carry: Buffer | undefined;
@@ -159,6 +174,7 @@ export class FrameDecoder {
   set version(version: Version | undefined) {
     this.agreed = version;
     this.style = version === undefined ? OPENING : STYLES[version];
+    this.templates = undefined;
   }
 
   /**
@@ -217,7 +233,8 @@ export class FrameDecoder {
             this.skip(this.chunk);
             break;
           case HEAD:
-            this.scanHead(this.chunk);
+            if (this.templates === undefined || this.scanned > 0 || !this.repeats(this.chunk))
+              this.scanHead(this.chunk);
             break;
           case COUNTED:
             this.countBody(this.chunk);
@@ -230,6 +247,7 @@ export class FrameDecoder {
         this.chunk = undefined;
       }
     } finally {
+      this.view = this.viewed = undefined;
       this.busy = false;
     }
   }
@@ -247,6 +265,62 @@ export class FrameDecoder {
       }
     }
     this.at = at;
+  }
+
+  /** Takes a whole frame whose head looks like an earlier one. Whatever is out of the ordinary is left to others. */
+  private repeats(chunk: Buffer): boolean {
+    const start = this.at;
+    const template = this.templates![chunk[start]! & 31];
+    this.recognised = false;
+    if (template === undefined) return false;
+    if (this.viewed !== chunk) {
+      this.view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+      this.viewed = chunk;
+    }
+    const { maxCommand, maxHeader, maxHeaders, maxBody, maxFrame } = this.limits;
+    const { command, known } = template;
+    if (!template.match(chunk, this.view!, start, maxHeader)) return false;
+    this.recognised = true;
+    if (template.longest > maxHeader || template.count > maxHeaders || command.length > maxCommand) return false;
+    const body = template.end;
+    const length = template.contentLength;
+    const end = length < 0 ? chunk.indexOf(NUL, body) : body + length;
+    if (end < 0 || chunk[end] !== NUL || end - body > maxBody || end - start > maxFrame) return false;
+    if (end > body && !mayHaveBody(command)) return false;
+    const wire = new WireHead(
+      chunk,
+      start + command.length + 1,
+      body - 1,
+      this.style,
+      known,
+      template.plain,
+      (known & Known.destination) === 0 ? 0 : template.destinationStart,
+      (known & Known.destination) === 0 ? 0 : template.destinationEnd,
+      (known & Known.id) === 0 ? 0 : template.idStart,
+      (known & Known.id) === 0 ? 0 : template.idEnd,
+      length,
+      body,
+      end,
+    );
+    this.at = end + 1;
+    this.state = BETWEEN;
+    this.afterFrame = true;
+    this.onFrame(Frame.received(command, wire, undefined, undefined));
+    return true;
+  }
+
+  /** Of the commands that come in great numbers the last head is kept, as what the next may look like. */
+  private remember(bytes: Buffer, start: number, end: number, plain: boolean): void {
+    const command = this.command!;
+    // A body that is not there yet is no reason to learn the head anew.
+    if (this.recognised || this.agreed === undefined || !REPEATED.has(command) || ++this.misses < this.rest) return;
+    const place = bytes[start]! & 31;
+    const templates = (this.templates ??= new Array<Template | undefined>(32).fill(undefined));
+    const before = templates[place];
+    this.misses = 0;
+    this.rest = before === undefined || before.hits > 8 ? 0 : Math.min(MOST_REST, this.rest * 2 + 1);
+    const head = bytes.toString('latin1', start, end);
+    templates[place] = Template.of(command, head, this.known, plain, this.contentLength, knownBit, before);
   }
 
   /** Looks for the end of the head, in the chunk if it holds it all, else in the carry. */
@@ -419,17 +493,22 @@ export class FrameDecoder {
     const style =
       isUnescaped(command) && this.agreed !== undefined ? { ...this.style, escaping: 'raw' as const } : this.style;
     const blank = bytes[end - 2] === CR && this.style.crlf ? 2 : 1;
-    const head: WireHead = {
+    const plain = (this.seen & ~HAS_HIGH) === 0 && !this.repeated && !style.trim;
+    const head = new WireHead(
       bytes,
-      start: start + this.headersStart,
-      end: end - blank,
+      start + this.headersStart,
+      end - blank,
       style,
-      known: this.known,
-      plain: (this.seen & ~HAS_HIGH) === 0 && !this.repeated && !style.trim,
-      destinationStart: this.destinationStart === 0 ? 0 : start + this.destinationStart,
-      destinationEnd: this.destinationEnd === 0 ? 0 : start + this.destinationEnd,
-      contentLength: this.contentLength,
-    };
+      this.known,
+      plain,
+      this.destinationStart === 0 ? 0 : start + this.destinationStart,
+      this.destinationEnd === 0 ? 0 : start + this.destinationEnd,
+      0,
+      0,
+      this.contentLength,
+      0,
+      0,
+    );
     this.head = head;
     this.headSize = end - start;
     this.have = 0;
@@ -443,6 +522,15 @@ export class FrameDecoder {
       this.tooLong('frame-too-large', 'the frame', this.limits.maxFrame);
     }
     if (length > 0) this.allowBody();
+    if (
+      (this.seen & ~HAS_COLON) === 0 &&
+      blank === 1 &&
+      !this.repeated &&
+      !style.trim &&
+      bytes[head.start - 2] !== CR
+    ) {
+      this.remember(bytes, start, end, plain);
+    }
     this.state = length < 0 ? UNCOUNTED : COUNTED;
   }
 
@@ -522,10 +610,15 @@ export class FrameDecoder {
   }
 
   private endFrame(chunk: Buffer, end: number): void {
+    const head = this.head!;
+    let wire = head;
     let body: Buffer | undefined;
     let parts: Buffer[] | undefined;
     if (this.have === 0) {
-      if (end > this.at) body = chunk.subarray(this.at, end);
+      if (end > this.at) {
+        if (head.bytes === chunk) wire = head.withBody(this.at, end);
+        else body = chunk.subarray(this.at, end);
+      }
     } else {
       if (end > this.at) this.keep(chunk.subarray(this.at, end));
       this.sealTail();
@@ -534,7 +627,7 @@ export class FrameDecoder {
       this.parts = [];
       this.have = 0;
     }
-    const frame = Frame.received(this.command!, this.head!, body, parts);
+    const frame = Frame.received(this.command!, wire, body, parts);
     this.at = end + 1;
     this.state = BETWEEN;
     this.afterFrame = true;
@@ -588,6 +681,11 @@ export class FrameDecoder {
     }
     return undefined;
   }
+}
+
+function knownBit(name: string): number {
+  const bytes = Buffer.from(name, 'latin1');
+  return findKnown(bytes, 0, bytes.length);
 }
 
 function show(bytes: Buffer, from: number, end: number): string {

@@ -63,6 +63,7 @@ export class Frame {
   }
 
   set headers(headers: FrameHeaders) {
+    if (this.parts === undefined) this.bytes = this.body;
     this.fields = headers;
     this.wire = undefined;
   }
@@ -70,9 +71,24 @@ export class Frame {
   /** The body; empty when there is none. */
   get body(): Buffer {
     if (this.bytes === undefined) {
-      this.bytes = this.parts === undefined ? EMPTY : Buffer.concat(this.parts);
+      const { parts, wire } = this;
+      if (parts !== undefined) this.bytes = Buffer.concat(parts);
+      else if (wire === undefined || wire.bodyEnd === wire.bodyStart) this.bytes = EMPTY;
+      else this.bytes = wire.bytes.subarray(wire.bodyStart, wire.bodyEnd);
     }
     return this.bytes;
+  }
+
+  /** @internal Octets of the body, which stays where it is. */
+  get length(): number {
+    const { parts, wire } = this;
+    if (parts !== undefined) {
+      let length = 0;
+      for (const part of parts) length += part.length;
+      return length;
+    }
+    if (this.bytes !== undefined) return this.bytes.length;
+    return wire === undefined ? 0 : wire.bodyEnd - wire.bodyStart;
   }
 
   set body(body: Buffer | Uint8Array | string) {
@@ -102,25 +118,86 @@ export class Frame {
     return this;
   }
 
+  /** @internal The frame now stands in other bytes; see {@link WireHead.moved}. */
+  move(bytes: Buffer, length: number): void {
+    this.wire = this.wire?.moved(bytes, length);
+    this.bytes = this.parts = undefined;
+  }
+
   /** A frame of its own: a change to one does not reach the other (the bytes of the body are shared). */
   copy(): Frame {
     return new Frame(this.command, this.headers, this.body);
   }
 }
 
-/** @internal Where the header lines of a received frame stand, and what the decoder saw when it passed over them. */
-export interface WireHead {
-  readonly bytes: Buffer;
-  readonly start: number;
-  readonly end: number;
-  readonly style: HeaderStyle;
-  /** The bits of {@link Known} of the headers that are there. */
-  readonly known: number;
-  /** The lines mean the same to every version as they stand: no escape, no second colon, no carriage return. */
-  readonly plain: boolean;
-  /** Where the value of `destination` stands; 0 and 0 when there is none. */
-  readonly destinationStart: number;
-  readonly destinationEnd: number;
-  /** -1 when the frame has no content-length. */
-  readonly contentLength: number;
+/** @internal Where the parts of a received frame stand, and what the decoder saw when it passed over them. */
+export class WireHead {
+  /**
+   * @param bytes what the places are counted in
+   * @param start of the header lines; `end` is where the blank line begins
+   * @param known the bits of {@link Known} of the headers that are there
+   * @param plain the lines mean the same to every version as they stand: no escape, no second colon, no carriage return
+   * @param destinationStart where the value of `destination` stands; 0 and 0 when there is none
+   * @param idStart where the value of `id` stands; 0 and 0 when that is not known
+   * @param contentLength -1 when the frame has no content-length
+   * @param bodyStart of a body in the same bytes; 0 and 0 when it is empty, or somewhere else
+   */
+  constructor(
+    readonly bytes: Buffer,
+    readonly start: number,
+    readonly end: number,
+    readonly style: HeaderStyle,
+    readonly known: number,
+    readonly plain: boolean,
+    readonly destinationStart: number,
+    readonly destinationEnd: number,
+    readonly idStart: number,
+    readonly idEnd: number,
+    readonly contentLength: number,
+    readonly bodyStart: number,
+    readonly bodyEnd: number,
+  ) {}
+
+  /** The same head, with a body in the same bytes. */
+  withBody(start: number, end: number): WireHead {
+    const { bytes, style, known, plain, destinationStart, destinationEnd, idStart, idEnd, contentLength } = this;
+    return new WireHead(
+      bytes,
+      this.start,
+      this.end,
+      style,
+      known,
+      plain,
+      destinationStart,
+      destinationEnd,
+      idStart,
+      idEnd,
+      contentLength,
+      start,
+      end,
+    );
+  }
+
+  /** The same frame in other bytes, to which its head was copied from `start` on, its body after the blank line. */
+  moved(bytes: Buffer, length: number): WireHead {
+    const by = this.start;
+    const place = (at: number) => (at === 0 ? 0 : at - by);
+    const { style, known, plain, contentLength } = this;
+    const end = this.end - by;
+    return new WireHead(
+      bytes,
+      0,
+      end,
+      style,
+      known,
+      plain,
+      place(this.destinationStart),
+      place(this.destinationEnd),
+      place(this.idStart),
+      place(this.idEnd),
+      contentLength,
+      end + 1,
+      end + 1 + length,
+    );
+  }
 }

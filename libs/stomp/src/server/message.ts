@@ -3,8 +3,8 @@
  *
  *   MESSAGE                       the subscription's, the same for all that it gets
  *   subscription:0
- *   ack:0-17                      the delivery's
  *   message-id:lq2x-1             the message's own
+ *   ack:0-17                      the delivery's
  *   redelivered:false
  *   destination:/queue/a          the publisher's: passed on as the bytes that came in, where they mean the same to
  *   content-type:text/plain       the receiver's version and hold nothing that must not be passed on
@@ -49,12 +49,9 @@ interface Block {
 
 // Ids are unique over restarts too: the moment of this start, then a count.
 const EPOCH = Date.now().toString(36);
-const ID_LINE = Buffer.from(`message-id:${EPOCH}-`);
 const FIRST = Buffer.from('redelivered:false\n');
-const AGAIN = Buffer.from('redelivered:true\n');
-const COUNT_LINE = Buffer.from('delivery-count:');
+const AGAIN = Buffer.from('redelivered:true\ndelivery-count:');
 const LENGTH_LINE = Buffer.from('content-length:');
-const ACK_LINE = Buffer.from('ack:');
 /** The server's own lines, numbers included, fit into this many octets. */
 const OWN_LINES = 192;
 /** Bodies up to this size are copied right behind their head. */
@@ -119,11 +116,7 @@ export class Message {
 
   /** Octets of the body. */
   get length(): number {
-    const parts = this.frame.parts;
-    if (parts === undefined) return this.frame.body.length;
-    let length = 0;
-    for (const part of parts) length += part.length;
-    return length;
+    return this.frame.length;
   }
 
   /** Octets that the message keeps in memory, roughly. */
@@ -165,20 +158,17 @@ export class Message {
     if (wire === undefined) return;
     const { start, end } = wire;
     const lines = end - start;
-    const size = lines + this.length;
+    const length = frame.length;
+    const size = lines + 1 + length;
     if (wire.bytes.buffer.byteLength < DETACH_FROM * size) return;
     const own = Buffer.allocUnsafe(size);
-    wire.bytes.copy(own, 0, start, end);
-    frame.body.copy(own, lines);
-    frame.wire = {
-      ...wire,
-      bytes: own,
-      start: 0,
-      end: lines,
-      destinationStart: wire.destinationStart - start,
-      destinationEnd: wire.destinationEnd - start,
-    };
-    frame.body = own.subarray(lines);
+    if (wire.bodyStart === end + 1) wire.bytes.copy(own, 0, start, wire.bodyEnd);
+    else {
+      wire.bytes.copy(own, 0, start, end);
+      own[lines] = LF;
+      frame.body.copy(own, lines + 1);
+    }
+    frame.move(own, length);
     if (this.plain !== undefined) this.plain = frame.wire;
   }
 
@@ -186,46 +176,67 @@ export class Message {
    * Puts a MESSAGE frame into an outbox.
    *
    * @internal
-   * @param prefix the command and the `subscription` line, encoded
-   * @param ack the value of the `ack` header; undefined for none
+   * @param prefix what {@link messagePrefix} makes for the subscription
+   * @param ack the first part of the `ack` header, which the number completes; undefined for none
    * @param count how often the message was delivered before
    */
-  write(outbox: Outbox, version: Version, prefix: Buffer, ack: string | undefined, count: number): void {
-    const block = this.plain ?? this.block(version);
-    const parts = this.frame.parts;
-    const body = parts === undefined ? this.frame.body : undefined;
-    const length = body === undefined ? this.length : body.length;
+  write(
+    outbox: Outbox,
+    version: Version,
+    prefix: Buffer,
+    ack: Buffer | undefined,
+    number: number,
+    count: number,
+  ): void {
+    const { plain, frame } = this;
+    const block = plain ?? this.block(version);
+    const { parts } = frame;
+    const length = frame.length;
     const lines = block.end - block.start;
-    const inline = body !== undefined && length <= INLINE ? length : 0;
-    const slab = outbox.room(prefix.length + OWN_LINES + lines + inline);
+    const inline = parts === undefined && length <= INLINE;
+    const slab = outbox.room(prefix.length + OWN_LINES + lines + (inline ? length : 0));
     let at = outbox.at;
-    at += prefix.copy(slab, at);
+    slab.set(prefix, at);
+    at = writeNumber(slab, at + prefix.length, this.serial);
     if (ack !== undefined) {
-      at += ACK_LINE.copy(slab, at);
-      at += slab.write(ack, at, 'latin1');
-      slab[at++] = LF;
+      for (let i = 0; i < ack.length; i++) slab[at++] = ack[i]!;
+      at = writeNumber(slab, at, number);
     }
-    at += ID_LINE.copy(slab, at);
-    at = writeNumber(slab, at, this.serial);
-    if (count === 0) at += FIRST.copy(slab, at);
-    else {
+    if (count === 0) {
+      slab.set(FIRST, at);
+      at += FIRST.length;
+    } else {
       at += AGAIN.copy(slab, at);
-      at += COUNT_LINE.copy(slab, at);
       at = writeNumber(slab, at, count);
     }
-    at += block.bytes.copy(slab, at, block.start, block.end);
+    const { bytes, start, end } = block;
     // The publisher's own content-length stands in its block, where it gave one.
-    if (length > 0 && (block !== this.plain || this.frame.wire!.contentLength < 0)) {
-      at += LENGTH_LINE.copy(slab, at);
-      at = writeNumber(slab, at, length);
+    const announce = length > 0 && (plain === undefined || plain.contentLength < 0);
+    if (inline && !announce && plain !== undefined && plain.bodyStart === end + 1) {
+      // Headers, blank line and body as they came, in one piece.
+      const size = plain.bodyEnd - start;
+      slab.set(new Uint8Array(bytes.buffer, bytes.byteOffset + start, size), at);
+      at += size;
+    } else {
+      at += bytes.copy(slab, at, start, end);
+      if (announce) {
+        at += LENGTH_LINE.copy(slab, at);
+        at = writeNumber(slab, at, length);
+      }
+      slab[at++] = LF;
+      if (inline && length > 0) at += frame.body.copy(slab, at);
     }
-    slab[at++] = LF;
-    if (inline > 0) at += body!.copy(slab, at);
+    if (inline) {
+      slab[at++] = 0;
+      slab[at++] = LF;
+      outbox.at = at;
+      return;
+    }
     outbox.at = at;
-    if (inline === 0 && length > 0) for (const part of parts ?? [body!]) outbox.add(part);
-    const end = outbox.room(2);
-    end[outbox.at++] = 0;
-    end[outbox.at++] = LF;
+    for (const part of parts ?? [frame.body]) outbox.add(part);
+    const tail = outbox.room(2);
+    tail[outbox.at++] = 0;
+    tail[outbox.at++] = LF;
   }
 
   /** The publisher's lines for receivers of a version, where its own bytes will not do. */
@@ -253,6 +264,11 @@ function lineFor(name: string, value: string, version: Version): string {
     if (!(error instanceof FrameError)) throw error;
     return name === 'destination' ? `destination:${value.replace(/[\r\n]/g, ' ')}\n` : '';
   }
+}
+
+/** How every MESSAGE to a subscription begins, up to the count in its id. */
+export function messagePrefix(subscription: string): Buffer {
+  return Buffer.from(`MESSAGE\n${subscription}message-id:${EPOCH}-`);
 }
 
 /** Writes a count in decimal digits and a line feed; returns where the next byte goes. */

@@ -24,6 +24,15 @@ import { Transaction } from './transaction.js';
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
 type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
 
+/** Somebody who cannot keep up with a client. */
+export interface Waited {
+  /** The client has gone. */
+  forget(publisher: Session): void;
+}
+
+/** Headers that make more of an ACK than an acknowledgement. */
+const ELABORATE = Known.receipt | Known.transaction;
+
 /** Headers whose values are not logged. */
 const SECRET = /passcode|password|secret|token|authorization/i;
 
@@ -56,8 +65,10 @@ export class Session {
   private idleOnly = false;
   // The client does not read the answers that it asked for; meanwhile it is not read either.
   private flooded = false;
-  // The slow subscriptions, of other sessions, for whose sake this one is not read.
-  private readonly waitsFor = new Set<Subscription>();
+  // Those for whose sake this session is not read.
+  private readonly waitsFor = new Set<Waited>();
+  // Those that were acknowledged to since they were last told that they may go on.
+  private acknowledged: Subscription[] = [];
 
   /**
    * @param stream open already; owned by the session from now on
@@ -80,6 +91,7 @@ export class Session {
       stream,
       {
         onFrame: (frame) => this.receive(frame),
+        onRead: () => this.wakeAcknowledged(),
         onFault: (error) => this.fail(error, error.receipt),
         onEnd: () => this.finish(),
         onClose: (error) => this.closed(error),
@@ -139,16 +151,16 @@ export class Session {
     this.connection.destroy();
   }
 
-  /** @internal The client is not read until that subscription is ready again. */
-  waitFor(subscription: Subscription): void {
-    if (this.state === 'closed') return;
-    this.waitsFor.add(subscription);
+  /** Reads no further from the client until `goOn` is called by the same. */
+  waitFor(slow: Waited): void {
+    if (this.state === 'closed' || this.waitsFor.has(slow)) return;
+    this.waitsFor.add(slow);
     this.connection.pause();
   }
 
-  /** @internal */
-  goOn(subscription: Subscription): void {
-    if (this.waitsFor.delete(subscription)) this.connection.resume();
+  /** Reads on, unless there is somebody else to wait for. */
+  goOn(slow: Waited): void {
+    if (this.waitsFor.delete(slow)) this.connection.resume();
   }
 
   /** Whether the client has messages that it has not acknowledged. */
@@ -208,12 +220,14 @@ export class Session {
 
   /** The protocol's table of contents (STOMP 1.2, Client Frames). */
   private handle(frame: Frame): void {
-    switch (frame.command) {
+    const { command } = frame;
+    if (this.acknowledged.length > 0 && command !== 'ACK' && command !== 'NACK') this.wakeAcknowledged();
+    switch (command) {
       case 'SEND':
         this.send(frame);
         return;
       case 'ACK':
-        this.acknowledge(frame, ACKNOWLEDGED);
+        if (!this.settle(frame)) this.acknowledge(frame, ACKNOWLEDGED);
         return;
       case 'NACK':
         this.acknowledge(frame, { kind: 'nack', headers: frame.headers });
@@ -304,6 +318,21 @@ export class Session {
     this.receipt(frame);
   }
 
+  /** The short way of an ACK that asks for nothing else and names a delivery by its number. */
+  private settle(frame: Frame): boolean {
+    const { wire } = frame;
+    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0 || this.version !== '1.2')
+      return false;
+    const named = this.subscribed.locate(wire.bytes, wire.idStart, wire.idEnd);
+    if (named === undefined) return false;
+    const { pending } = named;
+    const number = this.subscribed.located;
+    if (named.ack !== 'client-individual' || named.binds(number) || pending.get(number) === undefined) return false;
+    named.settle(number, ACKNOWLEDGED);
+    this.acknowledged.push(named);
+    return true;
+  }
+
   private acknowledge(frame: Frame, outcome: Outcome): void {
     this.require(frame);
     const named = this.subscribed.find(frame);
@@ -318,11 +347,23 @@ export class Session {
         if (!subscription.binds(each)) subscription.settle(each, outcome);
       }
     } else subscription.settle(number, outcome);
-    subscription.wake();
+    this.acknowledged.push(subscription);
     if (transaction === undefined) this.receipt(frame);
     else {
       const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
+    }
+  }
+
+  /** Acknowledgements that came together make room for messages together. */
+  private wakeAcknowledged(): void {
+    const subscriptions = this.acknowledged;
+    if (subscriptions.length === 0) return;
+    this.acknowledged = [];
+    let last: Subscription | undefined;
+    for (const subscription of subscriptions) {
+      if (subscription !== last) subscription.wake();
+      last = subscription;
     }
   }
 
@@ -514,7 +555,7 @@ export class Session {
     this.transactions.clear();
     this.subscribed.end();
     this.routes.clear();
-    for (const subscription of this.waitsFor) subscription.forget(this);
+    for (const slow of this.waitsFor) slow.forget(this);
     this.waitsFor.clear();
     this.broker.disconnect?.(this);
   }

@@ -2,7 +2,7 @@ import { encodeHeader } from '../frame/encoder.js';
 import { escapingOf } from '../frame/escape.js';
 import type { FrameHeaders } from '../frame/headers.js';
 import { Delivery, type Outcome, Pending } from './pending.js';
-import type { Message } from './message.js';
+import { type Message, messagePrefix } from './message.js';
 import type { Route } from './broker.js';
 import type { Session } from './session.js';
 
@@ -21,6 +21,8 @@ export class Subscription {
   /** @internal */
   readonly pending = new Pending();
   private readonly prefix: Buffer;
+  // The `ack` header without its number; before 1.2 there is none.
+  private readonly ackLine: Buffer | undefined;
   private readonly write: Session['connection'];
   private active = false;
   // Nobody is expected to answer for its messages any more.
@@ -43,7 +45,8 @@ export class Subscription {
   ) {
     this.write = session.connection;
     const line = id === undefined ? '' : encodeHeader('subscription', id, escapingOf(session.version));
-    this.prefix = Buffer.from(`MESSAGE\n${line}`);
+    this.prefix = messagePrefix(line);
+    this.ackLine = ack === 'auto' || session.version !== '1.2' ? undefined : Buffer.from(`ack:${serial}-`);
   }
 
   /** Whether it can take a message: it has credit, and its socket keeps up. */
@@ -54,7 +57,7 @@ export class Subscription {
   /** Hands out a message that nobody has to answer for. */
   send(message: Message): void {
     if (this.ack !== 'auto') this.deliver(new Delivery(message));
-    else if (this.active) this.transmit(message, undefined, 0);
+    else if (this.active) this.transmit(message, -1, 0);
   }
 
   /**
@@ -65,13 +68,9 @@ export class Subscription {
       delivery.source?.settle(delivery, { kind: 'return' }, this);
       return;
     }
-    let ack: string | undefined;
     delivery.holder = this;
-    if (this.ack !== 'auto') {
-      const number = this.pending.add(delivery);
-      if (this.session.version === '1.2') ack = `${this.serial}-${number}`;
-    }
-    this.transmit(delivery.message, ack, delivery.count);
+    const number = this.ack === 'auto' ? -1 : this.pending.add(delivery);
+    this.transmit(delivery.message, number, delivery.count);
     if (this.ack === 'auto') delivery.source?.settle(delivery, { kind: 'ack' }, this);
   }
 
@@ -139,8 +138,8 @@ export class Subscription {
     if (delivery.transaction === undefined) delivery.source?.settle(delivery, { kind: 'return' }, this);
   }
 
-  private transmit(message: Message, ack: string | undefined, count: number): void {
-    message.write(this.write.outbox, this.session.version!, this.prefix, ack, count);
+  private transmit(message: Message, number: number, count: number): void {
+    message.write(this.write.outbox, this.session.version!, this.prefix, this.ackLine, number, count);
     this.write.touch();
     this.session.traceMessage(this, message);
   }

@@ -12,6 +12,9 @@ const LATE_ACK = 1_000;
 /** How many ended subscriptions are remembered for acknowledgements that come later still. */
 const MAX_LATE = 100;
 
+const DASH = 45;
+const MAX_DIGITS = 15;
+
 /** A delivery that an ACK or NACK frame names. */
 export interface Named {
   readonly subscription: Subscription;
@@ -28,6 +31,10 @@ export class Subscriptions {
   // Made in the client's name, by destination.
   private readonly implicit = new Map<string, Subscription>();
   private serials = 0;
+  // The one that was acknowledged to last.
+  private last: Subscription | undefined;
+  /** The number of the delivery that `locate` has read. */
+  located = 0;
 
   constructor(
     private readonly session: Session,
@@ -163,6 +170,30 @@ export class Subscriptions {
     subscription.returnAll();
     this.late.push(subscription);
     if (this.late.length > MAX_LATE) this.bySerial.delete(this.late.shift()!.serial);
+  }
+
+  /**
+   * The subscription that the `ack` header of a MESSAGE belongs to, given as bytes; `located` is then the number of the
+   * delivery.
+   */
+  locate(bytes: Uint8Array, from: number, to: number): Subscription | undefined {
+    let serial = 0;
+    let number = 0;
+    let at = from;
+    for (; at < to && bytes[at] !== DASH; at++) {
+      const digit = bytes[at]! - 48;
+      if (digit < 0 || digit > 9) return undefined;
+      serial = serial * 10 + digit;
+    }
+    if (at === from || at - from > MAX_DIGITS || to - at - 1 > MAX_DIGITS || at >= to - 1) return undefined;
+    for (at++; at < to; at++) {
+      const digit = bytes[at]! - 48;
+      if (digit < 0 || digit > 9) return undefined;
+      number = number * 10 + digit;
+    }
+    this.located = number;
+    if (this.last?.serial !== serial || !this.bySerial.has(serial)) this.last = this.bySerial.get(serial);
+    return this.last;
   }
 
   private byAck(ack: string): Named | undefined {

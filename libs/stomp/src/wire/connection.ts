@@ -12,6 +12,8 @@ import { Outbox } from './outbox.js';
 export interface ConnectionHandler {
   /** A frame came in. Called while bytes are read, in order. */
   onFrame(frame: Frame): void;
+  /** The frames of one piece that came from the stream have been given out. */
+  onRead?(): void;
   /** The peer's bytes break the grammar or a limit; nothing more is read. */
   onFault(error: FrameError): void;
   /** The peer will send nothing more, and all that it sent has been given out. */
@@ -215,6 +217,7 @@ export class Connection {
       if (fault === undefined || error !== fault) throw error;
       if (this.open) this.handler.onFault(fault);
     }
+    this.handler.onRead?.();
   }
 
   private finish(): void {

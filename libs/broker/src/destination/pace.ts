@@ -1,0 +1,75 @@
+/*
+ * Flow control of one queue. A publisher that is faster than consumers which do keep up would only pile up what they
+ * take a moment later, and a pile costs more than a message that goes straight on. So it is not read until they have
+ * caught up.
+ *
+ * Nobody waits long for that: where the consumers have not caught up within a moment, the queue does what queues are
+ * for, and takes whatever comes until it has been emptied. So clients that wait for each other never stand still.
+ */
+import type { Session } from 'nestjs-stomp/server';
+
+/** From so many waiting messages on publishers are held up. */
+export const HIGH = 1_024;
+/** With so few waiting they go on. */
+const LOW = 128;
+/** How long the consumers may take for it, in ms. */
+const MOMENT = 50;
+
+export class Pace {
+  private readonly held = new Set<Session>();
+  private timer: NodeJS.Timeout | undefined;
+  /** The consumers do not keep up. */
+  private behind = false;
+  private releasing = false;
+
+  /** Whether there is anything to do once the queue is short. */
+  get engaged(): boolean {
+    return this.behind || this.held.size > 0;
+  }
+
+  /** The queue is long, and a publisher has added to it. */
+  hold(publisher: Session): void {
+    // Somebody may wait for the acknowledgements that a publisher has still to send.
+    if (this.behind || publisher.owes || this.held.has(publisher)) return;
+    this.held.add(publisher);
+    publisher.waitFor(this);
+    this.timer ??= setTimeout(() => this.giveUp(), MOMENT).unref();
+  }
+
+  /** The queue has become shorter: publishers go on, in turns, as long as it is short. */
+  relax(length: () => number): void {
+    if (this.releasing || length() > LOW) return;
+    this.behind = false;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.releasing = true;
+    for (const publisher of [...this.held]) {
+      if (length() > LOW) break;
+      this.release(publisher);
+    }
+    this.releasing = false;
+    if (this.held.size > 0) this.timer ??= setTimeout(() => this.giveUp(), MOMENT).unref();
+  }
+
+  /** Nobody is held up any more. */
+  stop(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const publisher of [...this.held]) this.release(publisher);
+  }
+
+  /** A publisher is gone. */
+  forget(publisher: Session): void {
+    this.held.delete(publisher);
+  }
+
+  private giveUp(): void {
+    this.behind = true;
+    this.stop();
+  }
+
+  private release(publisher: Session): void {
+    this.held.delete(publisher);
+    publisher.goOn(this);
+  }
+}
