@@ -34,7 +34,7 @@ export function readProxyHeader(socket: Socket, deadline: number): Promise<strin
       act();
     };
     const onReadable = () => {
-      for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null; ) {
+      for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null;) {
         read = Buffer.concat([read, chunk]);
         let header: ProxyHeader | undefined;
         try {

@@ -89,7 +89,7 @@ export class Session {
         onFrame: (frame) => this.receive(frame),
         onFault: (error) => this.fail(error, error.receipt),
         onEnd: () => this.finish(),
-        onClose: (error) => this.closed(error),
+        onClose: (error) => this.gone(error),
         onDrain: () => this.drained(),
         onSilence: (ms) => {
           const what = this.idleOnly ? 'idle for too long' : 'heart-beat missed';
@@ -113,6 +113,11 @@ export class Session {
   /** Whether the client is connected, so that it can be sent messages. */
   get connected(): boolean {
     return this.state === 'connected';
+  }
+
+  /** Whether it is over: nothing comes of it any more. */
+  get closed(): boolean {
+    return this.state === 'closed';
   }
 
   /** What is subscribed to, by id; a subscription without one (1.0) has a key that no id can be. */
@@ -514,7 +519,7 @@ export class Session {
     this.connection.end();
   }
 
-  private closed(error: Error | undefined): void {
+  private gone(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
     this.onEnd(this);
