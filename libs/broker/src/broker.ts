@@ -79,6 +79,11 @@ export class StompBroker {
     return this.server.urls;
   }
 
+  /** What it listens with, to renew certificates. */
+  get listeners(): readonly Listener[] {
+    return this.server.listening;
+  }
+
   /** The sessions of the moment. */
   get sessions(): ReadonlySet<Session> {
     return this.server.sessions;

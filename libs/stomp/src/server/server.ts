@@ -84,6 +84,11 @@ export class StompServer {
     return this.live;
   }
 
+  /** What takes connections at the moment. */
+  get listening(): Listener[] {
+    return [...this.listeners.keys()];
+  }
+
   /** Where the server listens. */
   get urls(): string[] {
     return [...this.listeners.keys()].map(({ url }) => url);
