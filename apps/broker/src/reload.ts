@@ -1,4 +1,4 @@
-import { AccessRules, type StompBroker } from 'nestjs-stomp-broker';
+import type { AccessRules, StompBroker } from 'nestjs-stomp-broker';
 import { readRules } from './app.module.js';
 import type { Identities } from './auth/identities.js';
 import { Users } from './auth/users.js';

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -256,6 +258,22 @@ describe('certificates', () => {
     socket.on('error', () => undefined);
     return { socket, text };
   };
+
+  it('may be shown through a proxy, which speaks before TLS', async () => {
+    const log = file('');
+    const { program, port } = await secure(
+      ...['--tls', 'strict', '--cert-user', 'cn', '--proxy-protocol', '127.0.0.1', '--audit-log', log],
+    );
+    const tcp = connectTcp(port, '127.0.0.1');
+    tcp.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n');
+    const identity = { cert: readFileSync(ann.cert), key: readFileSync(ann.key) };
+    const socket = connectTls({ socket: tcp, servername: 'localhost', ca: readFileSync(ca.cert), ...identity });
+    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+    expect(String((await once(socket, 'data'))[0])).toContain('CONNECTED');
+    socket.on('error', () => undefined).destroy();
+    await program.stop();
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ user: 'ann', address: '192.0.2.7' });
+  });
 
   it.each([
     ['cn', 'ann'],

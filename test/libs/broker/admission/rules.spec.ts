@@ -61,7 +61,7 @@ describe('rules', () => {
     );
   });
 
-  it('are for users, for the members of groups, or for everybody; what is denied counts more', async () => {
+  it('are for users, for the members of groups, or for everybody; what is denied counts more', () => {
     const rules: Rule[] = [
       { destination: '/queue/#', groups: ['staff'], allow: ALL },
       { destination: '/queue/payroll.#', users: ['bob'], deny: ['read'] },
