@@ -40,7 +40,7 @@ export function readProxyHeader(socket: Socket, deadline: number): Promise<strin
         try {
           header = parseProxyHeader(read);
         } catch (error) {
-          settle(() => reject(error as Error));
+          settle(() => reject(error));
           return;
         }
         if (header === undefined) continue;
