@@ -40,7 +40,7 @@ export function readProxyHeader(socket: Socket, deadline: number): Promise<strin
         try {
           header = parseProxyHeader(read);
         } catch (error) {
-          settle(() => reject(error));
+          onError(error as Error);
           return;
         }
         if (header === undefined) continue;
