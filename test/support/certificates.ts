@@ -32,6 +32,19 @@ export class Certificates {
     return pem;
   }
 
+  /** The list of what an authority has revoked: the certificates of these names. */
+  revoke(authority: Pem, ...revoked: Pem[]): string {
+    const database = join(this.folder, 'index.txt');
+    const config = join(this.folder, 'ca.cnf');
+    const crl = join(this.folder, 'crl.pem');
+    writeFileSync(database, '');
+    writeFileSync(config, `[ca]\ndefault_ca=own\n[own]\ndatabase=${database}\ndefault_md=sha256\ndefault_crl_days=2\n`);
+    const own = ['-config', config, '-cert', authority.cert, '-keyfile', authority.key];
+    for (const { cert } of revoked) this.openssl('ca', ...own, '-revoke', cert);
+    this.openssl('ca', ...own, '-gencrl', '-out', crl);
+    return crl;
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }

@@ -1,8 +1,8 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { BrokerModule, type UserDirectory } from 'nestjs-stomp-broker';
+import { type Audit, BrokerModule, type Rules, type UserDirectory } from 'nestjs-stomp-broker';
 import type { ServerLog } from 'nestjs-stomp/server';
 import { admits } from './auth/addresses.js';
-import { readTls } from './auth/tls.js';
+import { readTls } from './tls/context.js';
 import type { BrokerLogger } from './logger.js';
 import type { Options } from './options.js';
 
@@ -10,13 +10,17 @@ import type { Options } from './options.js';
 @Module({})
 export class AppModule {
   /** @throws Error when a certificate cannot be used */
-  static forRoot(options: Options, users: UserDirectory, logger: BrokerLogger): DynamicModule {
-    const { allow, deny } = options;
+  static forRoot(options: Options, users: UserDirectory, logger: BrokerLogger, audit?: Audit): DynamicModule {
+    const { allow, deny, proxyProtocol } = options;
     const broker = BrokerModule.forRoot({
       host: options.host,
       port: options.port,
       tls: readTls(options),
+      proxy: proxyProtocol.entries.length === 0 ? undefined : (address) => proxyProtocol.has(address),
       users,
+      rules: readRules(options),
+      lockout: { failures: options.lockoutFailures, time: options.lockoutTime },
+      audit,
       vhosts: options.vhosts,
       admits: (address) => admits(address, { allow, deny }),
       heartbeat: { outgoing: options.heartbeatOut, incoming: options.heartbeatIn },
@@ -34,6 +38,9 @@ export class AppModule {
     return { module: AppModule, imports: [broker] };
   }
 }
+
+/** The rules of the configuration; undefined where it has none. */
+export const readRules = ({ rules, groups }: Options): Rules | undefined => rules && { rules, groups };
 
 /** What sessions say, at the logger's own levels. */
 function sessionLog(logger: BrokerLogger): ServerLog {

@@ -155,7 +155,7 @@ function escapeText(text: string): string {
 }
 
 /** JSON.stringify leaves the second set of control characters and Unicode's separators as they are. */
-function escapeJson(json: string): string {
+export function escapeJson(json: string): string {
   return json.replace(unsafe, codeEscape);
 }
 

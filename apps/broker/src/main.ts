@@ -8,10 +8,12 @@ function leave(code: number, lines: readonly string[]): void {
 }
 
 async function start(): Promise<void> {
+  const argv = process.argv.slice(2);
+  const read = () => parseOptions(argv);
   let options: Options;
   let users: Users;
   try {
-    options = parseOptions(process.argv.slice(2));
+    options = read();
     users = await Users.load(options.users, options.usersFile);
   } catch (error) {
     if (error instanceof OptionsAnswer) process.stdout.write(error.text);
@@ -22,7 +24,7 @@ async function start(): Promise<void> {
   try {
     // Only now: --help and mistakes in options need not wait for Nest to load.
     const { run } = await import('./program.js');
-    await run(options, users);
+    await run(options, users, read);
   } catch (error) {
     leave(1, [describe(error, options)]);
   }

@@ -1,5 +1,6 @@
 import type { Policy } from 'nestjs-stomp-broker';
 import { z } from 'zod';
+import { readJson } from './options.kinds.js';
 
 const least = (name: string, most: number, from = 0) => {
   const error = `${name} must be a number from ${from} to ${most}`;
@@ -50,16 +51,6 @@ const policy = z
   });
 
 const listError = 'must be a list of policies; on the command line and in the environment as JSON';
-
-/** Flags and the environment have no lists of mappings of their own, so there it is JSON. */
-function readJson(value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  try {
-    return JSON.parse(value) as unknown;
-  } catch {
-    return value;
-  }
-}
 
 /** How destinations are treated, by pattern. */
 export const policies = z.preprocess(

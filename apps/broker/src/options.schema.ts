@@ -3,84 +3,24 @@ import { networkInterfaces } from 'node:os';
 import { z } from 'zod';
 import { AddressList } from './auth/addresses.js';
 import { Credential } from './auth/users.js';
+import { accessFields, address, requireWholeAccess, tlsFields } from './options.access.js';
+import {
+  boolean,
+  list,
+  milliseconds,
+  off,
+  on,
+  optionHelp,
+  path,
+  readBy,
+  readNumber,
+  readWord,
+  size,
+  whole,
+} from './options.kinds.js';
 import { policies } from './options.policy.js';
 
-/** How `--help` explains an option. */
-export interface OptionHelp {
-  group: 'Listening' | 'Who may connect' | 'Destinations' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
-  /** What the flag takes, as commander writes it: `<number>`, or `[yes|no]` where the flag may stand alone. */
-  takes: string;
-  text: string;
-  /** The default in words, where it is not simply the schema's. */
-  fallback?: string;
-  example: string;
-}
-
-/** The help of each field of {@link optionFields}. */
-export const optionHelp = z.registry<OptionHelp>();
-
-/** Parts a list that is written as one text: at blanks and commas. */
-export function splitList(text: string): string[] {
-  return text.split(/[\s,]+/).filter((entry) => entry !== '');
-}
-
-const off = ['false', '0', 'off', 'no', 'n', 'f'];
-const on = ['true', '1', 'on', 'yes', 'y', 't'];
-
-/** The boolean words of Tcl, which the original took, in any case; every other word is left as it is. */
-function readWord(value: unknown): unknown {
-  if (typeof value !== 'string' && typeof value !== 'number') {
-    return value;
-  }
-  const word = String(value).toLowerCase();
-  return off.includes(word) ? false : on.includes(word) ? true : word;
-}
-
-const units: Record<string, number> = { kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
-
-function readNumber(value: unknown): unknown {
-  return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
-}
-
-function readSize(value: unknown): unknown {
-  const [, count, unit = ''] = (typeof value === 'string' && /^(\d+) ?([kmg]ib)$/i.exec(value)) || [];
-  return count === undefined ? readNumber(value) : Number(count) * (units[unit.toLowerCase()] ?? NaN);
-}
-
-function whole(least: number, most: number, note = '') {
-  const error = `must be a whole number from ${least} to ${most}${note}`;
-  return z.preprocess(readNumber, z.int({ error }).min(least, { error }).max(most, { error }));
-}
-
-function size(least: number, most: number) {
-  const error = `must be a number of bytes from ${least} to ${most}, for example 65536, 64KiB or 16MiB`;
-  return z.preprocess(readSize, z.int({ error }).min(least, { error }).max(most, { error }));
-}
-
-const day = 24 * 60 * 60 * 1000;
-const milliseconds = (least: number, note = '') => whole(least, day, ` (milliseconds${note})`);
-
-const wordsError = `must be one of ${off.join(' ')} or ${on.join(' ')}`;
-const boolean = z.preprocess(readWord, z.boolean({ error: wordsError }));
-
-const path = z.string({ error: 'must be the name of a file' }).min(1, { error: 'must be the name of a file' });
-
-function list<Entry extends z.ZodType>(entry: Entry) {
-  const error = 'must be a list: entries parted by blanks or commas, or a YAML list';
-  return z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), z.array(entry, { error }));
-}
-
-/** Text that `read` turns into something, or explains by the message of its error why it cannot. */
-function readBy<Read>(read: (text: string) => Read, error: string) {
-  return z.string({ error }).transform((text, context): Read => {
-    try {
-      return read(text);
-    } catch (problem) {
-      context.addIssue((problem as Error).message);
-      return z.NEVER;
-    }
-  });
-}
+export { optionHelp, splitList } from './options.kinds.js';
 
 const user = readBy((text) => {
   if (!text.includes(':')) {
@@ -100,9 +40,6 @@ const users = list(user).superRefine((credentials, context) => {
     }
   }
 });
-
-/** Every entry is tried by itself first, so that a complaint can name it. */
-const address = readBy((text) => new AddressList([text]).entries.join(), 'must be text');
 
 const hostname = z
   .string({ error: 'must be an IP address or a host name' })
@@ -145,7 +82,7 @@ export const optionFields = {
     takes: '<file>',
     text:
       'More users, one user:password a line; # starts a comment line; passwords plain or as bcrypt hashes ' +
-      '(htpasswd -B)',
+      '(htpasswd -B). Read again when it changes',
     fallback: 'none',
     example: '--users-file /etc/stompserver/users',
   }),
@@ -187,6 +124,8 @@ export const optionFields = {
       fallback: 'none',
       example: '--deny 10.66.0.0/16',
     }),
+
+  ...accessFields,
 
   policies: policies.default([]).register(optionHelp, {
     group: 'Destinations',
@@ -245,6 +184,8 @@ export const optionFields = {
     fallback: 'none',
     example: '--keyfile server.key',
   }),
+
+  ...tlsFields,
 
   heartbeatIn: milliseconds(0, ', 0 asks for none').default(10_000).register(optionHelp, {
     group: 'Heart-beats',
@@ -362,6 +303,8 @@ export const optionSchema = z
   .strictObject(optionFields)
   .superRefine(requireTlsFiles)
   .superRefine(requireLoopbackOrUsers)
+  .superRefine(requireUsersForRules)
+  .superRefine(requireWholeAccess)
   .transform((options) => ({
     ...options,
     tls: options.tls ?? false,
@@ -374,7 +317,7 @@ export type Options = z.output<typeof optionSchema>;
 type Fields = z.output<z.ZodObject<typeof optionFields>>;
 
 function requireTlsFiles(options: Fields, context: z.RefinementCtx): void {
-  const names = ['certfile', 'keyfile', 'cafile'] as const;
+  const names = ['certfile', 'keyfile', 'cafile', 'crlfile', 'certUser'] as const;
   if (options.tls === undefined) {
     // Who names a certificate expects TLS; clear text has to be said.
     const named = names.find((name) => options[name] !== undefined);
@@ -383,7 +326,7 @@ function requireTlsFiles(options: Fields, context: z.RefinementCtx): void {
       context.addIssue({ code: 'custom', path: [named], message });
     }
   } else if (options.tls !== false) {
-    const needed = options.tls === 'strict' ? names : names.slice(0, 2);
+    const needed = names.slice(0, options.tls === 'strict' || options.certUser !== undefined ? 3 : 2);
     const missing = needed.filter((name) => options[name] === undefined).map((name) => `--${name}`);
     if (missing.length > 0) {
       context.addIssue({ code: 'custom', path: ['tls'], message: `needs ${missing.join(' and ')} too` });
@@ -403,8 +346,19 @@ function requireLoopbackOrUsers(options: Fields, context: z.RefinementCtx): void
   }
 }
 
-function needsLoopback({ users, usersFile, allowAnonymous }: Fields): boolean {
-  return users.length === 0 && usersFile === undefined && !allowAnonymous;
+function needsLoopback(options: Fields): boolean {
+  return !knowsUsers(options) && !options.allowAnonymous;
+}
+
+/** Whether clients have to show who they are. */
+const knowsUsers = ({ users, usersFile, certUser }: Fields) =>
+  users.length > 0 || usersFile !== undefined || certUser !== undefined;
+
+function requireUsersForRules(options: Fields, context: z.RefinementCtx): void {
+  if (options.rules !== undefined && !knowsUsers(options)) {
+    const message = 'need users: add --users-file, --users or --cert-user';
+    context.addIssue({ code: 'custom', path: ['rules'], message });
+  }
 }
 
 function isLoopback(host: string): boolean {

@@ -11,8 +11,12 @@ import {
 import { ExternalContextCreator } from '@nestjs/core';
 import type { ListenOptions, SessionOptions } from 'nestjs-stomp/server';
 import { AdmissionController } from './admission/admission.controller.js';
+import { AccessGuard, AccessRules } from './admission/access.guard.js';
+import type { Audit } from './admission/audit.js';
 import { AuthGuard } from './admission/auth.guard.js';
+import { Lockout, type LockoutOptions } from './admission/lockout.js';
 import { AdmissionPipeline } from './admission/pipeline.js';
+import type { Rules } from './admission/rules.js';
 import { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
 import { StompBroker } from './broker.js';
 import type { Policy } from './destination/policy.js';
@@ -27,6 +31,12 @@ export interface BrokerOptions extends SessionOptions, ListenOptions {
    * the broker on loopback then, as it is by default.
    */
   users?: Readonly<Record<string, string>> | UserDirectory;
+  /** What users may do with which destinations. Without rules everything, with rules what one of them allows. */
+  rules?: Rules;
+  /** Slows down, then shuts out, who fails to log in too often. Nobody by default. */
+  lockout?: LockoutOptions;
+  /** Takes a record of who came in, and of each refusal; to be written to a log. */
+  audit?: Audit;
   /** Where messages are kept: in memory by default. */
   store?: 'memory' | Store;
   /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
@@ -81,8 +91,8 @@ export class BrokerModule implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { port, host, tls } = this.options;
-    await this.broker.listen({ port, host, tls });
+    const { port, host, tls, proxy } = this.options;
+    await this.broker.listen({ port, host, tls, proxy });
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -100,15 +110,23 @@ function declare(extras: BrokerModuleExtras, options: Provider): DynamicModule {
       // A controller of the broker's alone: as a provider no other transport of the application takes its patterns.
       admission,
       AuthGuard,
+      AccessGuard,
+      { provide: AccessRules, inject: [OPTIONS], useFactory: (given: BrokerOptions) => readRules(given, admission) },
+      { provide: Lockout, inject: [OPTIONS], useFactory: ({ lockout }: BrokerOptions) => new Lockout(lockout) },
       { provide: USERS, inject: [OPTIONS], useFactory: readUsers },
       {
         provide: AdmissionPipeline,
-        inject: [ExternalContextCreator, admission],
-        useFactory: (creator: ExternalContextCreator, controller: object) => new AdmissionPipeline(creator, controller),
+        inject: [ExternalContextCreator, admission, USERS, OPTIONS],
+        useFactory: (
+          creator: ExternalContextCreator,
+          controller: object,
+          users: UserDirectory,
+          { audit }: BrokerOptions,
+        ) => new AdmissionPipeline(creator, controller, users, audit),
       },
       { provide: StompBroker, inject: [OPTIONS, AdmissionPipeline], useFactory: createBroker },
     ],
-    exports: [StompBroker],
+    exports: [StompBroker, AccessRules],
   };
 }
 
@@ -118,9 +136,21 @@ function readUsers({ users = {} }: BrokerOptions): UserDirectory {
     : new InlineUsers(users as Record<string, string>);
 }
 
+/** @throws Error where rules would rest on names that nobody has checked */
+function readRules(options: BrokerOptions, admission: Type<AdmissionController>): AccessRules {
+  if (options.rules !== undefined && admission === AdmissionController && readUsers(options).size === 0) {
+    throw new Error('rules need users: give users, or an admission with a guard of your own');
+  }
+  return new AccessRules(options.rules);
+}
+
 function createBroker(options: BrokerOptions, admission: AdmissionPipeline): StompBroker {
   const {
     users: _users,
+    rules: _rules,
+    lockout: _lockout,
+    audit: _audit,
+    proxy: _proxy,
     port: _port,
     host: _host,
     tls: _tls,

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import {
   type Done,
-  type Frame,
+  Frame,
   type Listener,
   type ListenOptions,
   type Operation,
@@ -15,9 +15,13 @@ import {
 import { Composite, splitDestination } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
 import { type Address, readDestination } from './destination/name.js';
+import { virtualTopics } from './destination/virtual.js';
 import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
+import { Expiries } from './expiry.js';
 import { Refresh } from './refresh.js';
+
+type Action = 'send' | 'subscribe';
 
 /** Where a session sends new credentials to; see {@link Refresh}. */
 const REFRESH = '/session/refresh';
@@ -29,7 +33,17 @@ export interface Admission {
   /** @throws StompError to refuse the client */
   connect(session: Session, frame: Frame): Promise<void>;
   /** @throws StompError to refuse the destination */
-  use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void>;
+  use(session: Session, destination: string, action: Action, frame: Frame): Promise<void>;
+  /**
+   * Asked when a client has come in, and when users have changed.
+   *
+   * @throws StompError when whoever it is may not stay
+   */
+  check?(session: Session): void;
+  /** When the session of that user ends unless new credentials come, in ms since 1970; undefined for never. */
+  expiry?(session: Session): number | undefined;
+  /** A session that was let in is ended, for that reason. */
+  ended?(session: Session, error: Error): void;
 }
 
 export interface StompBrokerOptions extends SessionOptions {
@@ -50,6 +64,7 @@ export class StompBroker {
   private readonly server: StompServer;
   private readonly engine: Engine;
   private readonly admission: Admission | undefined;
+  private readonly expiries = new Expiries();
   private started: Promise<void> | undefined;
 
   constructor(options: StompBrokerOptions) {
@@ -62,6 +77,11 @@ export class StompBroker {
   /** Where it listens, for example `stomp://127.0.0.1:61613`. */
   get urls(): readonly string[] {
     return this.server.urls;
+  }
+
+  /** What it listens with, to renew certificates. */
+  get listeners(): readonly Listener[] {
+    return this.server.listening;
   }
 
   /** The sessions of the moment. */
@@ -96,6 +116,17 @@ export class StompBroker {
   }
 
   /**
+   * Makes changed rules and users felt at once: every session whose user may not stay, or may not have what it is
+   * subscribed to or has sent inside an open transaction, ends with an ERROR. Later frames ask again, as after
+   * `dropGrants`.
+   *
+   * @returns when all sessions of the moment have been looked at
+   */
+  async review(): Promise<void> {
+    await Promise.all([...this.sessions].map((session) => this.reviewSession(session)));
+  }
+
+  /**
    * Tells the sessions, ends them, then the engine.
    *
    * @param deadline how long sessions may take, in ms; 5,000 by default
@@ -108,12 +139,18 @@ export class StompBroker {
   /** @internal */
   connect(session: Session, frame: Frame): Promise<void> | undefined {
     if (this.admission === undefined) this.engine.enter(session);
-    return this.admission?.connect(session, frame).then(() => this.engine.enter(session));
+    return this.admission?.connect(session, frame).then(() => {
+      if (session.closed) return;
+      // Users may have changed meanwhile.
+      this.admission?.check?.(session);
+      this.watchExpiry(session);
+      this.engine.enter(session);
+    });
   }
 
   /** @internal */
-  route(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Route | Promise<Route> {
-    if (destination === REFRESH) return new Refresh(this.admission);
+  route(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
+    if (destination === REFRESH) return new Refresh(this.admission, (who) => this.refreshed(who));
     const parts = splitDestination(destination);
     if (parts.length === 1) return this.part(session, destination, action, frame);
     if (parts.length > MAX_PARTS) {
@@ -136,42 +173,82 @@ export class StompBroker {
     this.engine.commit(operations, session, done);
   }
 
-  private part(
-    session: Session,
-    destination: string,
-    action: 'send' | 'subscribe',
-    frame: Frame,
-  ): Route | Promise<Route> {
+  private part(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
     const address = checkName(destination, action);
-    // What headers name besides is used as well.
-    const also: [string, 'send' | 'subscribe'][] = [];
-    const queue = action === 'subscribe' && address.kind === 'topic' ? readQueueName(frame) : undefined;
-    if (queue !== undefined) also.push([`/queue/${queue}`, 'subscribe']);
-    const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
-    if (dead !== undefined) also.push([dead, 'send']);
-    for (const [name, use] of also) checkName(name, use);
+    const uses = usesOf(destination, address, action, frame);
     const route = () => this.engine.route(session, address, action, frame);
-    return this.admission === undefined ? route() : this.admit(session, frame, [[destination, action], ...also], route);
+    return this.admission === undefined ? route() : this.admit(session, frame, uses).then(route);
   }
 
-  private async admit(
-    session: Session,
-    frame: Frame,
-    uses: readonly (readonly [string, 'send' | 'subscribe'])[],
-    route: () => Route,
-  ): Promise<Route> {
+  private async admit(session: Session, frame: Frame, uses: readonly Use[]): Promise<void> {
     for (const [destination, action] of uses) await this.admission!.use(session, destination, action, frame);
-    return route();
+  }
+
+  private async reviewSession(session: Session): Promise<void> {
+    session.dropGrants();
+    const { admission } = this;
+    if (admission === undefined || !session.connected) return;
+    try {
+      admission.check?.(session);
+      const used = [...session.subscriptions.values()].map(({ destination, headers }) => {
+        return [destination, 'subscribe', new Frame('SUBSCRIBE', headers)] as const;
+      });
+      const sent = [...session.uncommitted].map((destination) => [destination, 'send', new Frame('SEND', [])] as const);
+      for (const [destination, action, frame] of [...used, ...sent]) {
+        for (const part of splitDestination(destination)) {
+          await this.admit(session, frame, usesOf(part, readDestination(part), action, frame));
+        }
+      }
+    } catch (error) {
+      this.end(session, error as Error);
+    }
+  }
+
+  /** New credentials have come: what they do not allow ends. */
+  private async refreshed(session: Session): Promise<void> {
+    if (session.closed) return;
+    this.watchExpiry(session);
+    await this.reviewSession(session);
+  }
+
+  private watchExpiry(session: Session): void {
+    this.expiries.watch(session, this.admission?.expiry?.(session), () => {
+      const how = `connect again, and send new ones to ${REFRESH} before they expire`;
+      this.end(session, new StompError('session expired', `the credentials have expired: ${how}`));
+    });
+  }
+
+  private end(session: Session, error: Error): void {
+    this.admission?.ended?.(session, error);
+    session.refuse(error);
   }
 
   /** @internal */
   disconnect(session: Session): void {
+    this.expiries.forget(session);
     this.engine.release(session);
   }
 }
 
+type Use = readonly [destination: string, action: Action];
+
+/** All that a frame uses: its destination, and what its headers name besides. */
+function usesOf(destination: string, address: Address, action: Action, frame: Frame): Use[] {
+  const uses: Use[] = [[destination, action]];
+  const queue = action === 'subscribe' && address.kind === 'topic' ? readQueueName(frame) : undefined;
+  if (queue !== undefined) uses.push([`/queue/${queue}`, 'subscribe']);
+  const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
+  if (dead !== undefined) uses.push([dead, 'send']);
+  // Whoever reads such a queue reads a topic.
+  const topics =
+    action === 'subscribe' ? virtualTopics(queue ?? (address.kind === 'queue' ? address.name : '')) : undefined;
+  if (topics !== undefined) uses.push([topics, 'subscribe']);
+  for (const [name, use] of uses) checkName(name, use);
+  return uses;
+}
+
 /** @throws StompError when that is no destination, or one that only the broker may send to */
-function checkName(destination: string, action: 'send' | 'subscribe'): Address {
+function checkName(destination: string, action: Action): Address {
   const address = readDestination(destination);
   if (action === 'send' && isAdvisory(address.name)) {
     throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');

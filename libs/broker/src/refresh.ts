@@ -4,26 +4,30 @@ import type { Admission } from './broker.js';
 /**
  * The way to new credentials on a live connection: a SEND to `/session/refresh` with the headers `login` and
  * `passcode` is admitted as CONNECT was, without the connection or its subscriptions ending. What the session was
- * granted is asked for again; a refusal ends it.
+ * granted, and what it is subscribed to, is asked for again; a refusal ends it.
  */
 export class Refresh implements Route {
-  constructor(private readonly admission: Admission | undefined) {}
+  /** @param renewed what there is to do once a session has shown new credentials */
+  constructor(
+    private readonly admission: Admission | undefined,
+    private readonly renewed: (session: Session) => Promise<void>,
+  ) {}
 
   send(message: Message, session: Session, done: Done | undefined): void {
     if (this.admission === undefined) {
       done?.();
       return;
     }
-    this.admission.connect(session, new Frame('CONNECT', message.headers)).then(
-      () => {
-        session.dropGrants();
-        done?.();
-      },
-      (error: Error) => {
-        if (done === undefined) session.refuse(error);
-        else done(error);
-      },
-    );
+    const admitted = this.admission.connect(session, new Frame('CONNECT', message.headers));
+    admitted
+      .then(() => this.renewed(session))
+      .then(
+        () => done?.(),
+        (error: Error) => {
+          if (done === undefined) session.refuse(error);
+          else done(error);
+        },
+      );
   }
 
   subscribe(): void {

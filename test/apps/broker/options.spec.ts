@@ -49,6 +49,25 @@ function answer(argv: string[]): string {
 
 const certificate = ['--certfile', 'server.pem', '--keyfile', 'server.key'];
 
+describe('rules', () => {
+  it.each([
+    ['- destination: /queue/a', 'needs allow or deny'],
+    ['- destination: /queue/\n    allow: read', 'the destination /queue/ has no name'],
+    ['- destination: /queue/a\n    allow: reed', 'allow must be one or more of read, write, manage'],
+    ['- destination: /queue/a\n    allows: read', 'has the key "allows": it is one of destination, user, group'],
+    ['- allow: read', 'destination must be a destination'],
+    ['all', 'must be a list of rules'],
+  ])('that are none are refused: %s', (rules, why) => {
+    const lines = refusal(() => withConfig(`users: ["ann:x"]\nrules:\n  ${rules}\n`));
+    expect(lines.join()).toContain(why);
+    expect(lines.join()).toContain('config file broker.yaml, key rules');
+  });
+
+  it('need users, or everybody could call himself what he likes', () => {
+    expect(refusal(() => withConfig('rules: []')).join()).toContain('need users');
+  });
+});
+
 describe('the defaults', () => {
   it('are those of the original where it had them, and bounded where it had none', () => {
     expect(parse()).toMatchObject({
@@ -122,6 +141,15 @@ describe('the sources', () => {
       'idle-timeout': '5',
       'hide-server': 'yes',
       policies: '[{"destination":"/queue/mail.*","max-length":7,"dead-letter":false}]',
+      'cert-user': 'cn',
+      'cert-users': '{"a.test":"ann"}',
+      'lockout-failures': '3',
+      'lockout-time': '1000',
+      'proxy-protocol': '10.0.0.5',
+      groups: '{"staff":["ann"]}',
+      rules: '[{"destination":"/queue/a","user":"ann bob","group":["staff"],"allow":"read write"}]',
+      'audit-log': 'audit.json',
+      crlfile: 'crl.pem',
       verbose: '5',
       'log-format': 'json',
     };
@@ -151,6 +179,8 @@ describe('the sources', () => {
       heartbeatTolerance: 2.5,
       maxBody: 1024,
       policies: [{ destination: '/queue/mail.*', maxLength: 7, deadLetter: false }],
+      groups: { staff: ['ann'] },
+      rules: [{ destination: '/queue/a', users: ['ann', 'bob'], groups: ['staff'], allow: ['read', 'write'] }],
     });
     expect(byEnvironment).toEqual(byFlags);
     expect(byFile).toEqual(byFlags);

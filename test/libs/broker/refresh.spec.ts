@@ -24,7 +24,7 @@ function makeAdmission(): Admission & { password: string; readonly asked: string
 
 const login = (name: string, passcode: string) => ({ login: name, passcode });
 
-it('a SEND to /session/refresh brings new credentials on a live connection, and grants are asked for again', async () => {
+it('a SEND to /session/refresh brings new credentials on a live connection, and what it uses is asked for again', async () => {
   const admission = makeAdmission();
   const broker = await makeBroker({ admission });
   const peer = await join(broker, '1.2', login('me', 'first'));
@@ -39,6 +39,7 @@ it('a SEND to /session/refresh brings new credentials on a live connection, and 
     'me subscribe /queue/a',
     'me send /queue/a',
     'CONNECT me again',
+    'me again subscribe /queue/a',
     'me again send /queue/a',
   ]);
 });

@@ -3,6 +3,8 @@ import type Bcrypt from 'bcrypt';
 import { OptionsError } from '../options.error.js';
 import { readOptionFile } from '../options.file.js';
 
+const none = Buffer.alloc(0);
+
 /** The longest login and the longest passcode, in bytes of UTF-8. */
 export const maxCredentialLength = 1024;
 
@@ -77,6 +79,11 @@ export class Credential {
     return this.#digest;
   }
 
+  /** Whether another credential is proven by the same password. */
+  same(other: Credential): boolean {
+    return this.#hash === other.#hash && (this.#digest ?? none).equals(other.#digest ?? none);
+  }
+
   /** The bcrypt hash, if the user was given with one. */
   get hash(): string | undefined {
     return this.#hash;
@@ -112,6 +119,16 @@ export class Users {
     const credentials = [...given, ...(file === undefined ? [] : readUsers(file, given))];
     const hashed = credentials.some(({ hash }) => hash !== undefined);
     return new Users(credentials, hashed ? (await import('bcrypt')).default : undefined);
+  }
+
+  /** The user of that login. */
+  get(login: string): Credential | undefined {
+    return this.byLogin.get(login);
+  }
+
+  /** Whether there is that user still, with that password. */
+  holds(credential: Credential): boolean {
+    return this.byLogin.get(credential.login)?.same(credential) === true;
   }
 
   /** How many users there are. */

@@ -1,5 +1,6 @@
 import { Controller, UseGuards } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
+import { AccessGuard } from './access.guard.js';
 import { AuthGuard } from './auth.guard.js';
 import { AdmissionRequest } from './request.js';
 
@@ -8,21 +9,21 @@ import { AdmissionRequest } from './request.js';
  * interceptors and filters apply as in any Nest controller. Whatever is thrown refuses the client.
  */
 @Controller()
-@UseGuards(AuthGuard)
+@UseGuards(AuthGuard, AccessGuard)
 export class AdmissionController {
   /** @returns whoever the client is from now on: `session.user` */
   @MessagePattern('CONNECT')
   connect(@Payload() request: AdmissionRequest): unknown {
-    return request.login;
+    return request.user ?? request.login;
   }
 
   @MessagePattern('SEND')
   send(@Payload() _request: AdmissionRequest): void {
-    // Whoever passes the guards may send anywhere.
+    // Whoever passes the guards may send there.
   }
 
   @MessagePattern('SUBSCRIBE')
   subscribe(@Payload() _request: AdmissionRequest): void {
-    // Whoever passes the guards may subscribe anywhere.
+    // Whoever passes the guards may subscribe to it.
   }
 }

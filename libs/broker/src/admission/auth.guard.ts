@@ -1,21 +1,43 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, UnauthorizedException } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lockout } from './lockout.js';
 import { AdmissionRequest } from './request.js';
-import { type UserDirectory, USERS } from './users.js';
+import { type User, type UserDirectory, USERS } from './users.js';
 
 /**
  * Lets in the users of the broker's configuration, and everybody where there are none. An ordinary Nest guard: put
- * your own in its place with `@UseGuards` on a class that extends AdmissionController.
+ * your own in its place with `@UseGuards` on a class that extends AdmissionController, and give the broker no users.
  */
 @Injectable()
 export class AuthGuard implements CanActivate {
-  constructor(@Inject(USERS) private readonly users: UserDirectory) {}
+  constructor(
+    @Inject(USERS) private readonly users: UserDirectory,
+    @Inject(Lockout) private readonly lockout: Lockout,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToRpc().getData<AdmissionRequest>();
     if (request.command !== 'CONNECT' || this.users.size === 0) return true;
+    const { address, login } = request;
+    const wait = this.lockout.wait(address, login);
+    if (wait === undefined) {
+      throw new UnauthorizedException('too many logins have failed: try again later');
+    }
+    if (wait > 0) await sleep(wait);
+    const user = await this.identify(request);
+    if (user === undefined) {
+      this.lockout.failed(address, login);
+      throw new UnauthorizedException('the login or the passcode is wrong');
+    }
+    this.lockout.succeeded(address, login);
+    request.user = user;
+    return true;
+  }
+
+  private async identify(request: AdmissionRequest): Promise<User | string | undefined> {
     const { login, passcode } = request;
+    if (this.users.identify !== undefined) return this.users.identify(request);
     if (login === undefined) throw new UnauthorizedException('a login and a passcode are required');
-    if (await this.users.verify(login, passcode ?? '')) return true;
-    throw new UnauthorizedException('the login or the passcode is wrong');
+    return (await this.users.verify(login, passcode ?? '')) ? login : undefined;
   }
 }

@@ -6,7 +6,9 @@ import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-fac
 import { type Frame, type Session, StompError } from 'nestjs-stomp/server';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Admission } from '../broker.js';
+import { type Audit, describeSession, reasonOf } from './audit.js';
 import { AdmissionContext, AdmissionRequest } from './request.js';
+import type { UserDirectory } from './users.js';
 
 const rpc = new RpcParamsFactory();
 
@@ -19,10 +21,16 @@ type Handler = (request: AdmissionRequest, context: AdmissionContext) => Promise
 export class AdmissionPipeline implements Admission, OnModuleInit {
   private readonly handlers = new Map<Command, Handler>();
 
-  /** @param controller the instance that Nest made */
+  /**
+   * @param controller the instance that Nest made
+   * @param users who may come in, and stay
+   * @param audit takes what is decided
+   */
   constructor(
     private readonly creator: ExternalContextCreator,
     private readonly controller: object,
+    private readonly users: UserDirectory,
+    private readonly audit: Audit | undefined,
   ) {}
 
   /**
@@ -37,11 +45,39 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
   }
 
   async connect(session: Session, frame: Frame): Promise<void> {
-    session.user = await this.ask('CONNECT', session, frame);
+    try {
+      session.user = await this.ask('CONNECT', session, frame);
+    } catch (error) {
+      const user = frame.headers.get('login');
+      this.audit?.({ event: 'connection refused', ...describeSession(session), user, reason: reasonOf(error) });
+      throw error;
+    }
+    this.audit?.({ event: 'connected', ...describeSession(session) });
   }
 
   async use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
-    await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame, destination);
+    try {
+      await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame, destination);
+    } catch (error) {
+      const what = { action, destination, reason: reasonOf(error) };
+      this.audit?.({ event: 'access refused', ...describeSession(session), ...what });
+      throw error;
+    }
+  }
+
+  check({ user }: Session): void {
+    if (this.users.holds?.(user) === false) {
+      throw new StompError('session ended', 'these credentials do not hold any more: connect with new ones');
+    }
+  }
+
+  expiry({ user }: Session): number | undefined {
+    const moment: unknown = typeof user === 'object' && user !== null && 'expires' in user ? user.expires : undefined;
+    return typeof moment === 'number' ? moment : undefined;
+  }
+
+  ended(session: Session, error: Error): void {
+    this.audit?.({ event: 'session ended', ...describeSession(session), reason: reasonOf(error) });
   }
 
   private async ask(command: Command, session: Session, frame: Frame, destination?: string): Promise<unknown> {

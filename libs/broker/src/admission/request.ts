@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { BaseRpcContext } from '@nestjs/microservices';
 import type { Frame, Session } from 'nestjs-stomp/server';
 
@@ -12,8 +13,13 @@ export class AdmissionRequest {
   /** The client's address; undefined where it came over no socket. */
   readonly address: string | undefined;
   readonly vhost: string;
-  /** What the CONNECT handler returned for this session. */
-  readonly user: unknown;
+  /** The certificate that the client showed, where TLS asked for one and could verify it; not enumerable. */
+  declare readonly certificate: X509Certificate | undefined;
+  /**
+   * What the CONNECT handler returned for this session. A guard of CONNECT sets it, to a name or a {@link User}, for
+   * the handler to return.
+   */
+  user: unknown;
 
   constructor(
     readonly command: 'CONNECT' | 'SEND' | 'SUBSCRIBE',
@@ -27,8 +33,10 @@ export class AdmissionRequest {
     const passcode = command === 'CONNECT' ? headers.get('passcode') : undefined;
     Object.defineProperty(this, 'passcode', { value: passcode, enumerable: false });
     this.address = session.address;
+    Object.defineProperty(this, 'certificate', { value: session.certificate, enumerable: false });
     this.vhost = session.vhost;
-    this.user = session.user;
+    // Nobody is who he was before he has shown it again.
+    this.user = command === 'CONNECT' ? undefined : session.user;
   }
 }
 

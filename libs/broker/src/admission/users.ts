@@ -1,10 +1,29 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { AdmissionRequest } from './request.js';
+
+/** Who a client is. The `user` of a session is one, or a text that is the name alone, or whatever a guard made of it. */
+export interface User {
+  /** By which rules and durable subscriptions know it. */
+  readonly name: string;
+  /** To which rules may be given; besides those that the configuration puts it into. */
+  readonly groups?: readonly string[];
+  /** When its session ends unless it brings new credentials, in ms since 1970; never by default. */
+  readonly expires?: number;
+}
 
 /** Says whether a login and a passcode belong together. */
 export interface UserDirectory {
   /** How many users there are; with none, everybody is taken for anonymous and comes in. */
   readonly size: number;
   verify(login: string, passcode: string): boolean | Promise<boolean>;
+  /**
+   * Who a client is, in place of `verify`, where more counts than a login and a passcode: a certificate, a token.
+   *
+   * @returns undefined when it is nobody who may come in
+   */
+  identify?(request: AdmissionRequest): User | undefined | Promise<User | undefined>;
+  /** Whether whoever came in before may stay; asked when users have changed. Everybody may by default. */
+  holds?(user: unknown): boolean;
 }
 
 /** DI token of the {@link UserDirectory}. */

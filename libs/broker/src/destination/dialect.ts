@@ -13,6 +13,7 @@ import {
   type Subscription,
 } from 'nestjs-stomp/server';
 import { readDestination } from './name.js';
+import { nameOf } from './owner.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
 
@@ -202,7 +203,7 @@ function nameDurable(
   destination = '',
 ): DurableName | undefined {
   // Whoever claims another user's client-id does not get at that one's subscriptions.
-  const owner = typeof user === 'string' ? user : '';
+  const owner = nameOf(user) ?? '';
   const name = readSubscriptionName(headers);
   if (name !== undefined) return { key: `name\0${owner}\0${clientId}\0${name}`, name };
   const id = headers.get('id');
@@ -255,6 +256,14 @@ export function readQueueRules(headers: FrameHeaders): Partial<Policy> & { reado
     ...(deadLetter === undefined ? {} : { deadLetter, deadLetterExpired: true }),
     autoDelete: isTrue(headers, 'auto-delete'),
   };
+}
+
+/** Whether headers say how a queue is to be made; see {@link readQueueRules}. */
+export function makesQueue(headers: FrameHeaders): boolean {
+  const names = ['x-max-length', 'x-max-length-bytes', 'x-message-ttl', 'x-expires'];
+  return (
+    names.some((name) => headers.has(name)) || nameDeadLetter(headers) !== undefined || isTrue(headers, 'auto-delete')
+  );
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Frame, Message, type Session, type Subscription } from 'nestjs-stomp/server';
+import { nameOf } from '../destination/owner.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
 
 const ROOT = '/topic/$SYS/';
@@ -48,5 +49,5 @@ export const isAdvisory = (destination: string): boolean => /^\/topic\/\$SYS(?:[
 
 /** The id of a session opens its reply queues, so only the beginning of it is told. */
 function describe(session: Session): object {
-  return { connection: session.id.slice(0, 8), address: session.address, user: session.user };
+  return { connection: session.id.slice(0, 8), address: session.address, user: nameOf(session.user) };
 }

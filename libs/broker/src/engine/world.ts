@@ -25,6 +25,7 @@ import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from '../destination
 import { Retained } from '../destination/retained.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
+import { virtualTopic } from '../destination/virtual.js';
 import { Wildcards } from '../destination/wildcard.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Store } from '../store/store.js';
@@ -36,8 +37,6 @@ const DEAD_REASON = 'dead-letter-reason';
 const DEAD_ORIGIN = 'dead-letter-origin';
 const DEAD_COUNT = 'dead-letter-deliveries';
 
-/** ActiveMQ's queue of one consumer of a virtual topic, and the topic. */
-const VIRTUAL = /^Consumer\.[^./]+[./](VirtualTopic[./].+)$/;
 // Names that no client can say.
 const DURABLE = '\0durable\0';
 const TEMPORARY = '\0temporary\0';
@@ -280,8 +279,8 @@ export class World implements QueueOwner, TopicOwner {
   private open(queue: Queue): Queue {
     if (isHidden(queue)) return queue;
     this.wildcards.added(queue);
-    const topic = VIRTUAL.exec(queue.name)?.[1];
-    if (topic !== undefined) this.feed(queue, `/topic/${topic}`, queue.destination);
+    const topic = virtualTopic(queue.name);
+    if (topic !== undefined) this.feed(queue, topic, queue.destination);
     return queue;
   }
 

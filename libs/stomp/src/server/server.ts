@@ -1,12 +1,14 @@
 import { createServer as createTcpServer, type AddressInfo, type Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { createServer as createTlsServer, Server as TlsServer, type TlsOptions } from 'node:tls';
 import { encodeFrame } from '../frame/encoder.js';
 import { Frame } from '../frame/frame.js';
 import { formatStompUrl, STOMP_PORT } from '../wire/url.js';
+import { plainAddress } from './address.js';
 import type { Broker } from './broker.js';
 import { StompError } from './error.js';
 import { type ResolvedOptions, resolveOptions, type SessionOptions } from './options.js';
+import { readProxyHeader } from './proxy.js';
 import { Session } from './session.js';
 
 export interface StompServerOptions extends SessionOptions {
@@ -25,6 +27,11 @@ export interface ListenOptions {
   host?: string;
   /** Options of node:tls: the listener speaks TLS, 1.2 and up. */
   tls?: TlsOptions;
+  /**
+   * Which peers are proxies, by their address: they begin each connection with a header of the PROXY protocol (1 or
+   * 2) that names the client. A header of anybody else is none. No peer is one by default.
+   */
+  proxy?: (address: string) => boolean;
 }
 
 /** Something that takes connections. */
@@ -32,6 +39,12 @@ export interface Listener {
   /** Where it listens, for example `stomp://127.0.0.1:61613`. */
   readonly url: string;
   readonly port: number;
+  /**
+   * Takes other certificates for the connections to come; those that are open stay as they are.
+   *
+   * @throws Error when they do not load, or the listener speaks no TLS
+   */
+  renew(tls: TlsOptions): void;
 }
 
 const HANDSHAKE_TIMEOUT = 10_000;
@@ -71,6 +84,11 @@ export class StompServer {
     return this.live;
   }
 
+  /** What takes connections at the moment. */
+  get listening(): Listener[] {
+    return [...this.listeners.keys()];
+  }
+
   /** Where the server listens. */
   get urls(): string[] {
     return [...this.listeners.keys()].map(({ url }) => url);
@@ -82,17 +100,26 @@ export class StompServer {
    * @throws Error when the port is in use, the address is none of this machine's, or the certificate does not load
    */
   listen(options: ListenOptions = {}): Promise<Listener> {
-    const { port = STOMP_PORT, host = '127.0.0.1', tls } = options;
+    const { port = STOMP_PORT, host = '127.0.0.1', tls, proxy } = options;
     const common = { allowHalfOpen: true, noDelay: true };
-    const server =
+    // Whom the proxies speak for, by the proxy's own address and port: a TLS socket hides the one it is made of.
+    const clients = new Map<string, string>();
+    const take = (socket: Socket) => this.take(socket, clients.get(nameOf(socket)));
+    const server: NetServer =
       tls === undefined
-        ? createTcpServer(common, (socket) => this.take(socket))
-        : createTlsServer({ minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_TIMEOUT, ...tls, ...common }, (socket) =>
-            this.take(socket),
-          );
+        ? createTcpServer(common)
+        : createTlsServer({ minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_TIMEOUT, ...tls, ...common }, take);
+    // What makes a TLS connection of a TCP connection is a listener, too.
+    const open = tls === undefined ? [take] : (server.listeners('connection') as ((socket: Socket) => void)[]);
+    server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
+      const go = () => {
+        for (const each of open) each.call(server, socket);
+      };
+      if (proxy?.(plainAddress(socket.remoteAddress) ?? '') !== true) go();
+      else this.unwrap(socket, clients, go);
     });
     // A handshake that fails is the client's trouble; without this it would be an unhandled error of the server.
     server.on('tlsClientError', (error: Error, socket: Socket) => {
@@ -106,19 +133,28 @@ export class StompServer {
         server.on('error', (error) => this.options.log?.log(0, `listener failed: ${String(error)}`));
         const address = server.address() as AddressInfo;
         const url = formatStompUrl({ secure: tls !== undefined, host: address.address, port: address.port });
-        const listener = { url, port: address.port };
+        const renew = (renewed: TlsOptions) => {
+          if (!(server instanceof TlsServer)) throw new Error(`the listener ${url} speaks no TLS`);
+          server.setSecureContext({ minVersion: 'TLSv1.2', ...renewed });
+        };
+        const listener = { url, port: address.port, renew };
         this.listeners.set(listener, server);
         resolve(listener);
       });
     });
   }
 
-  /** Runs a session over a stream that is open already, for example one end of an in-memory pair. */
-  accept(stream: Duplex): Session {
-    const session = new Session(stream, this.broker, this.options, (ended) => {
+  /**
+   * Runs a session over a stream that is open already, for example one end of an in-memory pair.
+   *
+   * @param address the client's, where it is not the other end of a socket
+   */
+  accept(stream: Duplex, address?: string): Session {
+    const onEnd = (ended: Session) => {
       this.live.delete(ended);
       if (this.live.size === 0) this.idle?.();
-    });
+    };
+    const session = new Session(stream, this.broker, this.options, onEnd, address);
     this.live.add(session);
     return session;
   }
@@ -146,8 +182,27 @@ export class StompServer {
     clearTimeout(timer);
   }
 
-  private take(socket: Socket): void {
-    const address = socket.remoteAddress?.replace(/^::ffff:/, '');
+  /** Reads what a proxy says of its client, then goes on as if that had come by itself. */
+  private unwrap(socket: Socket, clients: Map<string, string>, go: () => void): void {
+    const key = nameOf(socket);
+    readProxyHeader(socket, HANDSHAKE_TIMEOUT).then(
+      (client) => {
+        if (socket.destroyed) return;
+        if (client !== undefined) {
+          clients.set(key, client);
+          socket.once('close', () => clients.delete(key));
+        }
+        go();
+      },
+      (error: Error) => {
+        this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} refused: ${error.message}`);
+        socket.destroy();
+      },
+    );
+  }
+
+  private take(socket: Socket, client?: string): void {
+    const address = client ?? plainAddress(socket.remoteAddress);
     if (address === undefined || this.closed !== undefined) {
       socket.destroy();
       return;
@@ -168,6 +223,8 @@ export class StompServer {
       socket.once('close', () => clearTimeout(linger));
       return;
     }
-    this.accept(socket);
+    this.accept(socket, address);
   }
 }
+
+const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;

@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { FrameError, quote } from '../frame/error.js';
 import { escapeHeader, escapingOf } from '../frame/escape.js';
 import { Frame } from '../frame/frame.js';
@@ -9,6 +10,7 @@ import { requiredHeaders } from '../frame/rules.js';
 import type { Version } from '../frame/version.js';
 import { Connection } from '../wire/connection.js';
 import { agreeHeartBeat } from '../wire/heartbeat.js';
+import { plainAddress } from './address.js';
 import type { Broker, Done, Route } from './broker.js';
 import { errorFrame, StompError, toStompError } from './error.js';
 import { type Handshake, readHandshake } from './handshake.js';
@@ -42,8 +44,10 @@ export class Session {
   readonly id = randomUUID();
   /** @internal */
   readonly connection: Connection;
-  /** The client's address; undefined where the stream is no socket. */
+  /** The client's address, without its port; undefined where the stream is no socket. */
   readonly address: string | undefined;
+  /** The certificate that the client showed, if its listener asked for one and could verify it. */
+  readonly certificate: X509Certificate | undefined;
   /** The virtual host: an entry of the list in the options. */
   vhost = '*';
   /** The `client-id` of CONNECT, by which ActiveMQ and Artemis name the owner of durable subscriptions. */
@@ -58,8 +62,8 @@ export class Session {
   private readonly transactions = new Map<string, Transaction>();
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
-  // The broker thinks about a client or a destination; meanwhile nothing is read.
-  private asking = false;
+  // How often the broker thinks about a client or a destination; meanwhile nothing is read.
+  private asking = 0;
   private refusal: Error | undefined;
   // The client promised no heart-beats, so its silence is measured by the idle limit.
   private idleOnly = false;
@@ -73,15 +77,18 @@ export class Session {
   /**
    * @param stream open already; owned by the session from now on
    * @param onEnd told once, when everything is over
+   * @param address the client's, where it is not the other end of the socket
    */
   constructor(
     stream: Duplex,
     private readonly broker: Broker,
     private readonly options: ResolvedOptions,
     private readonly onEnd: (session: Session) => void,
+    address?: string,
   ) {
     this.verbose = options.log?.level ?? 0;
-    this.address = stream instanceof Socket ? stream.remoteAddress?.replace(/^::ffff:/, '') : undefined;
+    this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
+    this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
     this.subscribed = new Subscriptions(this, options.maxSubscriptions);
     this.receipts = new Receipts(
       (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
@@ -94,7 +101,7 @@ export class Session {
         onRead: () => this.wakeAcknowledged(),
         onFault: (error) => this.fail(error, error.receipt),
         onEnd: () => this.finish(),
-        onClose: (error) => this.closed(error),
+        onClose: (error) => this.gone(error),
         onDrain: () => this.drained(),
         onSilence: (ms) => {
           const what = this.idleOnly ? 'idle for too long' : 'heart-beat missed';
@@ -120,9 +127,20 @@ export class Session {
     return this.state === 'connected';
   }
 
+  /** Whether it is over: nothing comes of it any more. */
+  get closed(): boolean {
+    return this.state === 'closed';
+  }
+
   /** What is subscribed to, by id; a subscription without one (1.0) has a key that no id can be. */
   get subscriptions(): ReadonlyMap<string, Subscription> {
     return this.subscribed.byId;
+  }
+
+  /** The destinations of the messages in open transactions. */
+  get uncommitted(): ReadonlySet<string> {
+    const operations = [...this.transactions.values()].flatMap((transaction) => transaction.operations);
+    return new Set(operations.flatMap((each) => ('message' in each ? [each.message.destination] : [])));
   }
 
   /** Forgets which destinations were granted: the next SEND and SUBSCRIBE ask the broker again. */
@@ -142,7 +160,7 @@ export class Session {
 
   /** Ends the session with an ERROR frame, after what was read from the client before. */
   refuse(error: Error): void {
-    if (this.asking && this.state === 'connected') this.refusal ??= error;
+    if (this.asking > 0 && this.state === 'connected') this.refusal ??= error;
     else this.fail(error);
   }
 
@@ -438,8 +456,12 @@ export class Session {
     const destination = frame.headers.get('destination')!;
     const { epoch } = this.routes;
     const go = (route: Route) => {
-      // What was decided before the grants were dropped holds for this frame only.
+      // What was decided before the grants were dropped holds for one message, but not for a subscription.
       if (epoch === this.routes.epoch) this.routes.keep(action, destination, route);
+      else if (action === 'subscribe') {
+        this.withRoute(action, frame);
+        return;
+      }
       if (action === 'send') this.publish(route, frame, destination);
       else this.subscribe(route, frame);
     };
@@ -449,7 +471,7 @@ export class Session {
   }
 
   private wait<T>(answer: Promise<T>, frame: Frame | undefined, go: (value: T) => void): void {
-    this.asking = true;
+    this.asking++;
     this.connection.pause();
     answer
       .then((value) => {
@@ -457,7 +479,7 @@ export class Session {
       })
       .catch((error: unknown) => this.fail(error, frame?.headers.get('receipt')))
       .finally(() => {
-        this.asking = false;
+        this.asking--;
         this.connection.resume();
         if (this.refusal !== undefined) this.refuse(this.refusal);
       });
@@ -538,7 +560,7 @@ export class Session {
     this.connection.end();
   }
 
-  private closed(error: Error | undefined): void {
+  private gone(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
     this.onEnd(this);

@@ -9,14 +9,15 @@ import type { Options } from '../options.js';
  *
  * @throws Error with one clear line when a file cannot be read or holds no certificate or key
  */
-export function readTls({ tls, cafile, certfile, keyfile }: Options): TlsOptions | undefined {
+export function readTls({ tls, cafile, certfile, keyfile, crlfile, certUser }: Options): TlsOptions | undefined {
   if (tls === false) return undefined;
   const strict = tls === 'strict';
   const options: TlsOptions = {
     cert: read('certfile', certfile),
     key: read('keyfile', keyfile),
     ...(cafile === undefined ? {} : { ca: read('cafile', cafile) }),
-    requestCert: strict,
+    ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile) }),
+    requestCert: strict || certUser !== undefined,
     rejectUnauthorized: strict,
     minVersion: 'TLSv1.2',
   };

@@ -1,0 +1,28 @@
+import type { Session } from 'nestjs-stomp/server';
+
+/** The longest time that a timer of Node takes, in ms. */
+const LONGEST = 2 ** 31 - 1;
+
+/** Ends sessions when what their clients have shown expires. */
+export class Expiries {
+  private readonly timers = new Map<Session, NodeJS.Timeout>();
+
+  /**
+   * @param moment in ms since 1970; undefined for never. It takes the place of the one before.
+   * @param end what to do then
+   */
+  watch(session: Session, moment: number | undefined, end: () => void): void {
+    this.forget(session);
+    if (moment === undefined) return;
+    const left = moment - Date.now();
+    const later = () => (left > LONGEST ? this.watch(session, moment, end) : end());
+    const timer = setTimeout(later, Math.min(Math.max(left, 0), LONGEST));
+    timer.unref();
+    this.timers.set(session, timer);
+  }
+
+  forget(session: Session): void {
+    clearTimeout(this.timers.get(session));
+    this.timers.delete(session);
+  }
+}

@@ -1,0 +1,356 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Certificates, type Pem } from '../../support/certificates.js';
+import { type Program } from '../../support/program.js';
+import { start } from '../../support/programs.js';
+import { RawPeer } from '../../support/raw.js';
+import { handshake, watch } from '../../support/server.js';
+import { type Headers } from '../../support/wire.js';
+
+// Each test runs whole processes, maybe beside others that do.
+jest.setTimeout(120_000);
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'stompserver-access-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+/** A file of this text; its name is new each time. */
+const file = (text: string): string => {
+  const path = join(folder, `file-${files++}`);
+  writeFileSync(path, text);
+  return path;
+};
+
+/** Puts another text in place of a file's as editors do: a new file that takes over the name. */
+const replace = (path: string, text: string) => renameSync(file(text), path);
+
+const serve = async (...options: string[]) => {
+  const program = start('stompserver', '--host', '127.0.0.1', '--port', '0', '--verbose', '1', ...options);
+  const [, port = ''] = await program.line(/^listening \S+:(\d+)$/);
+  const open = async () => watch(await RawPeer.connect(Number(port)));
+  return {
+    program,
+    port: Number(port),
+    open,
+    connect: async (headers: Headers = {}) => {
+      const peer = await open();
+      await handshake(peer, '1.2', headers);
+      return peer;
+    },
+    refusal: async (headers: Headers = {}) => {
+      const peer = await open();
+      peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', ...headers });
+      const error = await peer.refused();
+      peer.end();
+      return error.text.trim();
+    },
+  };
+};
+
+/** Waits until the program has read its files again so many times, counting from its start. */
+const reloads = (program: Program, times: number) =>
+  program.until(`${times} reloads`, () => program.stderr.split('were read again').length > times);
+
+const as = (login: string, passcode: string) => ({ login, passcode });
+
+describe('the users file, while the broker runs', () => {
+  it('is read again when it is replaced: new users come in, those that are gone have to go, others stay', async () => {
+    const users = file('ann:one\nbob:two\n');
+    const server = await serve('--users-file', users);
+    const [ann, bob] = [await server.connect(as('ann', 'one')), await server.connect(as('bob', 'two'))];
+    replace(users, 'ann:one\neve:three\n');
+    await reloads(server.program, 1);
+    expect((await bob.refused()).header('message')).toBe('session ended');
+    await ann.receipted('SEND', { destination: '/queue/a' }, 'still here');
+    await server.connect(as('eve', 'three'));
+    expect(await server.refusal(as('bob', 'two'))).toBe('the login or the passcode is wrong');
+  });
+
+  it('ends the sessions of whoever has another password now', async () => {
+    const users = file('ann:one\n');
+    const server = await serve('--users-file', users);
+    const ann = await server.connect(as('ann', 'one'));
+    writeFileSync(users, 'ann:another\n');
+    expect((await ann.refused()).header('message')).toBe('session ended');
+    await server.connect(as('ann', 'another'));
+  });
+
+  it('may lie behind symbolic links that lead elsewhere from one moment to the next, as in Kubernetes', async () => {
+    const root = join(folder, 'mounted');
+    for (const [version, text] of Object.entries({ one: 'ann:one\n', two: 'bob:two\n' })) {
+      mkdirSync(join(root, version), { recursive: true });
+      writeFileSync(join(root, version, 'users'), text);
+    }
+    symlinkSync('one', join(root, '..data'));
+    symlinkSync(join('..data', 'users'), join(root, 'users'));
+    const server = await serve('--users-file', join(root, 'users'));
+    await server.connect(as('ann', 'one'));
+    symlinkSync('two', join(root, '..data_tmp'));
+    renameSync(join(root, '..data_tmp'), join(root, '..data'));
+    await reloads(server.program, 1);
+    await server.connect(as('bob', 'two'));
+  });
+
+  it('goes on as it was while what it holds cannot be used', async () => {
+    const users = file('ann:one\n');
+    const server = await serve('--users-file', users);
+    const ann = await server.connect(as('ann', 'one'));
+    replace(users, 'no colon: hunter2\n\nbob\n');
+    await server.program.says(/what has changed is not used: users file \S+, line 3/);
+    await ann.receipted('SEND', { destination: '/queue/a' }, 'still here');
+    await server.connect(as('ann', 'one'));
+    expect(server.program.stderr).not.toContain('hunter2');
+  });
+
+  it('is read again at once on SIGHUP', async () => {
+    const server = await serve('--users-file', file('ann:one\n'));
+    server.program.signal('SIGHUP');
+    await reloads(server.program, 1);
+    await server.connect(as('ann', 'one'));
+  });
+});
+
+describe('rules of the configuration file', () => {
+  const config = (allow: string) =>
+    `users: ["ann:one", "bob:two"]\ngroups:\n  staff: [ann, bob]\nrules:\n` +
+    `  - { destination: "/queue/of.{user}.#", group: staff, allow: read write }\n` +
+    `  - { destination: /queue/shared, user: bob, allow: "${allow}" }\n`;
+
+  it('hold, and are felt by live sessions when they change; each refusal is a line of the audit log', async () => {
+    const [path, log] = [file(config('read')), file('')];
+    const server = await serve('--config', path, '--audit-log', log);
+    const [ann, bob] = [await server.connect(as('ann', 'one')), await server.connect(as('bob', 'two'))];
+    await ann.receipted('SEND', { destination: '/queue/of.ann.inbox' }, 'mine');
+    await bob.subscribe('/queue/shared');
+    ann.send('SUBSCRIBE', { destination: '/queue/of.bob.inbox', id: '1' });
+    expect((await ann.refused()).text).toBe('you may not read "/queue/of.bob.inbox"\n');
+    replace(path, config('write'));
+    expect((await bob.refused()).text).toBe('you may not read "/queue/shared"\n');
+    expect(await server.refusal(as('ann\u001b[31m\u0085', 'wrong-hunter2'))).toContain('wrong');
+    await server.program.stop();
+    const text = readFileSync(log, 'utf8');
+    expect(text).not.toContain('hunter2');
+    // eslint-disable-next-line no-control-regex -- that there are none is what matters
+    expect(text.replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    const events = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(events.map(({ event, user }) => [event, user])).toEqual([
+      ['connected', 'ann'],
+      ['connected', 'bob'],
+      ['access refused', 'ann'],
+      ['access refused', 'bob'],
+      ['session ended', 'bob'],
+      ['connection refused', 'ann\u001b[31m\u0085'],
+    ]);
+    expect(events[2]).toMatchObject({ action: 'subscribe', destination: '/queue/of.bob.inbox', address: '127.0.0.1' });
+  });
+});
+
+describe('failed logins', () => {
+  it('shut a user out, whoever it is, even with the right passcode', async () => {
+    const server = await serve('--users', 'ann:one bob:two', '--lockout-failures', '2');
+    for (const login of ['ann', 'nobody']) {
+      for (let times = 0; times < 2; times++) {
+        expect(await server.refusal(as(login, 'wrong'))).toBe('the login or the passcode is wrong');
+      }
+      expect(await server.refusal(as(login, 'one'))).toBe('too many logins have failed: try again later');
+    }
+    await server.connect(as('bob', 'two'));
+  });
+});
+
+describe('behind a proxy', () => {
+  const greeting = 'CONNECT\naccept-version:1.2\nhost:h\nlogin:ann\npasscode:one\n\n\0';
+  const ipv4 = (...address: number[]) =>
+    Buffer.concat([
+      Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c', 'latin1'),
+      Buffer.from([...address, 127, 0, 0, 1, 1, 1, 2, 2]),
+    ]);
+
+  it.each([
+    ['version 1', Buffer.from('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n'), '192.0.2.7'],
+    ['version 1 of IPv6', Buffer.from('PROXY TCP6 2001:DB8:0::7 ::1 50312 61613\r\n'), '2001:db8::7'],
+    ['version 2', ipv4(192, 0, 2, 8), '192.0.2.8'],
+    ['unknown', Buffer.from('PROXY UNKNOWN\r\n'), '127.0.0.1'],
+  ])('the client is whom its header names: %s', async (_what, header, address) => {
+    const log = file('');
+    const server = await serve('--users', 'ann:one', '--proxy-protocol', '127.0.0.1', '--audit-log', log);
+    const peer = await server.open();
+    await peer.drip(header);
+    peer.write(greeting);
+    await peer.take('CONNECTED', ({ command }) => command === 'CONNECTED');
+    await server.program.stop();
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ event: 'connected', address });
+  });
+
+  it('the addresses that may connect are those of clients', async () => {
+    const server = await serve('--users', 'ann:one', '--proxy-protocol', '127.0.0.1', '--deny', '192.0.2.0/24');
+    const peer = await server.open();
+    peer.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n' + greeting);
+    await peer.closed().catch(() => undefined);
+    expect(peer.received).toHaveLength(0);
+  });
+
+  it.each([
+    ['none at all', greeting],
+    ['one without an end', `PROXY TCP4 ${'1'.repeat(200)}`],
+    ['one that names no address', 'PROXY TCP4 localhost 127.0.0.1 1 2\r\n'],
+    ['one with a port that is none', 'PROXY TCP4 192.0.2.7 127.0.0.1 1 70000\r\n'],
+    ['one that is too long', Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff', 'latin1')],
+    ['one that is too short', Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04abcd', 'latin1')],
+  ])('a proxy’s header has to be one: %s', async (_what, octets) => {
+    const server = await serve('--users', 'ann:one', '--proxy-protocol', '127.0.0.1');
+    const peer = await server.open();
+    peer.write(octets);
+    await peer.closed().catch(() => undefined);
+    expect(peer.received).toHaveLength(0);
+  });
+
+  it('nobody else’s header is believed', async () => {
+    const server = await serve('--users', 'ann:one', '--proxy-protocol', '10.0.0.5');
+    const peer = await server.open();
+    peer.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n' + greeting);
+    expect((await peer.refused()).command).toBe('ERROR');
+    await server.connect(as('ann', 'one'));
+  });
+});
+
+describe('certificates', () => {
+  const certificates = new Certificates();
+  let ca: Pem;
+  let own: Pem;
+  let ann: Pem;
+  beforeAll(() => {
+    ca = certificates.authority('ca');
+    own = certificates.issue('server', ca);
+    ann = certificates.issue('ann', ca, ['DNS:ann.test', 'email:ann@example.com']);
+  });
+  afterAll(() => certificates.remove());
+
+  const secure = (...options: string[]) =>
+    serve('--certfile', own.cert, '--keyfile', own.key, '--cafile', ca.cert, ...options);
+
+  /** A client over TLS; what it gets first is in `text`. */
+  const dial = async (port: number, identity?: Pem, headers: Headers = {}) => {
+    const shown = identity && { cert: readFileSync(identity.cert), key: readFileSync(identity.key) };
+    const socket: TLSSocket = connectTls({ port, host: 'localhost', ca: readFileSync(ca.cert), ...shown });
+    let text = '';
+    await new Promise<void>((resolve, reject) => {
+      socket.on('error', reject).on('close', () => reject(new Error('closed')));
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+        if (text.includes('\0')) resolve();
+      });
+      const lines = Object.entries({ 'accept-version': '1.2', host: 'h', ...headers }).map((pair) => pair.join(':'));
+      socket.write(`CONNECT\n${lines.join('\n')}\n\n\0`);
+    });
+    socket.on('error', () => undefined);
+    return { socket, text };
+  };
+
+  it('may be shown through a proxy, which speaks before TLS', async () => {
+    const log = file('');
+    const { program, port } = await secure(
+      ...['--tls', 'strict', '--cert-user', 'cn', '--proxy-protocol', '127.0.0.1', '--audit-log', log],
+    );
+    const tcp = connectTcp(port, '127.0.0.1');
+    tcp.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n');
+    const identity = { cert: readFileSync(ann.cert), key: readFileSync(ann.key) };
+    const socket = connectTls({ socket: tcp, servername: 'localhost', ca: readFileSync(ca.cert), ...identity });
+    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+    expect(String((await once(socket, 'data'))[0])).toContain('CONNECTED');
+    socket.on('error', () => undefined).destroy();
+    await program.stop();
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ user: 'ann', address: '192.0.2.7' });
+  });
+
+  it.each([
+    ['cn', 'ann'],
+    ['dns', 'ann.test'],
+    ['email', 'ann@example.com'],
+  ])('name the user by their %s', async (part, name) => {
+    const rules = JSON.stringify([{ destination: '/queue/a', user: name, allow: 'write' }]);
+    const { port } = await secure('--tls', 'strict', '--cert-user', part, '--rules', rules);
+    const { socket, text } = await dial(port, ann);
+    expect(text).toContain('CONNECTED');
+    const receipt = new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(String(chunk))));
+    socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
+    expect(await receipt).toContain('RECEIPT');
+    socket.destroy();
+    const other = await dial(port, ann, { login: 'bob' });
+    expect(other.text).toContain('ERROR');
+    other.socket.destroy();
+  });
+
+  it('may be left out where passwords count, too, and may stand for other names', async () => {
+    const { port } = await secure(
+      ...['--tls', 'true', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}', '--users', 'bob:two'],
+    );
+    for (const [identity, headers, answer] of [
+      [ann, { login: 'orders' }, 'CONNECTED'],
+      [ann, { login: 'ann' }, 'ERROR'],
+      [undefined, as('bob', 'two'), 'CONNECTED'],
+      [undefined, {}, 'ERROR'],
+      [own, {}, 'ERROR'],
+    ] as const) {
+      const { socket, text } = await dial(port, identity, headers);
+      expect(text.split('\n')[0]).toBe(answer);
+      socket.destroy();
+    }
+  });
+
+  it('are renewed without a dropped connection, and refused when they are revoked', async () => {
+    const crl = certificates.revoke(ca);
+    const renewed = certificates.issue('renewed', ca);
+    const server = await secure('--tls', 'strict', '--crlfile', crl);
+    const first = await dial(server.port, ann);
+    const shown = first.socket.getPeerCertificate().subject.CN;
+    expect(shown).toBe('server');
+    renameSync(renewed.cert, own.cert);
+    renameSync(renewed.key, own.key);
+    await server.program.until('the new certificate', () => server.program.stderr.includes('read again'));
+    certificates.revoke(ca, ann);
+    server.program.signal('SIGHUP');
+    // Until the list is in force, by the signal or because it was seen to change.
+    for (let refused = false; !refused;) {
+      refused = await dial(server.port, ann).then(
+        ({ socket }) => (socket.destroy(), false),
+        () => true,
+      );
+    }
+    const second = await dial(server.port, certificates.issue('bob', ca));
+    expect(second.socket.getPeerCertificate().subject.CN).toBe('renewed');
+    const receipt = new Promise<string>((resolve) => first.socket.once('data', (chunk) => resolve(String(chunk))));
+    first.socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
+    expect(await receipt).toContain('RECEIPT');
+    for (const { socket } of [first, second]) socket.destroy();
+  });
+});
+
+it('no secret is in the log, the audit, the help or the list of processes', async () => {
+  const log = file('');
+  const users = file('ann:hunter2\n');
+  const server = await serve('--verbose', '5', '--users-file', users, '--users', 'bob:hunter3', '--audit-log', log);
+  await server.connect(as('ann', 'hunter2'));
+  await server.refusal(as('ann', 'hunter4'));
+  const peer = await server.connect(as('bob', 'hunter3'));
+  await peer.receipted('SEND', { destination: '/session/refresh', ...as('bob', 'hunter3') });
+  const shown = execFileSync('ps', ['-o', 'args=', '-p', String(server.program.pid)], { encoding: 'utf8' });
+  await server.program.stop();
+  const help = start('stompserver', '--users', 'bob:hunter3', '--help');
+  await help.exited;
+  for (const text of [server.program.stderr, readFileSync(log, 'utf8'), help.stdout.join('\n'), shown]) {
+    expect(text).not.toMatch(/hunter\d/);
+  }
+});
