@@ -87,7 +87,13 @@ const latencies = [];
 async function consume(i) {
   const socket = await open();
   const destination = name(job.subscribeTo ?? job.destination, i);
-  const headers = lines(`id:s${i}`, `destination:${destination}`, `ack:${job.ack}`, 'receipt:r', ...job.subscribeHeaders);
+  const headers = lines(
+    `id:s${i}`,
+    `destination:${destination}`,
+    `ack:${job.ack}`,
+    'receipt:r',
+    ...job.subscribeHeaders,
+  );
   await ask(socket, `SUBSCRIBE\n${headers}\n\0`, 'RECEIPT');
   const whole = job.ack !== 'auto' || job.mode === 'latency';
   socket.on('data', whole ? reader(socket) : counter());
