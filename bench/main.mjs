@@ -116,9 +116,12 @@ function calibrate(server, job) {
   if (job.mode === 'idle') return job;
   if (job.mode === 'latency') return { ...job, messages: 10_000 };
   let messages = job.size > 1000 ? 500 : 5_000;
-  for (let i = 0; i < 2; i++) {
+  // Short runs are slow ones, so the number is not trusted before it has stopped growing much.
+  for (let i = 0, last = 0; i < 6 && messages > 1.5 * last; i++) {
+    last = messages;
     const { seconds } = measure(server, { ...job, messages });
-    messages = Math.round(Math.min(3e6, Math.max(messages, (messages / seconds) * options.seconds)) / 10) * 10;
+    const wanted = Math.min((messages / seconds) * options.seconds, 10 * messages, 3e6);
+    messages = Math.round(Math.max(messages, wanted) / 10) * 10;
   }
   return { ...job, messages };
 }
