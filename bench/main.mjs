@@ -249,6 +249,7 @@ const facts = () => ({
 
 async function main() {
   settle(0);
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
   if (options.limit) return void process.stdout.write(await limit());
   if (options.compare !== undefined) return void process.stdout.write(await compareWith(options.compare));
   if (options.check) return (process.exitCode = await check());

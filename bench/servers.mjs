@@ -21,6 +21,8 @@ export function settle(core) {
 async function program(name, ...args) {
   const [command, ...rest] = on(0, process.execPath, ...args);
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const kill = () => child.kill();
+  process.on('exit', kill); // Also where the bench is ended from outside.
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const urls = createInterface({ input: child.stdout });
   const port = await new Promise((resolve, reject) => {
@@ -28,7 +30,8 @@ async function program(name, ...args) {
     void gone.then(() => reject(new Error(`${name} did not start`)));
   });
   const stop = async () => {
-    child.kill();
+    process.off('exit', kill);
+    kill();
     await gone;
   };
   return { name, target: { port, pids: [child.pid] }, stop };
