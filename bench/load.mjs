@@ -1,0 +1,228 @@
+// The generator of the bench: one measurement of a broker that listens, as one line of JSON.
+//   node bench/load.mjs '{"port":61613,"pids":[1234],"messages":100000}'
+// Frames are made beforehand and written in blocks of 64 KiB; what comes back is counted by its NULs, which bodies do not
+// hold. That is little enough for the generator not to be what is measured: `npm run bench -- --limit` shows it.
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const BLOCK = 64 * 1024;
+const STAMP = 16;
+/** How long one measurement may take, in ms. */
+const PATIENCE = 60_000;
+
+const job = {
+  publishers: 1,
+  consumers: 1,
+  destinations: 1,
+  destination: '/topic/bench',
+  subscribeTo: undefined,
+  size: 128,
+  ack: 'auto',
+  messages: 10_000,
+  mode: 'throughput',
+  rate: 5000,
+  sendHeaders: [],
+  subscribeHeaders: [],
+  ...JSON.parse(process.argv[2]),
+};
+
+/** Seconds of CPU time of the broker's processes. */
+function brokerCpu() {
+  let ticks = 0;
+  for (const pid of job.pids) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(stat);
+    ticks += Number(user) + Number(system);
+  }
+  return ticks / 100;
+}
+
+/** KiB of memory of the broker's processes. */
+function brokerMemory() {
+  const of = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
+  return job.pids.map(of).reduce((a, b) => a + b, 0);
+}
+
+const lines = (...headers) => headers.map((header) => `${header}\n`).join('');
+
+/** Writes a frame and waits for the answer that begins like this. */
+function ask(socket, frame, expected) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const read = (chunk) => {
+      text += chunk.latin1Slice();
+      if (!text.includes('\0')) return;
+      socket.off('data', read).off('close', gone);
+      if (text.trimStart().startsWith(expected)) resolve();
+      else reject(new Error(`not ${expected} but ${text.slice(0, 300)}`));
+    };
+    const gone = () => reject(new Error(`the broker closed the connection instead of answering ${expected}`));
+    socket.on('data', read).on('close', gone).write(frame);
+  });
+}
+
+async function open() {
+  const { port, ca, login, passcode } = job;
+  const socket = ca
+    ? connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' })
+    : connect({ port, host: '127.0.0.1', noDelay: true });
+  socket.on('error', (error) => fail(error));
+  const credentials = login === undefined ? [] : [`login:${login}`, `passcode:${passcode}`];
+  const headers = lines('accept-version:1.2', 'host:/', 'heart-beat:0,0', ...credentials);
+  await ask(socket, `CONNECT\n${headers}\n\0`, 'CONNECTED');
+  return socket;
+}
+
+const name = (base, i) => (job.destinations > 1 ? `${base}.${i % job.destinations}` : base);
+let delivered = 0;
+let expected = Infinity;
+let done;
+let fail;
+const finished = new Promise((resolve, reject) => ([done, fail] = [resolve, reject]));
+finished.catch(() => undefined);
+const latencies = [];
+
+async function consume(i) {
+  const socket = await open();
+  const destination = name(job.subscribeTo ?? job.destination, i);
+  const headers = lines(
+    `id:s${i}`,
+    `destination:${destination}`,
+    `ack:${job.ack}`,
+    'receipt:r',
+    ...job.subscribeHeaders,
+  );
+  await ask(socket, `SUBSCRIBE\n${headers}\n\0`, 'RECEIPT');
+  const whole = job.ack !== 'auto' || job.mode === 'latency';
+  socket.on('data', whole ? reader(socket) : counter());
+  return socket;
+}
+
+/** Counts frames; a body is jumped over. */
+function counter() {
+  let seen = 0; // Octets of a frame that is not whole yet.
+  return (chunk) => {
+    let at = 0;
+    for (;;) {
+      const end = chunk.indexOf(0, at + Math.max(0, job.size - seen));
+      if (end < 0) break;
+      delivered++;
+      at = end + 1;
+      seen = 0;
+    }
+    seen += chunk.length - at;
+    if (delivered >= expected) done();
+  };
+}
+
+/** Acknowledges frames, or reads when they were due. */
+function reader(socket) {
+  let rest;
+  return (chunk) => {
+    const buffer = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
+    const now = performance.now();
+    let acks = '';
+    let at = 0;
+    for (;;) {
+      const end = buffer.indexOf(0, at + job.size);
+      if (end < 0) break;
+      delivered++;
+      if (job.mode === 'latency') {
+        const stamp = buffer.latin1Slice(end - job.size, end - job.size + STAMP);
+        latencies.push(now * 1000 - Number(stamp));
+      } else {
+        const from = buffer.indexOf('\nack:', at) + 5;
+        acks += `ACK\nid:${buffer.latin1Slice(from, buffer.indexOf(10, from))}\n\n\0`;
+      }
+      at = end + 1;
+    }
+    if (acks !== '') socket.write(acks, 'latin1');
+    rest = at < buffer.length ? buffer.subarray(at) : undefined;
+    if (delivered >= expected) done();
+  };
+}
+
+const frame = (i) => {
+  const headers = lines(`destination:${name(job.destination, i)}`, `content-length:${job.size}`, ...job.sendHeaders);
+  return Buffer.from(`SEND\n${headers}\n${'x'.repeat(job.size)}\0`, 'latin1');
+};
+
+function publish(socket, i, messages) {
+  const one = frame(i);
+  const most = Math.max(1, Math.floor(BLOCK / one.length));
+  const block = Buffer.concat(Array.from({ length: Math.min(most, messages) }, () => one));
+  let left = messages;
+  const pump = () => {
+    while (left > 0) {
+      const count = Math.min(left, most);
+      left -= count;
+      if (!socket.write(block.subarray(0, count * one.length))) return void socket.once('drain', pump);
+    }
+  };
+  pump();
+}
+
+/** Sends at a steady rate; each body says when it was due, so that what waits in the generator counts too. */
+function pace(socket, messages) {
+  const one = frame(0);
+  const body = one.length - 1 - job.size;
+  const begin = performance.now();
+  let sent = 0;
+  const tick = () => {
+    const due = Math.min(messages, Math.floor(((performance.now() - begin) * job.rate) / 1000));
+    for (; sent < due; sent++) {
+      const stamp = String(Math.round((begin + (sent * 1000) / job.rate) * 1000)).padStart(STAMP, '0');
+      const copy = Buffer.from(one);
+      copy.latin1Write(stamp, body);
+      socket.write(copy);
+    }
+    if (sent < messages) setImmediate(tick);
+  };
+  tick();
+}
+
+async function main() {
+  const timer = setTimeout(() => fail(new Error(`${delivered} of ${expected} came within ${PATIENCE} ms`)), PATIENCE);
+  const memory = brokerMemory();
+  for (let i = 0; i < job.consumers; i++) await Promise.race([consume(i), finished]);
+  if (job.mode === 'idle') {
+    await sleep(2000);
+    return { kib: (brokerMemory() - memory) / job.consumers, start: memory / 1024 };
+  }
+  const publishers = [];
+  for (let i = 0; i < job.publishers; i++) publishers.push(await Promise.race([open(), finished]));
+  const each = Math.ceil(job.messages / job.publishers);
+  const isQueue = job.ack !== 'auto';
+  expected = each * job.publishers * (isQueue ? 1 : job.consumers / job.destinations);
+  const begin = performance.now();
+  const cpu = brokerCpu();
+  const own = process.cpuUsage();
+  if (job.mode === 'latency') pace(publishers[0], each);
+  else publishers.forEach((socket, i) => publish(socket, i, each));
+  await finished;
+  const seconds = (performance.now() - begin) / 1000;
+  const { user, system } = process.cpuUsage(own);
+  clearTimeout(timer);
+  const used = brokerCpu() - cpu;
+  // Half of them are warm-up.
+  const sorted = latencies.slice(latencies.length >> 1).sort((a, b) => a - b);
+  const at = (share) => sorted[Math.floor(sorted.length * share)];
+  return {
+    delivered,
+    seconds,
+    perSecond: delivered / seconds,
+    perCpuSecond: delivered / used,
+    brokerCpu: used / seconds,
+    generatorCpu: (user + system) / 1e6 / seconds,
+    ...(job.mode === 'latency' && { p50: at(0.5), p99: at(0.99), p999: at(0.999) }),
+  };
+}
+
+try {
+  process.stdout.write(`${JSON.stringify(await main())}\n`, () => process.exit(0));
+} catch (error) {
+  process.stderr.write(`${error.message}\n`, () => process.exit(1));
+}
