@@ -36,8 +36,8 @@ export interface Place {
   /** The queue of its dead letters. */
   readonly dead: string | undefined;
   readonly sent: Map<string, Sent>;
-  /** Who gets the messages of a group. */
-  readonly owners: Map<string, Reader>;
+  /** Who gets the messages of a group; undefined where that is not known. */
+  readonly owners: Map<string, Reader | undefined>;
   /** Deleted: what comes back to it is gone. */
   over: boolean;
 }
@@ -118,6 +118,7 @@ export class Model {
   /** Of the running step: groups that changed hands, and readers that got credit. */
   private readonly moved = new Set<string>();
   private readonly freed = new Set<Reader>();
+  private readonly unclear = new Set<string>();
 
   /** @param now the clock */
   constructor(
@@ -179,6 +180,7 @@ export class Model {
   /** What has come to the clients in one step, in the order of each. */
   arrived(queues: Arrival[][], since: number): void {
     let expired = false;
+    this.findUnclear(queues);
     for (;;) {
       const heads = queues.flatMap((queue, at) => (queue.length === 0 ? [] : [{ at, ...queue[0]! }]));
       const found = heads.flatMap((head) => {
@@ -188,6 +190,7 @@ export class Model {
       if (found.length === 0 && !expired) {
         // It may be the dead letter of something that expired meanwhile; but not of what was delivered before.
         this.expire(new Set(queues.flat().map((arrival) => this.find(arrival))));
+        this.findUnclear(queues);
         expired = true;
         continue;
       }
@@ -289,6 +292,7 @@ export class Model {
     this.deliveries = [];
     this.moved.clear();
     this.freed.clear();
+    this.unclear.clear();
   }
 
   private checkWaiting(sent: Sent): void {
@@ -324,13 +328,25 @@ export class Model {
   private put(place: Place, post: Post, burial?: Burial, due = 0): void {
     const group = place.kind === 'topic' ? undefined : post.group;
     const priority = place.kind === 'topic' ? 0 : post.priority;
-    const fresh = { order: this.orders++, count: 0, exact: true, holder: undefined, bound: undefined } as const;
+    const fresh = { order: this.orders++, count: 0, holder: undefined, bound: undefined } as const;
+    const exact = burial === undefined || burial.deliveries !== undefined;
     // Nobody knows when exactly what expires is found.
     const timing =
       due === 0 ? ({ state: 'waiting', early: false } as const) : ({ state: 'later', early: true } as const);
     const order = due === 0 ? fresh.order : NaN;
-    place.sent.set(post.name, { ...post, group, priority, place, ...fresh, ...timing, order, due, burial });
+    place.sent.set(post.name, { ...post, group, priority, place, ...fresh, ...timing, order, due, exact, burial });
     if (due === 0) this.arrivals++;
+  }
+
+  /** Where a group ends between others of its messages, nobody knows who got it after that. */
+  private findUnclear(queues: Arrival[][]): void {
+    const coming = queues.flat().flatMap((arrival) => this.find(arrival) ?? []);
+    for (const { place, group, closes } of coming) {
+      if (group === undefined || !closes) continue;
+      if (coming.filter((one) => one.place === place && one.group === group).length < 2) continue;
+      this.unclear.add(`${place.name} ${group}`);
+      place.owners.set(group, undefined);
+    }
   }
 
   private find({ reader, frame }: Arrival): Sent | undefined {
@@ -377,7 +393,8 @@ export class Model {
     // When it came before it was delivered, nobody knows.
     if (sent.state === 'later') this.arrivals += 2;
     if (group !== undefined) {
-      if (sent.closes) sent.place.owners.delete(group);
+      if (this.unclear.has(`${sent.place.name} ${group}`)) sent.place.owners.set(group, undefined);
+      else if (sent.closes) sent.place.owners.delete(group);
       else sent.place.owners.set(group, reader);
       this.moved.add(`${sent.place.name} ${group}`);
     }
@@ -436,6 +453,8 @@ export class Model {
 
   private suits(sent: Sent, reader: Reader): boolean {
     if (!reader.takes(sent.place) || !selects(sent, reader) || !this.admits(sent, reader)) return false;
+    const { owners } = sent.place;
+    if (sent.group !== undefined && owners.has(sent.group) && owners.get(sent.group) === undefined) return false;
     const sole = this.sole(sent.place);
     return sole === undefined || sole === reader;
   }

@@ -395,9 +395,11 @@ export class Run {
     if (this.subject.restart === undefined) return;
     // What others give back would count as received by a connection that is about to break.
     for (const client of this.clients) {
-      for (const reader of client.readers.filter(({ ack }) => ack === 'auto')) this.end(client, reader);
+      for (const reader of client.readers.filter(({ ack }) => ack === 'auto')) {
+        this.end(client, reader);
+        await this.settle();
+      }
     }
-    await this.settle();
     this.log.push('the broker is restarted');
     const { broker, clients } = this;
     this.clients = [];
