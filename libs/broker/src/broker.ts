@@ -15,6 +15,7 @@ import {
 import { Composite, splitDestination } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
 import { type Address, readDestination } from './destination/name.js';
+import { isPattern } from './destination/pattern.js';
 import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
 import { Refresh } from './refresh.js';
@@ -149,7 +150,7 @@ export class StompBroker {
     if (queue !== undefined) also.push([`/queue/${queue}`, 'subscribe']);
     const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
     if (dead !== undefined) also.push([dead, 'send']);
-    for (const [name, use] of also) checkName(name, use);
+    for (const [name] of also) checkName(name, 'send');
     const route = () => this.engine.route(session, address, action, frame);
     return this.admission === undefined ? route() : this.admit(session, frame, [[destination, action], ...also], route);
   }
@@ -170,11 +171,17 @@ export class StompBroker {
   }
 }
 
-/** @throws StompError when that is no destination, or one that only the broker may send to */
+/** @throws StompError when that is no destination, or one that nobody, or only the broker, may send to */
 function checkName(destination: string, action: 'send' | 'subscribe'): Address {
   const address = readDestination(destination);
   if (action === 'send' && isAdvisory(address.name)) {
     throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
+  }
+  if (action === 'send' && address.kind === 'queue' && isPattern(address.name)) {
+    throw new StompError(
+      'invalid destination',
+      'a message goes to one queue: its name may not have an asterisk, a hash or a greater-than sign between its dots and slashes',
+    );
   }
   return address;
 }
