@@ -464,7 +464,7 @@ export class FrameDecoder {
     const name = this.command!;
     // An unknown command is for whoever takes the frame to refuse, with its name.
     if (!isCommand(name)) return;
-    this.fail('body-forbidden', `a ${name} frame has no body: only SEND, MESSAGE and ERROR may have one`);
+    this.fail('body-forbidden', `${name} has no body: only SEND, MESSAGE and ERROR may have one`);
   }
 
   private countBody(chunk: Buffer): void {

@@ -81,10 +81,10 @@ export function checkFrame(frame: Frame, version: Version): void {
   }
   for (const name of found.required) {
     if (frame.headers.has(name)) continue;
-    throw new FrameError('header-missing', `a ${frame.command} frame needs the header ${name} in STOMP ${version}`);
+    throw new FrameError('header-missing', `${frame.command} needs the header ${name} in STOMP ${version}`);
   }
   if (!mayHaveBody(frame.command) && version !== '1.0' && frame.body.length > 0) {
-    throw new FrameError('body-forbidden', `a ${frame.command} frame has no body`);
+    throw new FrameError('body-forbidden', `${frame.command} has no body`);
   }
   if (found.any) return;
   const isClients = (CLIENT_COMMANDS as readonly string[]).includes(frame.command);
@@ -93,10 +93,7 @@ export function checkFrame(frame: Frame, version: Version): void {
   if (mayHaveBody(frame.command)) allowed.push('content-type');
   for (const [name] of frame.headers) {
     if (allowed.includes(name)) continue;
-    throw new FrameError(
-      'header-forbidden',
-      `a ${frame.command} frame has no header ${quote(name)} in STOMP ${version}`,
-    );
+    throw new FrameError('header-forbidden', `${frame.command} has no header ${quote(name)} in STOMP ${version}`);
   }
 }
 

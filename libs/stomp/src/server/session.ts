@@ -425,7 +425,7 @@ export class Session {
   private require(frame: Frame): void {
     for (const name of requiredHeaders(frame.command, this.version!)) {
       if (frame.headers.has(name)) continue;
-      throw new StompError('missing header', `a ${frame.command} frame needs the header ${name}`);
+      throw new StompError('missing header', `${frame.command} needs the header ${name}`);
     }
   }
 

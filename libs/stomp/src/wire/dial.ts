@@ -47,7 +47,9 @@ export function dial(
       reject(error);
     };
     const onError = (error: NodeJS.ErrnoException) => {
-      const why = error.message || error.code || 'unknown error';
+      const why = isNotTls(error)
+        ? 'what answers there does not speak TLS: use its port for TLS, or connect without'
+        : error.message || error.code || 'unknown error';
       fail(new Error(`cannot connect to ${where}: ${why}`, { cause: error }));
     };
     const onClose = () => fail(new Error(`cannot connect to ${where}: the peer closed the connection`));
@@ -66,4 +68,9 @@ export function dial(
     socket.on(ready, onReady).on('error', onError).on('close', onClose);
     options.signal?.addEventListener('abort', onAbort);
   });
+}
+
+/** A peer without TLS answers a handshake with octets of another protocol, which OpenSSL takes for a strange version. */
+function isNotTls({ code, message }: NodeJS.ErrnoException): boolean {
+  return code === 'ERR_SSL_WRONG_VERSION_NUMBER' || (code === 'EPROTO' && message.includes('wrong version number'));
 }

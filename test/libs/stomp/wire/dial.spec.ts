@@ -104,6 +104,13 @@ describe('over TLS', () => {
     await expect(connect(await secure(ca), true)).rejects.toThrow(/self-signed/);
   });
 
+  it('says so where no TLS is spoken', async () => {
+    const port = await listen(createServer((socket) => socket.write('ERROR\nmessage:what is this\n\n\0')));
+    await expect(connect(port, true)).rejects.toThrow(
+      `cannot connect to 127.0.0.1:${port}: what answers there does not speak TLS: use its port for TLS`,
+    );
+  });
+
   it('refuses one of another name', async () => {
     const port = await secure(elsewhere);
     await expect(connect(port, true, { tls: trusted() }, 'localhost')).rejects.toThrow(/altnames|does not match/i);
