@@ -185,8 +185,7 @@ export class World implements QueueOwner, TopicOwner {
     const { clientId, user } = subscription.session;
     // Also while it is away, and comes back under another connection.
     const isOwn = (publisher: Session) =>
-      queue.serves(publisher) ||
-      (clientId !== undefined && publisher.clientId === clientId && publisher.user === user);
+      queue.serves(publisher) || (clientId !== undefined && publisher.clientId === clientId && publisher.user === user);
     const feed = new Feed(() => queue, { selector, skips: noLocal ? isOwn : undefined });
     this.topics.add(name, feed);
     this.durables.set(key, { topic: name, selector: text, noLocal, queue, feed });
