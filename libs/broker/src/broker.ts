@@ -15,6 +15,7 @@ import {
 import { Composite, splitDestination } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
 import { type Address, readDestination } from './destination/name.js';
+import { isPattern } from './destination/pattern.js';
 import { virtualTopics } from './destination/virtual.js';
 import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
@@ -243,15 +244,22 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
   const topics =
     action === 'subscribe' ? virtualTopics(queue ?? (address.kind === 'queue' ? address.name : '')) : undefined;
   if (topics !== undefined) uses.push([topics, 'subscribe']);
-  for (const [name, use] of uses) checkName(name, use);
+  // A queue that is named there is made: it has to be one that messages can be sent to.
+  for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send');
   return uses;
 }
 
-/** @throws StompError when that is no destination, or one that only the broker may send to */
+/** @throws StompError when that is no destination, or one that nobody, or only the broker, may send to */
 function checkName(destination: string, action: Action): Address {
   const address = readDestination(destination);
   if (action === 'send' && isAdvisory(address.name)) {
     throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
+  }
+  if (action === 'send' && address.kind === 'queue' && isPattern(address.name)) {
+    throw new StompError(
+      'invalid destination',
+      'a message goes to one queue: its name may not have an asterisk, a hash or a greater-than sign between its dots and slashes',
+    );
   }
   return address;
 }

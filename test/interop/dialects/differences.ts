@@ -171,11 +171,6 @@ export const differences: readonly Difference[] = [
   ),
   ...differ(
     'activemq',
-    'NACK with requeue:false goes to the dead letters',
-    one('original-destination', null, '/queue/orders', 'dead-letter-origin, -reason and -deliveries tell it'),
-  ),
-  ...differ(
-    'activemq',
     'NACK in client mode',
     one('dead', ['1', '2'], ['2'], 'in the specification NACK is for the same messages as ACK'),
     one('left', ['3'], ['1', '3'], 'in the specification NACK is for the same messages as ACK'),

@@ -29,8 +29,12 @@ export class Entry extends Delivery {
 
 /** How far a consumer that does not take everything has looked. */
 export interface Cursor {
-  /** It has to look at everything again. */
-  reset(): void;
+  /**
+   * It has to look at everything again.
+   *
+   * @param from at this message and those of its priority that come after it only
+   */
+  reset(from?: Entry): void;
   /** Nobody looks any more. */
   close(): void;
 }

@@ -5,8 +5,8 @@
  *
  * A consumer that takes only some messages, and has found none, rests until another message comes.
  */
-import type { Subscription } from 'nestjs-stomp/server';
-import type { Cursor } from './backlog.js';
+import type { Session, Subscription } from 'nestjs-stomp/server';
+import type { Cursor, Entry } from './backlog.js';
 import type { ConsumerTerms } from './dialect.js';
 
 /** A subscription that takes messages from a queue. */
@@ -15,12 +15,22 @@ export class Consumer {
   inRing = false;
   /** @internal Whether it has credit and found nothing. */
   rests = false;
+  /** @internal By group and priority the first message that it would have taken, had the group been its own. */
+  readonly missed = new Map<string, Map<number, Entry>>();
 
   constructor(
     readonly subscription: Subscription,
     readonly terms: ConsumerTerms,
     readonly cursor: Cursor,
   ) {}
+
+  /** @internal A message of a group is somebody else's. */
+  miss(group: string, entry: Entry): void {
+    let entries = this.missed.get(group);
+    if (entries === undefined) this.missed.set(group, (entries = new Map<number, Entry>()));
+    const first = entries.get(entry.priority);
+    if (first === undefined || entry.order < first.order) entries.set(entry.priority, entry);
+  }
 }
 
 interface Tier {
@@ -45,6 +55,12 @@ export class Consumers {
   get waiting(): boolean {
     if (this.sole !== undefined) return this.sole.inRing;
     for (const { ring } of this.tiers) if (ring.length > 0) return true;
+    return false;
+  }
+
+  /** Whether one of them is a subscription of that session. */
+  includes(session: Session): boolean {
+    for (const subscription of this.all.keys()) if (subscription.session === session) return true;
     return false;
   }
 
@@ -109,10 +125,17 @@ export class Consumers {
     }
   }
 
-  /** Something has changed that lets them take what they could not take before. */
-  resetAll(): void {
-    for (const { cursor } of this.all.values()) cursor.reset();
-    this.wakeAll();
+  /** That group is nobody's any more: those who could not have its messages look at them again, and at no others. */
+  free(group: string): void {
+    let freed = false;
+    for (const { missed, cursor } of this.all.values()) {
+      const entries = missed.get(group);
+      if (entries === undefined) continue;
+      missed.delete(group);
+      for (const entry of entries.values()) cursor.reset(entry);
+      freed = true;
+    }
+    if (freed) this.wakeAll();
   }
 
   private isReady(consumer: Consumer): boolean {

@@ -145,7 +145,8 @@ export interface ConsumerTerms {
  * @throws StompError when it cannot be understood
  */
 export function readConsumer({ headers }: Subscription): ConsumerTerms {
-  const prefetch = readCount(headers, 'prefetch-count', Number.MAX_SAFE_INTEGER, 'activemq.prefetchSize');
+  const prefetch =
+    readCount(headers, 'prefetch-count', Number.MAX_SAFE_INTEGER, 'activemq.prefetchSize') ?? readWindow(headers);
   const selector = headers.get('selector') ?? '';
   return {
     // RabbitMQ: 0 is as many as can be.
@@ -157,6 +158,13 @@ export function readConsumer({ headers }: Subscription): ConsumerTerms {
     browser: isTrue(headers, 'browser'),
     noLocal: isTrue(headers, 'no-local', 'activemq.noLocal'),
   };
+}
+
+/** Artemis counts octets: 0 is one message at a time, -1 no limit. Taken for messages of a KiB. */
+function readWindow(headers: FrameHeaders): number | undefined {
+  if (headers.get('consumer-window-size') === '-1') return 0;
+  const octets = readCount(headers, 'consumer-window-size', Number.MAX_SAFE_INTEGER);
+  return octets === undefined ? undefined : Math.max(1, Math.ceil(octets / 1024));
 }
 
 function readPlace(headers: FrameHeaders): number {

@@ -3,20 +3,29 @@ import type { Queue } from './queue.js';
 import type { TopicReader } from './reader.js';
 import { type Selector, takes } from './selector.js';
 
+/** What of a topic's messages a queue gets, and how they look to its consumers. */
+export interface FeedTerms {
+  readonly selector?: Selector | undefined;
+  /** Whether it does not want what that session sends. */
+  readonly skips?: ((publisher: Session) => boolean) | undefined;
+  /** Makes the message what consumers of the queue see. */
+  readonly readdress?: ((message: Message) => Message) | undefined;
+}
+
 /** A queue that gets the messages of a topic: a durable subscription, or a consumer of a virtual topic. */
 export class Feed implements TopicReader {
-  /**
-   * @param queue the queue as it is now: one that was given up is made anew
-   * @param readdress makes the message what consumers of the queue see
-   */
+  /** @param queue the queue as it is now: one that was given up is made anew */
   constructor(
     private readonly queue: () => Queue,
-    private readonly selector: Selector | undefined,
-    private readonly readdress: (message: Message) => Message = (message) => message,
+    private readonly terms: FeedTerms,
   ) {}
 
-  take(message: Message, _publisher: Session | undefined, done: Done | undefined): void {
-    if (this.selector !== undefined && !takes(this.selector, message, 0)) done?.();
-    else this.queue().offer(this.readdress(message), done);
+  take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+    const { selector, skips, readdress } = this.terms;
+    const unwanted =
+      (selector !== undefined && !takes(selector, message, 0)) ||
+      (publisher !== undefined && skips?.(publisher) === true);
+    if (unwanted) done?.();
+    else this.queue().offer(readdress === undefined ? message : readdress(message), done);
   }
 }

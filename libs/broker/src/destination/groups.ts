@@ -14,11 +14,18 @@ export class Groups<Consumer extends object> {
     return owner === undefined || owner === consumer;
   }
 
-  /** A consumer gets a message, and with it what comes after it in its group. */
-  claim(group: string, consumer: Consumer): void {
+  /**
+   * A consumer gets a message, and with it what comes after it in its group.
+   *
+   * @returns the group that is forgotten for that
+   */
+  claim(group: string, consumer: Consumer): string | undefined {
     this.owners.delete(group);
     this.owners.set(group, consumer);
-    if (this.owners.size > MOST) this.owners.delete(this.owners.keys().next().value!);
+    if (this.owners.size <= MOST) return undefined;
+    const oldest = this.owners.keys().next().value!;
+    this.owners.delete(oldest);
+    return oldest;
   }
 
   /** The group is over: its next message may go to anybody. */
@@ -26,10 +33,10 @@ export class Groups<Consumer extends object> {
     this.owners.delete(group);
   }
 
-  /** A consumer has left; tells whether a group was its own. */
-  leave(consumer: Consumer): boolean {
-    const before = this.owners.size;
-    for (const [group, owner] of this.owners) if (owner === consumer) this.owners.delete(group);
-    return this.owners.size < before;
+  /** A consumer has left; tells which groups were its own. */
+  leave(consumer: Consumer): string[] {
+    const own = [...this.owners].filter(([, owner]) => owner === consumer).map(([group]) => group);
+    for (const group of own) this.owners.delete(group);
+    return own;
   }
 }

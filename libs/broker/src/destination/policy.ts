@@ -27,7 +27,10 @@ export interface Policy {
   readonly maxRedeliveryDelay?: number;
   /** How long messages live at most; for ever by default, or what the message says. */
   readonly timeToLive?: number;
-  /** How long a queue is kept that is empty and not used; 60,000 by default. */
+  /**
+   * How long a queue is kept that is empty and not used; 60,000 by default. A queue that a topic feeds (`x-queue-name`,
+   * virtual topics) is there to collect, and is kept unless this is said of it.
+   */
   readonly idleTime?: number;
   /** Whether a topic keeps the last message that is sent with `retain:true`; true by default. */
   readonly retain?: boolean;
@@ -41,10 +44,15 @@ export interface Policy {
 }
 
 /** The settings of one destination. */
-export type Rules = Required<Omit<Policy, 'destination' | 'deadLetter'>> & {
+export type Rules = Required<Omit<Policy, 'destination' | 'deadLetter' | 'idleTime'>> & {
   /** Where dead letters go; undefined for the queue that is named after this one, false to drop them. */
   readonly deadLetter: string | false | undefined;
+  /** How long a queue is kept that is empty and not used, where somebody has said so. */
+  readonly idleTime: number | undefined;
 };
+
+/** How long a queue is kept that is empty and not used, where nobody has said how long; in ms. */
+export const IDLE_TIME = 60_000;
 
 const DEFAULTS: Rules = {
   maxLength: Number.POSITIVE_INFINITY,
@@ -57,7 +65,7 @@ const DEFAULTS: Rules = {
   redeliveryFactor: 2,
   maxRedeliveryDelay: 30_000,
   timeToLive: 0,
-  idleTime: 60_000,
+  idleTime: undefined,
   retain: true,
   slowConsumer: 'block',
   maxWaiting: 1024 * 1024,

@@ -90,6 +90,11 @@ export class Queue implements Route, DeliverySource {
     return this.consumers.size > 0;
   }
 
+  /** Whether a subscription of that session takes messages from it. */
+  serves(session: Session): boolean {
+    return this.consumers.includes(session);
+  }
+
   /** Whether it holds no message and has no consumer. */
   get idle(): boolean {
     return (
@@ -204,7 +209,7 @@ export class Queue implements Route, DeliverySource {
   /** A subscription is none of its consumers any more. */
   detach(subscription: Subscription): void {
     const consumer = this.consumers.remove(subscription);
-    if (consumer !== undefined && this.groups.leave(consumer)) this.consumers.resetAll();
+    if (consumer !== undefined) for (const group of this.groups.leave(consumer)) this.consumers.free(group);
     if (this.consumers.size === 0) this.pace.stop();
     if (consumer !== undefined && this.autoDelete && this.consumers.size === 0) this.owner.discard(this);
     else if (this.idle) this.owner.giveUp(this);
@@ -333,17 +338,18 @@ export class Queue implements Route, DeliverySource {
 
   private suits(entry: Entry, consumer: Consumer): boolean {
     const { selector } = consumer.terms;
-    return (
-      (selector === undefined || takes(selector, entry.message, entry.count)) && this.groups.admits(entry, consumer)
-    );
+    if (selector !== undefined && !takes(selector, entry.message, entry.count)) return false;
+    if (this.groups.admits(entry, consumer)) return true;
+    consumer.miss(entry.group!, entry);
+    return false;
   }
 
   private claim(entry: Entry, consumer: Consumer): void {
     const { group, message } = entry;
-    if (readTerms(message).closesGroup) {
-      this.groups.close(group!);
-      this.consumers.resetAll();
-    } else this.groups.claim(group!, consumer);
+    let over: string | undefined = group!;
+    if (readTerms(message).closesGroup) this.groups.close(group!);
+    else over = this.groups.claim(group!, consumer);
+    if (over !== undefined) this.consumers.free(over);
   }
 
   private expire(entry: Entry): void {

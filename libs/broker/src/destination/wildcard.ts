@@ -1,7 +1,7 @@
 import { type Done, type Message, type Route, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readConsumer } from './dialect.js';
 import { matches } from './pattern.js';
-import type { Queue } from './queue.js';
+import type { Queue, QueueOwner } from './queue.js';
 
 /** One subscription to all queues of a pattern, those that come later among them, as ActiveMQ has it. */
 class Consumption {
@@ -41,6 +41,8 @@ class Consumption {
 export class Wildcards {
   private readonly consumptions = new Map<Subscription, { pattern: string; consumption: Consumption }>();
 
+  constructor(private readonly owner: Pick<QueueOwner, 'subscribed' | 'unsubscribed'>) {}
+
   /** A queue was made. */
   added(queue: Queue): void {
     for (const { pattern, consumption } of this.consumptions.values()) {
@@ -67,11 +69,12 @@ export class Wildcards {
         const consumption = new Consumption(subscription, terms);
         this.consumptions.set(subscription, { pattern, consumption });
         for (const queue of [...queues()]) if (matches(pattern, queue.name)) consumption.add(queue);
+        this.owner.subscribed(subscription);
         done();
       },
       unsubscribe: (subscription) => {
         this.consumptions.get(subscription)?.consumption.end();
-        this.consumptions.delete(subscription);
+        if (this.consumptions.delete(subscription)) this.owner.unsubscribed(subscription);
       },
     };
   }

@@ -19,7 +19,7 @@ import {
 import { Feed } from '../destination/feed.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { isPattern } from '../destination/pattern.js';
-import { type Policy, type Rules, rulesOf } from '../destination/policy.js';
+import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
 import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
@@ -36,6 +36,8 @@ import { Schedule } from './schedule.js';
 const DEAD_REASON = 'dead-letter-reason';
 const DEAD_ORIGIN = 'dead-letter-origin';
 const DEAD_COUNT = 'dead-letter-deliveries';
+/** ActiveMQ's word for where a message was sent to at first. */
+const ORIGIN = 'original-destination';
 
 // Names that no client can say.
 const DURABLE = '\0durable\0';
@@ -48,6 +50,7 @@ const MOST_TEMPORARY = 10_000;
 interface Durable {
   readonly topic: string;
   readonly selector: string | undefined;
+  readonly noLocal: boolean;
   readonly queue: Queue;
   readonly feed: Feed;
 }
@@ -64,7 +67,7 @@ export class World implements QueueOwner, TopicOwner {
   /** What a session calls its temporary destinations, and what they are called here: names that cannot be guessed. */
   private readonly temporary = new Map<Session, Map<string, string>>();
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
-  private readonly wildcards = new Wildcards();
+  private readonly wildcards = new Wildcards(this);
   private readonly scheduled = new Schedule();
   /** What dies with a connection need not survive anything else. */
   private readonly memory = new MemoryStore();
@@ -156,7 +159,7 @@ export class World implements QueueOwner, TopicOwner {
     }
   }
 
-  durable(name: string, subscription: Subscription, { selector }: ConsumerTerms): Route | undefined {
+  durable(name: string, subscription: Subscription, { selector, noLocal }: ConsumerTerms): Route | undefined {
     const own = readQueueName(subscription);
     if (own !== undefined) {
       const queue = this.queue(own, subscription.headers);
@@ -168,8 +171,9 @@ export class World implements QueueOwner, TopicOwner {
     const { key } = durable;
     const text = subscription.headers.get('selector');
     const known = this.durables.get(key);
-    // Another topic or selector under the same name is another subscription, as in JMS.
-    if (known !== undefined && known.topic === name && known.selector === text) return known.queue;
+    // Another topic, selector or no-local under the same name is another subscription, as in JMS.
+    const same = known?.topic === name && known.selector === text && known.noLocal === noLocal;
+    if (known !== undefined && same) return known.queue;
     if (known !== undefined) this.deleteDurable(key, known);
     if (this.durables.size >= MOST_DURABLES) {
       throw new StompError('too many durable subscriptions', `there are ${MOST_DURABLES} already, the limit`);
@@ -177,9 +181,13 @@ export class World implements QueueOwner, TopicOwner {
     // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
     const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
     const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
-    const feed = new Feed(() => queue, selector);
+    const { clientId, user } = subscription.session;
+    // Also while it is away, and comes back under another connection.
+    const isOwn = (publisher: Session) =>
+      queue.serves(publisher) || (clientId !== undefined && publisher.clientId === clientId && publisher.user === user);
+    const feed = new Feed(() => queue, { selector, skips: noLocal ? isOwn : undefined });
     this.topics.add(name, feed);
-    this.durables.set(key, { topic: name, selector: text, queue, feed });
+    this.durables.set(key, { topic: name, selector: text, noLocal, queue, feed });
     return queue;
   }
 
@@ -204,13 +212,15 @@ export class World implements QueueOwner, TopicOwner {
 
   giveUp(queue: Queue): void {
     if (this.idle.has(queue) || this.queues.get(queue.name) !== queue) return;
-    // What feeds a queue goes on while nobody is there to take the messages: that is what it is for.
-    if (this.feeds.has(queue) || queue.name.startsWith(DURABLE)) return;
+    if (queue.name.startsWith(DURABLE)) return;
+    // A topic's messages are collected while nobody is there to take them, unless somebody has said for how long.
+    const idleTime = queue.rules.idleTime ?? (this.feeds.has(queue) ? undefined : IDLE_TIME);
+    if (idleTime === undefined) return;
     queue.active = false;
     const timer = setTimeout(() => {
       this.idle.delete(queue);
       if (queue.idle) this.remove(queue);
-    }, queue.rules.idleTime);
+    }, idleTime);
     timer.unref();
     this.idle.set(queue, timer);
   }
@@ -240,6 +250,7 @@ export class World implements QueueOwner, TopicOwner {
     const letter = message.readdress(destination, {
       [DEAD_REASON]: reason,
       [DEAD_ORIGIN]: message.destination,
+      [ORIGIN]: message.headers.get(ORIGIN) ?? message.destination,
       [DEAD_COUNT]: String(deliveries),
       // It has expired, or waited, once.
       expires: undefined,
@@ -343,8 +354,8 @@ export class World implements QueueOwner, TopicOwner {
     const readdress =
       destination === undefined
         ? undefined
-        : (message: Message) => message.readdress(destination, { 'original-destination': message.destination });
-    const feed = new Feed(() => this.adopt(queue), undefined, readdress);
+        : (message: Message) => message.readdress(destination, { [ORIGIN]: message.destination });
+    const feed = new Feed(() => this.adopt(queue), { readdress });
     this.adopt(queue);
     this.topics.add(topic, feed);
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();

@@ -41,8 +41,11 @@ class MemoryCursor implements Cursor {
     return place;
   }
 
-  reset(): void {
-    for (const place of this.places) place.fresh = place.returned = 0;
+  reset(from?: Entry): void {
+    for (const place of from === undefined ? this.places : [this.places[from.priority]!]) {
+      place.fresh = Math.min(place.fresh, from?.order ?? 0);
+      place.returned = Math.min(place.returned, from?.order ?? 0);
+    }
   }
 
   close(): void {

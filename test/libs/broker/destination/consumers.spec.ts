@@ -81,6 +81,26 @@ describe('messages of a group', () => {
   });
 });
 
+describe('the end of a group', () => {
+  it('lets others have what they had to leave, in order, whatever its priority', async () => {
+    const broker = await makeBroker();
+    const [one, two, sender] = await joinAll(broker, 3);
+    await one!.subscribe(QUEUE, { ack: 'client-individual', 'prefetch-count': '1' });
+    await sendAll(sender!, QUEUE, ['first'], { JMSXGroupID: 'a' });
+    const first = await one!.message();
+    await two!.subscribe(QUEUE, { ack: 'client-individual' });
+    await sendAll(sender!, QUEUE, ['last'], { JMSXGroupID: 'a', JMSXGroupSeq: '-1', priority: '9' });
+    await sendAll(sender!, QUEUE, ['b1', 'b2'], { JMSXGroupID: 'b' });
+    await sendAll(sender!, QUEUE, ['low'], { JMSXGroupID: 'a', priority: '1' });
+    await sendAll(sender!, QUEUE, ['next', 'after'], { JMSXGroupID: 'a' });
+    expect(await two!.texts(2)).toEqual(['b1', 'b2']);
+    expect(await two!.rest()).toEqual([]);
+    await one!.receipted('ACK', one!.reference(first));
+    expect((await one!.message()).text).toBe('last');
+    expect(await two!.texts(3)).toEqual(['next', 'after', 'low']);
+  });
+});
+
 describe('consumers with selectors', () => {
   it('take what is theirs from the middle; what nobody takes stays, in its place', async () => {
     const broker = await makeBroker();

@@ -9,6 +9,26 @@ describe.each<[dialect: string, connect: Headers, subscribe: Headers]>([
   ['ActiveMQ', { 'client-id': 'c' }, { id: '1', 'activemq.subscriptionName': 'mine' }],
   ['Artemis', { 'client-id': 'c' }, { id: '1', 'durable-subscription-name': 'mine' }],
 ])('a durable subscription in the words of %s', (_dialect, connect, subscribe) => {
+  it('with no-local does not keep what its own session sends, and is another one without', async () => {
+    const broker = await makeBroker();
+    const [own, other] = [await join(broker, '1.2', connect), await join(broker)];
+    await own.subscribe(TOPIC, { ...subscribe, 'no-local': 'true' });
+    await sendAll(own, TOPIC, ['own']);
+    await sendAll(other, TOPIC, ['other']);
+    expect(await own.texts(1)).toEqual(['other']);
+    await leave(own);
+    if (connect['client-id'] !== undefined) await sendAll(await join(broker, '1.2', connect), TOPIC, ['own, later']);
+    await sendAll(other, TOPIC, ['while away']);
+    const again = await join(broker, '1.2', connect);
+    await again.subscribe(TOPIC, { ...subscribe, 'no-local': 'true' });
+    expect(await again.texts(1)).toEqual(['while away']);
+    await again.receipted('UNSUBSCRIBE', { id: subscribe.id! });
+    await sendAll(other, TOPIC, ['of the old one']);
+    await again.subscribe(TOPIC, subscribe);
+    await sendAll(again, TOPIC, ['own, wanted']);
+    expect(await again.texts(1)).toEqual(['own, wanted']);
+  });
+
   it('keeps what comes while its client is away, in order, and once', async () => {
     const broker = await makeBroker();
     const sender = await join(broker);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { join, joinAll, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { type Headers } from '../../../support/wire.js';
 import { openPair } from '../../../support/server.js';
 
 /** What a subscription to one name gets of a message sent to another, before it and after it was made. */
@@ -108,5 +109,34 @@ describe('virtual hosts', () => {
       const error = await peer.refused();
       expect(error.header('message')).toBe('unknown virtual host');
     }
+  });
+});
+
+describe('a name of queues with wildcards', () => {
+  const plain = { destination: '/queue/a' };
+
+  it.each<[string, string, Headers]>([
+    ['SEND', '', { destination: '/queue/a.*' }],
+    ['SEND', 'of a list', { destination: '/queue/b,/queue/#' }],
+    ['SEND', 'of a transaction', { destination: '/queue/a/>', transaction: 't' }],
+    ['SEND', 'for dead letters', { ...plain, 'x-dead-letter-routing-key': 'dead.*' }],
+    ['SUBSCRIBE', 'for its messages', { id: '1', destination: '/topic/a', 'x-queue-name': 'a.*' }],
+  ])('is refused in a %s %s, and nothing is made of it', async (command, _what, headers) => {
+    const broker = await makeBroker();
+    const peer = await join(broker);
+    await peer.receipted('BEGIN', { transaction: 't' });
+    peer.send(command, { ...headers, receipt: 'r' }, command === 'SEND' ? 'x' : '');
+    const error = await peer.refused();
+    expect([error.header('message'), error.header('receipt-id')]).toEqual(['invalid destination', 'r']);
+    const other = await join(broker);
+    for (const queue of ['/queue/#', '/queue/b']) await other.subscribe(queue);
+    expect(textsOf(await other.rest())).toEqual([]);
+  });
+
+  it('may hold the same letters inside a word', async () => {
+    const peer = await join(await makeBroker());
+    await peer.subscribe('/queue/c#.>=', { id: '1' });
+    await sendAll(peer, '/queue/c#.>=', ['one']);
+    expect(await peer.texts(1)).toEqual(['one']);
   });
 });

@@ -200,6 +200,25 @@ describe('advisories', () => {
     expect(told.map(({ text }) => text).join()).not.toContain(session);
   });
 
+  it('tell of subscriptions to queues by wildcards, once each', async () => {
+    const broker = await makeBroker();
+    const [watcher, peer] = [await join(broker), await join(broker)];
+    await watcher.subscribe('/topic/$SYS/subscriptions');
+    await sendAll(peer, '/queue/mail.a', ['x']);
+    await peer.subscribe('/queue/mail.*', { id: 's' });
+    await peer.receipted('UNSUBSCRIBE', { id: 's' });
+    await peer.subscribe('/queue/mail.*', { id: 't' });
+    await leave(peer);
+    await watcher.subscribe('/queue/end', { id: 'end' });
+    const told = (await watcher.messages(5)).map(({ text }) => JSON.parse(text) as Record<string, string>);
+    expect(told.slice(0, 4).map(({ event, destination, id }) => [event, destination, id])).toEqual([
+      ['subscribed', '/queue/mail.*', 's'],
+      ['unsubscribed', '/queue/mail.*', 's'],
+      ['subscribed', '/queue/mail.*', 't'],
+      ['unsubscribed', '/queue/mail.*', 't'],
+    ]);
+  });
+
   it('are for the broker to send', async () => {
     for (const destination of ['/topic/$SYS/connections', '/topic/$SYS.x', '/topic/$SYS']) {
       const peer = await join(await makeBroker());

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { LocalEngine, MemoryStore } from 'nestjs-stomp-broker';
+import { LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
 import { join, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { type Headers } from '../../../support/wire.js';
 import { describeEngine } from './engine.contract.js';
 
 describeEngine('local', { make: () => new LocalEngine(new MemoryStore()) });
@@ -22,11 +23,11 @@ describe('a queue that is empty and unused', () => {
     jest.useRealTimers();
   });
 
-  const start = async () => {
+  const start = async (policies: readonly Policy[] = []) => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
     const store = new WatchedStore();
     const broker = await makeBroker({
-      engine: new LocalEngine(store),
+      engine: new LocalEngine(store, policies),
       heartbeat: { outgoing: 0, incoming: 0 },
       loginTimeout: 0,
     });
@@ -51,6 +52,52 @@ describe('a queue that is empty and unused', () => {
     peer.send('SEND', { destination: '/queue/a', transaction: 't' }, 'one');
     await peer.receipted('ABORT', { transaction: 't' });
     jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual(['a']);
+  });
+
+  it.each<[string, Headers, Policy[]]>([
+    ['x-expires', { 'x-expires': '5000' }, []],
+    ['the idle time of a policy', {}, [{ destination: '/queue/a', idleTime: 5000 }]],
+  ])('is removed after %s, not before, also when a topic feeds it; with its feed', async (_what, headers, policies) => {
+    for (const fed of [false, true]) {
+      const { store, peer } = await start(policies);
+      const destination = fed ? '/topic/news' : '/queue/a';
+      await peer.subscribe(destination, { id: 'x', ...(fed ? { 'x-queue-name': 'a' } : {}), ...headers });
+      await peer.receipted('UNSUBSCRIBE', { id: 'x' });
+      jest.advanceTimersByTime(4999);
+      expect(store.dropped).toEqual([]);
+      jest.advanceTimersByTime(1);
+      expect(store.dropped).toEqual(['a']);
+      await sendAll(peer, '/topic/news', ['nobody collects this']);
+      await peer.subscribe('/queue/a', { id: 'y' });
+      expect(textsOf(await peer.rest())).toEqual([]);
+    }
+  });
+
+  it('but fed by a topic is kept, and collects, unless somebody says for how long', async () => {
+    const { store, peer } = await start();
+    await peer.subscribe('/topic/news', { id: 'x', 'x-queue-name': 'a' });
+    await peer.subscribe('/queue/Consumer.A.VirtualTopic.news', { id: 'y' });
+    await peer.receipted('UNSUBSCRIBE', { id: 'x' });
+    await peer.receipted('UNSUBSCRIBE', { id: 'y' });
+    jest.advanceTimersByTime(HOUR);
+    expect(store.dropped).toEqual([]);
+    await sendAll(peer, '/topic/news', ['one']);
+    await sendAll(peer, '/topic/VirtualTopic.news', ['two']);
+    await peer.subscribe('/queue/a', { id: 'x' });
+    await peer.subscribe('/queue/Consumer.A.VirtualTopic.news', { id: 'y' });
+    expect(await peer.texts(2)).toEqual(['one', 'two']);
+  });
+
+  it('and fed by a topic goes with its last consumer by auto-delete', async () => {
+    const { store, broker, peer } = await start();
+    const other = await join(broker);
+    const terms = { 'x-queue-name': 'a', 'auto-delete': 'true' };
+    await peer.subscribe('/topic/news', { id: 'x', ...terms });
+    await other.subscribe('/topic/news', { id: 'x', ...terms });
+    await leave(other);
+    expect(store.dropped).toEqual([]);
+    await peer.receipted('UNSUBSCRIBE', { id: 'x' });
     expect(store.dropped).toEqual(['a']);
   });
 
