@@ -26,7 +26,7 @@ function rows(text: string): string[][] {
 /** The titles of the tests and scenarios in a file. */
 function titles(path: string): string[] {
   const calls = read(path).matchAll(
-    /\b(?:(?:it|test)(?:\.each\((?:[^()]|\([^()]*\))*\))?\(|scenario\([^,()]+,)\s*(['"`])((?:\\.|(?!\1).)*)\1/gs,
+    /\b(?:(?:it|test)(?:\.each(?:<[^>]*>)?\((?:[^()]|\([^()]*\))*\))?\(|scenario\([^,()]+,)\s*(['"`])((?:\\.|(?!\1).)*)\1/gs,
   );
   return [...calls].map(([, , title]) => title!.replace(/\\(.)/g, '$1'));
 }

@@ -346,7 +346,7 @@ export class Queue implements Route, DeliverySource {
 
   private claim(entry: Entry, consumer: Consumer): void {
     const { group, message } = entry;
-    let over: string | undefined = group!;
+    let over: string | undefined = group;
     if (readTerms(message).closesGroup) this.groups.close(group!);
     else over = this.groups.claim(group!, consumer);
     if (over !== undefined) this.consumers.free(over);

@@ -73,11 +73,22 @@ describe('the consumers of a queue', () => {
   });
 });
 
+it('messages that wait come after the receipt of the SUBSCRIBE that they are for', async () => {
+  const [sender, consumer] = await joinAll(await makeBroker(), 2);
+  await sendAll(sender!, '/queue/a', ['1', '2']);
+  consumer!.send('SUBSCRIBE', { destination: '/queue/a', id: '1', receipt: 'r' });
+  const frames = [await consumer!.frame(), await consumer!.frame(), await consumer!.frame()];
+  expect(frames.map(({ command }) => command)).toEqual(['RECEIPT', 'MESSAGE', 'MESSAGE']);
+});
+
 describe('credit', () => {
   it.each([
     ['prefetch-count', '2', 2],
     ['activemq.prefetchSize', '3', 3],
     ['prefetch-count', '0', 150],
+    ['consumer-window-size', '0', 1],
+    ['consumer-window-size', '10240', 10],
+    ['consumer-window-size', '-1', 150],
   ] as const)('by %s:%s is %i messages', async (name, value, count) => {
     const bodies = Array.from({ length: 150 }, (_, index) => String(index));
     const { consumer } = await consume(bodies, { ...INDIVIDUAL, [name]: value });
