@@ -197,6 +197,40 @@ export const optionFields = {
     fallback: 'none',
     example: `--policies '[{"destination":"/queue/mail.*","max-length":10000}]'`,
   }),
+  store: z
+    .enum(['memory', 'disk'], { error: 'must be memory or disk' })
+    .optional()
+    .register(optionHelp, {
+      group: 'Store',
+      takes: '<where>',
+      text:
+        'Where messages are kept. memory: in the process, gone when it ends; disk: in --data-dir, where those with ' +
+        'persistent:true, their acknowledgements and durable subscriptions survive; docs/store.md says more',
+      fallback: 'memory; disk when there is a --data-dir',
+      example: '--store disk --data-dir /var/lib/stompserver',
+    }),
+  dataDir: z
+    .string({ error: 'must be the name of a directory' })
+    .min(1, { error: 'must be the name of a directory' })
+    .optional()
+    .register(optionHelp, {
+      group: 'Store',
+      takes: '<directory>',
+      text: 'Directory of the store, made if need be; it belongs to one process at a time',
+      fallback: 'none',
+      example: '--data-dir /var/lib/stompserver',
+    }),
+  sync: z
+    .enum(['always', 'interval', 'never'], { error: 'must be always, interval or never' })
+    .default('always')
+    .register(optionHelp, {
+      group: 'Store',
+      takes: '<mode>',
+      text:
+        'When what was written is made safe from power loss; a killed process loses nothing in any mode. always: before ' +
+        'it is confirmed; interval: ten times a second, so power loss takes the last moments; never: when the system does so',
+      example: '--sync interval',
+    }),
   hideServer: boolean.default(false).register(optionHelp, {
     group: 'Listening',
     takes: '[yes|no]',
@@ -362,9 +396,11 @@ export const optionSchema = z
   .strictObject(optionFields)
   .superRefine(requireTlsFiles)
   .superRefine(requireLoopbackOrUsers)
+  .superRefine(requireDataDir)
   .transform((options) => ({
     ...options,
     tls: options.tls ?? false,
+    store: options.store ?? (options.dataDir === undefined ? 'memory' : 'disk'),
     host: options.host ?? (needsLoopback(options) ? '127.0.0.1' : everyInterface()),
   }));
 
@@ -388,6 +424,18 @@ function requireTlsFiles(options: Fields, context: z.RefinementCtx): void {
     if (missing.length > 0) {
       context.addIssue({ code: 'custom', path: ['tls'], message: `needs ${missing.join(' and ')} too` });
     }
+  }
+}
+
+function requireDataDir({ store, dataDir }: Fields, context: z.RefinementCtx): void {
+  if (store === 'disk' && dataDir === undefined) {
+    context.addIssue({ code: 'custom', path: ['store'], message: 'needs --data-dir too, the directory of the store' });
+  } else if (store === 'memory' && dataDir !== undefined) {
+    context.addIssue({
+      code: 'custom',
+      path: ['dataDir'],
+      message: 'has no effect with --store memory: leave one out',
+    });
   }
 }
 

@@ -136,6 +136,11 @@ export class StompBroker {
     this.engine.commit(operations, session, done);
   }
 
+  /** @internal */
+  sync(done: Done): void {
+    this.engine.sync(done);
+  }
+
   private part(
     session: Session,
     destination: string,

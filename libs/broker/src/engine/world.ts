@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type Done,
   type Frame,
   type FrameHeaders,
   type Message,
@@ -9,7 +10,7 @@ import {
   type Subscription,
 } from 'nestjs-stomp/server';
 import {
-  type ConsumerTerms,
+  isPersistent,
   readDeletion,
   readDurable,
   readQueueName,
@@ -17,6 +18,7 @@ import {
   type Timing,
 } from '../destination/dialect.js';
 import { Feed } from '../destination/feed.js';
+import { compileSelector } from '../destination/selector.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { isPattern } from '../destination/pattern.js';
 import { type Policy, type Rules, rulesOf } from '../destination/policy.js';
@@ -27,9 +29,9 @@ import { Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
 import { Wildcards } from '../destination/wildcard.js';
 import { MemoryStore } from '../store/memory.js';
-import type { Store } from '../store/store.js';
+import type { Kept, Store } from '../store/store.js';
 import { Advisory } from './advisory.js';
-import { Schedule } from './schedule.js';
+import { type Job, Schedule, type Target } from './schedule.js';
 
 /** Headers of a dead letter that tell how it became one. */
 const DEAD_REASON = 'dead-letter-reason';
@@ -45,6 +47,13 @@ const TEMPORARY = '\0temporary\0';
 const MOST_DURABLES = 100_000;
 const MOST_TEMPORARY = 10_000;
 
+/** What a queue that clients made with rules is made again of. */
+interface QueueAbout {
+  readonly destination: string;
+  readonly asked: Partial<Rules>;
+  readonly autoDelete: boolean;
+}
+
 /** A durable subscription: a queue that is fed by a topic until it is deleted. */
 interface Durable {
   readonly topic: string;
@@ -56,7 +65,7 @@ interface Durable {
 /** One virtual host: its destinations, and what stands between them. */
 export class World implements QueueOwner, TopicOwner {
   readonly topics = new Topics();
-  readonly retained = new Retained();
+  readonly retained = new Retained((topic) => this.store.forget('retained', this.key(topic)));
   readonly advisory = new Advisory(this);
   private readonly queues = new Map<string, Queue>();
   /** What feeds a queue, by topic. */
@@ -66,7 +75,15 @@ export class World implements QueueOwner, TopicOwner {
   private readonly temporary = new Map<Session, Map<string, string>>();
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
   private readonly wildcards = new Wildcards();
-  private readonly scheduled = new Schedule();
+  private readonly scheduled = new Schedule({
+    release: (message, to) => this.releaseScheduled(message, to),
+    keep: ({ id, message, ...about }) => {
+      if (isPersistent(message) && !about.to.name.startsWith(TEMPORARY)) {
+        this.store.keep({ kind: 'scheduled', key: this.key(id), about, message });
+      }
+    },
+    forget: ({ id }) => this.store.forget('scheduled', this.key(id)),
+  });
   /** What dies with a connection need not survive anything else. */
   private readonly memory = new MemoryStore();
 
@@ -111,11 +128,59 @@ export class World implements QueueOwner, TopicOwner {
     const known = this.queues.get(name);
     if (known !== undefined) return known;
     const { autoDelete = false, ...asked } = headers === undefined ? {} : readQueueRules(headers);
-    const destination = `/queue/${name}`;
-    const queue = this.open(this.make(name, destination, { ...this.rulesOf(destination), ...asked }, autoDelete));
+    return this.openQueue(name, `/queue/${name}`, asked, autoDelete);
+  }
+
+  private openQueue(name: string, destination: string, asked: Partial<Rules>, autoDelete: boolean): Queue {
+    const rules = { ...this.rulesOf(destination), ...asked };
+    const about = Object.keys(asked).length > 0 || autoDelete ? { destination, asked, autoDelete } : {};
+    const queue = this.open(this.make(name, destination, rules, autoDelete, about));
     // It may be that nothing comes of the frame that it is made for.
     if (queue.idle) this.giveUp(queue);
     return queue;
+  }
+
+  /** Makes again what was kept. */
+  recover(kind: Kept['kind'], key: string, { about, message }: Kept): void {
+    switch (kind) {
+      case 'queue': {
+        const { destination, asked = {}, autoDelete = false } = about as Partial<QueueAbout>;
+        // The queue of a durable subscription is made with that.
+        if (destination !== undefined) this.openQueue(key, destination, asked, autoDelete);
+        return;
+      }
+      case 'feed': {
+        const { queue, topic } = about as { queue: string; topic: string };
+        const known = this.queues.get(queue);
+        if (known !== undefined) this.feed(known, topic, undefined);
+        return;
+      }
+      case 'durable': {
+        const { topic, name, selector } = about as { topic: string; name: string; selector?: string };
+        this.makeDurable(key, topic, name, selector);
+        return;
+      }
+      case 'retained':
+        this.retained.keep(key, message!, Number(about['expires']));
+        return;
+      case 'scheduled':
+        this.scheduled.recover({ ...(about as unknown as Omit<Job, 'id' | 'message'>), id: key, message: message! });
+    }
+  }
+
+  checkStore(message: Message): void {
+    if (message.special && isPersistent(message)) this.store.checkRoom();
+  }
+
+  retain(topic: string, message: Message, expires: number): void {
+    this.retained.keep(topic, message, expires);
+    if (message.length > 0 && isPersistent(message) && !topic.startsWith(TEMP_TOPIC)) {
+      this.store.keep({ kind: 'retained', key: this.key(topic), about: { expires }, message });
+    }
+  }
+
+  sync(done: Done): void {
+    this.store.sync(done);
   }
 
   rulesOf(destination: string): Rules {
@@ -127,8 +192,18 @@ export class World implements QueueOwner, TopicOwner {
     this.scheduled.checkRoom(messages);
   }
 
-  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void {
-    this.scheduled.add(message, timing, deliver);
+  schedule(message: Message, timing: Timing, to: Queue | string): void {
+    const target: Target = typeof to === 'string' ? { kind: 'topic', name: to } : { kind: 'queue', name: to.name };
+    this.scheduled.add(message, timing, target);
+  }
+
+  private releaseScheduled(message: Message, { kind, name }: Target): void {
+    if (kind === 'topic') {
+      new Topic(name, this).release(message, undefined, undefined);
+      return;
+    }
+    // A temporary queue may have gone with its session.
+    if (this.queues.has(name) || !name.startsWith(TEMPORARY)) this.adopt(this.queue(name)).offer(message);
   }
 
   /**
@@ -157,11 +232,14 @@ export class World implements QueueOwner, TopicOwner {
     }
   }
 
-  durable(name: string, subscription: Subscription, { selector }: ConsumerTerms): Route | undefined {
+  durable(name: string, subscription: Subscription): Route | undefined {
     const own = readQueueName(subscription);
     if (own !== undefined) {
       const queue = this.queue(own, subscription.headers);
-      if (this.feeds.get(queue)?.has(name) !== true) this.feed(queue, name, undefined);
+      if (this.feeds.get(queue)?.has(name) !== true) {
+        this.feed(queue, name, undefined);
+        this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about: { queue: own, topic: name } });
+      }
       return queue;
     }
     const durable = readDurable(subscription);
@@ -175,12 +253,22 @@ export class World implements QueueOwner, TopicOwner {
     if (this.durables.size >= MOST_DURABLES) {
       throw new StompError('too many durable subscriptions', `there are ${MOST_DURABLES} already, the limit`);
     }
+    this.store.keep({
+      kind: 'durable',
+      key: this.key(key),
+      about: { topic: name, name: durable.name, selector: text },
+    });
+    return this.makeDurable(key, name, durable.name, text);
+  }
+
+  private makeDurable(key: string, topic: string, name: string, text: string | undefined): Queue {
+    const selector = text === undefined || text.trim() === '' ? undefined : compileSelector(text);
     // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
-    const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
-    const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
+    const rules = { ...this.rulesOf(topic), overflow: 'drop-oldest' as const };
+    const queue = this.make(DURABLE + key, `/queue/${name}`, rules, false, {});
     const feed = new Feed(() => queue, selector);
-    this.topics.add(name, feed);
-    this.durables.set(key, { topic: name, selector: text, queue, feed });
+    this.topics.add(topic, feed);
+    this.durables.set(key, { topic, selector: text, queue, feed });
     return queue;
   }
 
@@ -272,8 +360,8 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** A queue in place of one that was removed, and its backlog with it. */
-  private renew({ name, destination, rules, autoDelete }: Queue): Queue {
-    return this.open(this.make(name, destination, rules, autoDelete));
+  private renew({ name, destination, rules, autoDelete, about }: Queue): Queue {
+    return this.open(this.make(name, destination, rules, autoDelete, about));
   }
 
   /** Tells of a queue that clients know by name. */
@@ -285,8 +373,9 @@ export class World implements QueueOwner, TopicOwner {
     return queue;
   }
 
-  private make(name: string, destination: string, rules: Rules, autoDelete: boolean): Queue {
-    const queue = new Queue(name, destination, rules, autoDelete, this.storeOf(name).backlog(this.key(name)), this);
+  private make(name: string, destination: string, rules: Rules, autoDelete: boolean, about: object): Queue {
+    const backlog = this.storeOf(name).backlog(this.key(name), about as Kept['about']);
+    const queue = new Queue(name, destination, rules, autoDelete, about, backlog, this);
     this.queues.set(name, queue);
     return queue;
   }
@@ -308,7 +397,10 @@ export class World implements QueueOwner, TopicOwner {
     clearTimeout(this.idle.get(queue));
     this.idle.delete(queue);
     if (this.queues.get(queue.name) !== queue) return;
-    for (const [topic, feed] of this.feeds.get(queue) ?? []) this.topics.remove(topic, feed);
+    for (const [topic, feed] of this.feeds.get(queue) ?? []) {
+      this.topics.remove(topic, feed);
+      this.store.forget('feed', this.key(`${queue.name}\0${topic}`));
+    }
     this.feeds.delete(queue);
     queue.active = false;
     queue.clear();
@@ -322,7 +414,7 @@ export class World implements QueueOwner, TopicOwner {
     const known = this.queues.get(name);
     if (known !== undefined) return known;
     const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
-    const queue = this.make(name, TEMP_QUEUE + local, rules, false);
+    const queue = this.make(name, TEMP_QUEUE + local, rules, false, {});
     this.giveUp(queue);
     return queue;
   }
@@ -361,6 +453,7 @@ export class World implements QueueOwner, TopicOwner {
       );
     }
     this.durables.delete(key);
+    this.store.forget('durable', this.key(key));
     this.topics.remove(topic, feed);
     this.remove(queue);
   }

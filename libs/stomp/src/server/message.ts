@@ -49,7 +49,8 @@ interface Block {
 
 // Ids are unique over restarts too: the moment of this start, then a count.
 const EPOCH = Date.now().toString(36);
-const ID_LINE = Buffer.from(`message-id:${EPOCH}-`);
+const ID_NAME = 'message-id:';
+const ID_LINE = Buffer.from(`${ID_NAME}${EPOCH}-`);
 const FIRST = Buffer.from('redelivered:false\n');
 const AGAIN = Buffer.from('redelivered:true\n');
 const COUNT_LINE = Buffer.from('delivery-count:');
@@ -64,21 +65,42 @@ const DETACH_FROM = 4;
 const LF = 10;
 
 let serials = 0;
+/** Of the starts that kept messages come from the last one, mostly the only one. */
+let earlier: Buffer = ID_LINE;
+
+function idLineOf(epoch: string): Buffer {
+  const text = ID_NAME + epoch;
+  if (ID_LINE.equals(Buffer.from(text))) return ID_LINE;
+  if (earlier.toString('latin1') !== text) earlier = Buffer.from(text);
+  return earlier;
+}
 
 /** A message on its way through a broker. Its headers and body stay bytes until somebody asks for them. */
 export class Message {
-  private readonly serial = ++serials;
+  private readonly serial: number;
+  /** The line of its id, but for the serial number. */
+  private readonly idLine: Buffer;
   private plain: WireHead | undefined;
   private blocks: Map<Version, Block> | undefined;
 
   /**
    * @param destination as the publisher wrote it
    * @param frame the SEND frame, or any with such headers and body; it belongs to the message from now on
+   * @param id of a message that was kept: the one that it had
    */
   constructor(
     readonly destination: string,
     private readonly frame: Frame,
+    id?: string,
   ) {
+    if (id === undefined) {
+      this.serial = ++serials;
+      this.idLine = ID_LINE;
+    } else {
+      const dash = id.lastIndexOf('-') + 1;
+      this.serial = Number(id.slice(dash));
+      this.idLine = idLineOf(id.slice(0, dash));
+    }
     const wire = frame.wire;
     if (
       wire !== undefined &&
@@ -93,7 +115,12 @@ export class Message {
 
   /** Unique, and the same for every subscription and every redelivery. */
   get id(): string {
-    return `${EPOCH}-${this.serial}`;
+    return `${this.idLine.toString('latin1', ID_NAME.length)}${this.serial}`;
+  }
+
+  /** @internal The frame that it is made of. */
+  get origin(): Frame {
+    return this.frame;
   }
 
   /** The publisher's headers; those that are for the server alone are still among them. */
@@ -205,7 +232,7 @@ export class Message {
       at += slab.write(ack, at, 'latin1');
       slab[at++] = LF;
     }
-    at += ID_LINE.copy(slab, at);
+    at += this.idLine.copy(slab, at);
     at = writeNumber(slab, at, this.serial);
     if (count === 0) at += FIRST.copy(slab, at);
     else {
