@@ -7,7 +7,8 @@ import { policies } from './options.policy.js';
 
 /** How `--help` explains an option. */
 export interface OptionHelp {
-  group: 'Listening' | 'Who may connect' | 'Destinations' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
+  group:
+    'Listening' | 'Who may connect' | 'Destinations' | 'Store' | 'TLS' | 'Heart-beats' | 'Limits' | 'Logging' | 'Other';
   /** What the flag takes, as commander writes it: `<number>`, or `[yes|no]` where the flag may stand alone. */
   takes: string;
   text: string;

@@ -13,7 +13,7 @@ import { DiskBacklog } from './disk/backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
 import { Lock } from './disk/lock.js';
-import { Log, type LogFile, type Sync } from './disk/log.js';
+import { Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { eachRecord, readLog, setAside } from './disk/recovery.js';
 import { type Found, GROUPED, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
@@ -81,7 +81,8 @@ export class DiskStore implements Store {
   private underWay: Done[] = [];
   private writing = false;
   private scheduled = false;
-  private cleaning = false;
+  private cleaning: Promise<void> | undefined;
+  private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
@@ -167,12 +168,14 @@ export class DiskStore implements Store {
 
   async close(): Promise<void> {
     if (this.lock === undefined) return;
+    this.closing = true;
     if (this.tasks.length > 0 || this.writing) {
       await new Promise<void>((resolve) => {
         this.onIdle = resolve;
         this.flush();
       });
     }
+    await this.cleaning;
     clearTimeout(this.timer);
     this.log.close();
     const { lock } = this;
@@ -300,6 +303,10 @@ export class DiskStore implements Store {
     this.log.append(group, records, (error, file) => {
       if (file !== undefined) {
         for (const spot of spots) this.written(spot, file, file.size - group.length);
+        // Where memory is short, the last to come are the first to leave it.
+        for (const { task } of spots.toReversed()) {
+          if (task.kind === 'push' && !task.entry.gone) task.backlog.page(task.entry);
+        }
         this.complete();
         return;
       }
@@ -313,6 +320,13 @@ export class DiskStore implements Store {
       const { underWay, failure } = this;
       this.underWay = [];
       for (const done of underWay) done(failure);
+      if (this.closing) {
+        this.report('the last changes, none of them confirmed, could not be written');
+        this.tasks = [];
+        this.dones = [];
+        this.complete();
+        return;
+      }
       if (!again) this.report('what is not confirmed is tried again until it can be written');
       setTimeout(() => this.write(group, spots, true), RETRY);
     });
@@ -334,7 +348,6 @@ export class DiskStore implements Store {
     switch (task.kind) {
       case 'push':
         catalog.set(task.entry.seq, file.number, base + at, length, task.entry.expires);
-        if (!task.entry.gone) task.backlog.page(task.entry);
         return;
       case 'keep':
       case 'copy':
@@ -518,20 +531,20 @@ export class DiskStore implements Store {
 
   /** Gives back the space of files of which not much counts any more. */
   private clean(): void {
-    if (this.cleaning || (this.failure !== undefined && !this.reserve.there && this.log.head === 0)) return;
+    if (this.cleaning !== undefined || this.closing) return;
     const { files, head } = this.log;
     for (const file of files.values()) {
       if (file.number === head || this.stuck.has(file.number)) continue;
       const live = this.catalog.live.get(file.number) ?? 0;
       if (live * 2 >= file.size && !this.stale.has(file.number)) continue;
-      this.cleaning = true;
-      this.cleanFile(file, live)
+      this.cleaning = this.cleanFile(file, live)
         .catch((error: unknown) => {
           this.stuck.add(file.number);
-          this.report(`cannot give back the space of file ${file.number}: ${(error as Error).message}`);
+          this.report(`cannot give back the space of ${nameOf(file.number)}: ${(error as Error).message}`);
         })
         .finally(() => {
-          this.cleaning = false;
+          this.cleaning = undefined;
+          this.clean();
         });
       return;
     }
@@ -541,16 +554,16 @@ export class DiskStore implements Store {
     const { log } = this;
     const oldest = Math.min(...log.files.keys()) === file.number;
     if (!oldest || live > 0) {
-      const bytes = await fs.promises.readFile(join(this.directory, `${String(file.number).padStart(8, '0')}.log`));
+      const bytes = await fs.promises.readFile(join(this.directory, nameOf(file.number)));
+      if (this.closing) return;
       this.copyLive(bytes, file, oldest);
       await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
       log.settle();
     }
-    if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has damaged records');
+    if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has records that cannot be read');
     log.remove(file.number);
     this.stale.delete(file.number);
     this.catalog.live.delete(file.number);
-    setImmediate(() => this.clean());
   }
 
   private copyLive(bytes: Buffer, file: LogFile, oldest: boolean): void {
