@@ -93,10 +93,7 @@ export function checkFrame(frame: Frame, version: Version): void {
   if (mayHaveBody(frame.command)) allowed.push('content-type');
   for (const [name] of frame.headers) {
     if (allowed.includes(name)) continue;
-    throw new FrameError(
-      'header-forbidden',
-      `${frame.command} has no header ${quote(name)} in STOMP ${version}`,
-    );
+    throw new FrameError('header-forbidden', `${frame.command} has no header ${quote(name)} in STOMP ${version}`);
   }
 }
 
