@@ -9,7 +9,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { type Done, type Message, packMessage, StompError, unpackMessage } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
-import { DiskBacklog } from './disk/backlog.js';
+import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
 import { Lock } from './disk/lock.js';

@@ -27,7 +27,9 @@ export class Lock {
         if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
         const owner = await askOwner(path);
         if (owner !== undefined) {
-          throw new Error(`${directory} is in use by process ${owner}: a store belongs to one process at a time`);
+          throw new Error(`${directory} is in use by process ${owner}: a store belongs to one process at a time`, {
+            cause: error,
+          });
         }
         fs.rmSync(path, { force: true });
       }

@@ -1,9 +1,9 @@
 import type { Delivery, Done, Message } from 'nestjs-stomp/server';
-import type { Entry, Recovered } from '../../destination/backlog.js';
-import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../../destination/dialect.js';
-import { MemoryBacklog } from '../memory.js';
-import { DiskEntry } from './entry.js';
-import type { DiskStore } from '../disk.js';
+import type { Entry, Recovered } from '../destination/backlog.js';
+import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
+import { MemoryBacklog } from './memory.js';
+import { DiskEntry } from './disk/entry.js';
+import type { DiskStore } from './disk.js';
 
 /** Octets of a queue that stay in memory when memory is short. */
 const WINDOW = 64 * 1024;
