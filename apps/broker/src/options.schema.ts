@@ -208,7 +208,7 @@ export const optionFields = {
         'Where messages are kept. memory: in the process, gone when it ends; disk: in --data-dir, where those with ' +
         'persistent:true, their acknowledgements and durable subscriptions survive; docs/store.md says more',
       fallback: 'memory; disk when there is a --data-dir',
-      example: '--store disk --data-dir /var/lib/stompserver',
+      example: '--store memory',
     }),
   dataDir: z
     .string({ error: 'must be the name of a directory' })

@@ -122,6 +122,9 @@ describe('the sources', () => {
       'idle-timeout': '5',
       'hide-server': 'yes',
       policies: '[{"destination":"/queue/mail.*","max-length":7,"dead-letter":false}]',
+      store: 'disk',
+      'data-dir': 'data',
+      sync: 'interval',
       verbose: '5',
       'log-format': 'json',
     };
