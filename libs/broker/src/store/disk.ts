@@ -26,14 +26,14 @@ export interface DiskStoreOptions {
   readonly directory: string;
   /** When what is written is made safe from power loss; `always` by default. */
   readonly sync?: Sync;
-  /** Octets of waiting messages that are kept in memory, roughly; 64 MiB by default. */
+  /** Octets of waiting messages that are kept in memory, roughly; 32 MiB by default. */
   readonly memory?: number;
   /** Told what there is to tell: progress of a long recovery, damage, a full disk. */
   readonly report?: (line: string) => void;
 }
 
 const FORMAT = 'nestjs-stomp store 1\n';
-const MEMORY = 64 * 1024 * 1024;
+const MEMORY = 32 * 1024 * 1024;
 /** Octets that are read at a time from the log. */
 const AHEAD = 256 * 1024;
 /** How long to wait before a disk that failed is tried again, in ms. */
