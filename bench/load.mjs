@@ -1,7 +1,7 @@
 // The generator of the bench: one measurement of a broker that listens, as one line of JSON.
 //   node bench/load.mjs '{"port":61613,"pids":[1234],"messages":100000}'
 // Frames are made beforehand and written in blocks of 64 KiB; what comes back is counted by its NULs, which bodies do not
-// hold. That is little enough for the generator not to be what is measured: `npm run bench -- --limit` shows it.
+// hold. With the relay it takes about half of its core.
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';

@@ -1,25 +1,16 @@
 import { ACCESS, type Access, compileRules, type Rule } from 'nestjs-stomp-broker';
 import { z } from 'zod';
 import { AddressList } from './auth/addresses.js';
-import { list, milliseconds, optionHelp, path, readBy, readJson, splitList, whole } from './options.kinds.js';
+import { list, milliseconds, optionHelp, path, readBy, readJson, whole } from './options.kinds.js';
 
 /** Every entry is tried by itself first, so that a complaint can name it. */
 export const address = readBy((text) => new AddressList([text]).entries.join(), 'must be text');
 
-const words = (what: string) =>
-  z.preprocess(
-    (value) => (typeof value === 'string' ? splitList(value) : value),
-    z.array(z.string().min(1).max(1024), { error: what }).max(10_000, { error: what }),
-  );
+const words = (what: string) => list(z.string().min(1).max(1024), what);
 const names = (key: string) => words(`${key} must be a name or a list of names`).optional();
 const accessError = (key: string) => `${key} must be one or more of ${ACCESS.join(', ')}`;
 const access = (key: string) =>
-  z.preprocess(
-    (value) => (typeof value === 'string' ? splitList(value) : value),
-    z
-      .array(z.enum(ACCESS as [Access, ...Access[]], { error: accessError(key) }), { error: accessError(key) })
-      .optional(),
-  );
+  list(z.enum(ACCESS as [Access, ...Access[]], { error: accessError(key) }), accessError(key)).optional();
 
 const ruleFields = {
   destination: z.string({ error: 'destination must be a destination or a pattern of them, like /queue/orders.*' }),

@@ -73,9 +73,11 @@ export const boolean = z.preprocess(readWord, z.boolean({ error: wordsError }));
 
 export const path = z.string({ error: 'must be the name of a file' }).min(1, { error: 'must be the name of a file' });
 
-export function list<Entry extends z.ZodType>(entry: Entry) {
-  const error = 'must be a list: entries parted by blanks or commas, or a YAML list';
-  return z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), z.array(entry, { error }));
+const listError = 'must be a list: entries parted by blanks or commas, or a YAML list';
+
+export function list<Entry extends z.ZodType>(entry: Entry, error = listError) {
+  const entries = z.array(entry, { error }).max(10_000, { error: 'must have 10000 entries at most' });
+  return z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), entries);
 }
 
 /** Text that `read` turns into something, or explains by the message of its error why it cannot. */

@@ -20,8 +20,6 @@ import {
 } from './options.kinds.js';
 import { policies } from './options.policy.js';
 
-export { optionHelp, splitList } from './options.kinds.js';
-
 const user = readBy((text) => {
   if (!text.includes(':')) {
     throw new Error('has no colon: a user is user:password (a blank or a comma in a password needs a users file)');

@@ -4,7 +4,8 @@ import { Command, CommanderError, Option } from 'commander';
 import type * as Yaml from 'yaml';
 import { OptionsAnswer, OptionsError } from './options.error.js';
 import { readOptionFile } from './options.file.js';
-import { optionFields, optionHelp, type OptionName, type Options, optionSchema, splitList } from './options.schema.js';
+import { optionHelp, splitList } from './options.kinds.js';
+import { optionFields, type OptionName, type Options, optionSchema } from './options.schema.js';
 
 export { OptionsAnswer, OptionsError, type Options };
 

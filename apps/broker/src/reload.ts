@@ -28,11 +28,14 @@ export class Reload {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
   private readonly unwatch: () => void;
+  /** Whether there are rules. */
+  private ruled: boolean;
 
   constructor(
     private readonly parts: Reloaded,
     options: Options,
   ) {
+    this.ruled = options.rules !== undefined;
     const { config, usersFile, certfile, keyfile, cafile, crlfile } = options;
     const files = [config, usersFile, certfile, keyfile, cafile, crlfile].filter((file) => file !== undefined);
     this.unwatch = watchFiles(files, () => this.soon());
@@ -64,8 +67,13 @@ export class Reload {
       if (users.size === 0 && options.certUser === undefined && identities.size > 0) {
         throw new Error('there would be no users any more, and everybody would come in');
       }
+      // A file that is cut off reads well, and opens everything.
+      if (this.ruled && options.rules === undefined) {
+        throw new Error('there would be no rules any more, and everybody might do everything: start anew for that');
+      }
       // Everything could be read: only now anything changes.
       rules.set(readRules(options));
+      this.ruled = options.rules !== undefined;
       identities.change({ users, certUser: options.certUser, certUsers: options.certUsers });
       if (tls !== undefined) for (const listener of broker.listeners) listener.renew(tls);
       await broker.review();

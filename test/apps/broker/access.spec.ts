@@ -157,6 +157,17 @@ describe('rules of the configuration file', () => {
   });
 });
 
+it('rules that are not there any more are not taken for none', async () => {
+  const head = 'users: ["ann:one"]\n';
+  const path = file(`${head}rules:\n  - { destination: /queue/a, allow: write }\n`);
+  const server = await serve('--config', path);
+  replace(path, head);
+  await server.program.says(/what has changed is not used: there would be no rules any more/);
+  const ann = await server.connect(as('ann', 'one'));
+  ann.send('SEND', { destination: '/queue/b' });
+  expect((await ann.refused()).text).toBe('you may not write "/queue/b"\n');
+});
+
 describe('failed logins', () => {
   it('shut a user out, whoever it is, even with the right passcode', async () => {
     const server = await serve('--users', 'ann:one bob:two', '--lockout-failures', '2');

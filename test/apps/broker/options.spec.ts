@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type Options, OptionsAnswer, OptionsError, parseOptions } from '../../../apps/broker/src/options.js';
-import { optionFields, optionHelp, splitList } from '../../../apps/broker/src/options.schema.js';
+import { optionHelp, splitList } from '../../../apps/broker/src/options.kinds.js';
+import { optionFields } from '../../../apps/broker/src/options.schema.js';
 
 let folder: string;
 beforeAll(() => {

@@ -25,9 +25,9 @@ class Identity implements User {
   }
 
   /** Whether it is who it was, by other proofs. */
-  holdsBy({ users, ...rest }: Proofs): boolean {
+  holdsBy(proofs: Proofs): boolean {
     const proof = this.#proof;
-    return 'login' in proof ? users.holds(proof) : nameIn(proof, { users, ...rest }) === this.name;
+    return 'login' in proof ? proofs.users.holds(proof) : nameIn(proof, proofs) === this.name;
   }
 }
 

@@ -67,7 +67,8 @@ export class AccessGuard implements CanActivate {
 function manages(destination: string, context: AdmissionContext): boolean {
   if (readDestination(destination).kind !== 'queue') return false;
   const frame = context.getFrame();
-  if (destination === `/queue/${readQueueName(frame)}`) return true;
+  const fed = readQueueName(frame);
+  if (fed !== undefined && destination === `/queue/${fed}`) return true;
   return makesQueue(frame.headers) && splitDestination(frame.headers.get('destination') ?? '').includes(destination);
 }
 

@@ -20,16 +20,16 @@ export class AuthGuard implements CanActivate {
     if (request.command !== 'CONNECT' || this.users.size === 0) return true;
     const { address, login } = request;
     const wait = this.lockout.wait(address, login);
-    if (wait === undefined) {
-      throw new UnauthorizedException('too many logins have failed: try again later');
-    }
+    if (wait === undefined) throw blocked();
     if (wait > 0) await sleep(wait);
     const user = await this.identify(request);
+    // Many guesses at once would else all be begun before the first of them has failed.
+    if (this.lockout.wait(address, login) === undefined) throw blocked();
     if (user === undefined) {
       this.lockout.failed(address, login);
       throw new UnauthorizedException('the login or the passcode is wrong');
     }
-    this.lockout.succeeded(address, login);
+    this.lockout.succeeded(login);
     request.user = user;
     return true;
   }
@@ -41,3 +41,5 @@ export class AuthGuard implements CanActivate {
     return (await this.users.verify(login, passcode ?? '')) ? login : undefined;
   }
 }
+
+const blocked = () => new UnauthorizedException('too many logins have failed: try again later');

@@ -41,8 +41,8 @@ export class Lockout {
     for (const [failures, key] of this.keys(address, login)) failures.add(key);
   }
 
-  /** The failures of the address stay: else an own account would be a way to guess on. */
-  succeeded(_address: string | undefined, login: string | undefined): void {
+  /** Forgets the failures of a user. Those of the address stay: else an own account would be a way to guess on. */
+  succeeded(login: string | undefined): void {
     if (login !== undefined) this.users.forget(login.slice(0, MAX_LOGIN));
   }
 

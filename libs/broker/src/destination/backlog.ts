@@ -34,7 +34,7 @@ export interface Cursor {
    *
    * @param from at this message and those of its priority that come after it only
    */
-  reset(from?: Entry): void;
+  reset(from?: Pick<Entry, 'priority' | 'order'>): void;
   /** Nobody looks any more. */
   close(): void;
 }

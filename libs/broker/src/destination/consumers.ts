@@ -15,8 +15,11 @@ export class Consumer {
   inRing = false;
   /** @internal Whether it has credit and found nothing. */
   rests = false;
-  /** @internal By group and priority the first message that it would have taken, had the group been its own. */
-  readonly missed = new Map<string, Map<number, Entry>>();
+  /**
+   * @internal By group and priority the order of the first message that it would have taken, had the group been its
+   * own. The message itself may be long gone.
+   */
+  readonly missed = new Map<string, Map<number, number>>();
 
   constructor(
     readonly subscription: Subscription,
@@ -26,10 +29,9 @@ export class Consumer {
 
   /** @internal A message of a group is somebody else's. */
   miss(group: string, entry: Entry): void {
-    let entries = this.missed.get(group);
-    if (entries === undefined) this.missed.set(group, (entries = new Map<number, Entry>()));
-    const first = entries.get(entry.priority);
-    if (first === undefined || entry.order < first.order) entries.set(entry.priority, entry);
+    let orders = this.missed.get(group);
+    if (orders === undefined) this.missed.set(group, (orders = new Map<number, number>()));
+    orders.set(entry.priority, Math.min(entry.order, orders.get(entry.priority) ?? entry.order));
   }
 }
 
@@ -129,10 +131,10 @@ export class Consumers {
   free(group: string): void {
     let freed = false;
     for (const { missed, cursor } of this.all.values()) {
-      const entries = missed.get(group);
-      if (entries === undefined) continue;
+      const orders = missed.get(group);
+      if (orders === undefined) continue;
       missed.delete(group);
-      for (const entry of entries.values()) cursor.reset(entry);
+      for (const [priority, order] of orders) cursor.reset({ priority, order });
       freed = true;
     }
     if (freed) this.wakeAll();

@@ -266,12 +266,10 @@ export function readQueueRules(headers: FrameHeaders): Partial<Policy> & { reado
   };
 }
 
-/** Whether headers say how a queue is to be made; see {@link readQueueRules}. */
+/** Whether headers say how a queue is to be made. */
 export function makesQueue(headers: FrameHeaders): boolean {
-  const names = ['x-max-length', 'x-max-length-bytes', 'x-message-ttl', 'x-expires'];
-  return (
-    names.some((name) => headers.has(name)) || nameDeadLetter(headers) !== undefined || isTrue(headers, 'auto-delete')
-  );
+  const { autoDelete, ...rules } = readQueueRules(headers);
+  return autoDelete || Object.keys(rules).length > 0;
 }
 
 /**

@@ -18,6 +18,7 @@ import {
 } from '../destination/dialect.js';
 import { Feed } from '../destination/feed.js';
 import { type Address, readDestination } from '../destination/name.js';
+import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
@@ -182,9 +183,11 @@ export class World implements QueueOwner, TopicOwner {
     const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
     const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
     const { clientId, user } = subscription.session;
+    const owner = nameOf(user);
     // Also while it is away, and comes back under another connection.
     const isOwn = (publisher: Session) =>
-      queue.serves(publisher) || (clientId !== undefined && publisher.clientId === clientId && publisher.user === user);
+      queue.serves(publisher) ||
+      (clientId !== undefined && publisher.clientId === clientId && nameOf(publisher.user) === owner);
     const feed = new Feed(() => queue, { selector, skips: noLocal ? isOwn : undefined });
     this.topics.add(name, feed);
     this.durables.set(key, { topic: name, selector: text, noLocal, queue, feed });

@@ -41,7 +41,7 @@ class MemoryCursor implements Cursor {
     return place;
   }
 
-  reset(from?: Entry): void {
+  reset(from?: Pick<Entry, 'priority' | 'order'>): void {
     for (const place of from === undefined ? this.places : [this.places[from.priority]!]) {
       place.fresh = Math.min(place.fresh, from?.order ?? 0);
       place.returned = Math.min(place.returned, from?.order ?? 0);

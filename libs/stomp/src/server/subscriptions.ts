@@ -31,8 +31,6 @@ export class Subscriptions {
   // Made in the client's name, by destination.
   private readonly implicit = new Map<string, Subscription>();
   private serials = 0;
-  // The one that was acknowledged to last.
-  private last: Subscription | undefined;
   /** The number of the delivery that `locate` has read. */
   located = 0;
 
@@ -192,8 +190,7 @@ export class Subscriptions {
       number = number * 10 + digit;
     }
     this.located = number;
-    if (this.last?.serial !== serial || !this.bySerial.has(serial)) this.last = this.bySerial.get(serial);
-    return this.last;
+    return this.bySerial.get(serial);
   }
 
   private byAck(ack: string): Named | undefined {

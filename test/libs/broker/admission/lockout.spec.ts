@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Lockout } from 'nestjs-stomp-broker';
+import { Embedded } from '../../../support/embedded.js';
+import { gate } from '../../../support/client.js';
 
 /** A lockout whose clock is set by hand. */
 const make = (failures = 5, time = 60_000) => {
@@ -46,7 +48,7 @@ describe('failed logins', () => {
     const { lockout } = make(1);
     fail(lockout, 1, undefined, 'ann');
     fail(lockout, 5, '192.0.2.7', undefined);
-    lockout.succeeded('192.0.2.7', 'ann');
+    lockout.succeeded('ann');
     expect(lockout.wait(undefined, 'ann')).toBe(0);
     expect(lockout.wait('192.0.2.7', undefined)).toBeUndefined();
   });
@@ -63,5 +65,26 @@ describe('failed logins', () => {
     const lockout = new Lockout();
     fail(lockout, 1_000, '192.0.2.7', 'ann');
     expect(lockout.wait('192.0.2.7', 'ann')).toBe(0);
+  });
+
+  it('count for those that were begun at the same time: many guesses at once are no way around it', async () => {
+    const { promise: asked, open } = gate();
+    const answers: (() => void)[] = [];
+    const users = {
+      size: 1,
+      verify: (_login: string, passcode: string) =>
+        new Promise<boolean>((resolve) => {
+          answers.push(() => resolve(passcode === 'right'));
+          if (answers.length === 4) open();
+        }),
+    };
+    const embedded = await Embedded.start({ users, lockout: { failures: 3, time: 60_000 } });
+    const refusals = [];
+    for (const passcode of ['a', 'b', 'c', 'right']) refusals.push(embedded.refusal({ login: 'ann', passcode }));
+    await asked;
+    for (const answer of answers) answer();
+    const texts = (await Promise.all(refusals)).map(({ text }) => text);
+    expect(texts.filter((text) => text.includes('is wrong'))).toHaveLength(3);
+    expect(texts.filter((text) => text.includes('too many logins'))).toHaveLength(1);
   });
 });

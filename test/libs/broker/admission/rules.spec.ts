@@ -39,6 +39,18 @@ describe('rules', () => {
     expect(await ask(open, 'bob', 'SUBSCRIBE', { destination: '/queue/orders' })).toBe('granted');
   });
 
+  it('ask for manage only where a frame says how a queue is made, or what flows into it', async () => {
+    const { embedded } = await serve([{ destination: '/queue/#', allow: ['read', 'write'] }]);
+    expect(await ask(embedded, 'ann', 'SEND', { destination: '/queue/undefined' })).toBe('granted');
+    for (const header of ['x-max-length', 'x-max-length-bytes', 'x-message-ttl', 'x-expires'] as const) {
+      const headers = { destination: '/queue/orders', [header]: '1000' };
+      expect([header, await ask(embedded, 'ann', 'SEND', headers)]).toEqual([
+        header,
+        expect.stringMatching(/may not manage/),
+      ]);
+    }
+  });
+
   it('tell nobody whether a destination exists: the answers are alike', async () => {
     const { embedded, events } = await serve([{ destination: '/queue/known', users: ['ann'], allow: ALL }]);
     const ann = await embedded.connect(as('ann'));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Frame, Session } from 'nestjs-stomp/server';
 import { type Headers } from '../../../support/wire.js';
 import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
 
@@ -158,4 +159,25 @@ it('a topic kept in a queue by x-queue-name goes there under all topics that it 
   await sendAll(peer, '/topic/b', ['2']);
   await peer.subscribe('/queue/mine', { id: 'q' });
   expect(await peer.texts(2)).toEqual(['1', '2']);
+});
+
+it('a durable subscription with no-local knows its user by name, whatever else is known of each session', async () => {
+  const admission = {
+    connect: (session: Session, frame: Frame) => {
+      session.user = { name: frame.headers.get('login') };
+      return Promise.resolve();
+    },
+    use: () => Promise.resolve(),
+  };
+  const broker = await makeBroker({ admission });
+  const ann = { login: 'ann', 'client-id': 'c' };
+  const reader = { id: '1', 'durable-subscription-name': 'mine', 'no-local': 'true' };
+  const first = await join(broker, '1.2', ann);
+  await first.subscribe(TOPIC, reader);
+  await leave(first);
+  await sendAll(await join(broker, '1.2', ann), TOPIC, ['own']);
+  await sendAll(await join(broker, '1.2', { ...ann, login: 'bob' }), TOPIC, ['of another']);
+  const again = await join(broker, '1.2', ann);
+  await again.subscribe(TOPIC, reader);
+  expect(await again.texts(1)).toEqual(['of another']);
 });
