@@ -16,6 +16,7 @@ import { readDestination } from './name.js';
 import { nameOf } from './owner.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
+import { readQualified } from './spelling.js';
 
 /** The most messages that a subscription may have unacknowledged, whatever it asks for. */
 const MAX_PREFETCH = 65_535;
@@ -237,10 +238,13 @@ function asksForDurable(headers: FrameHeaders): boolean {
   return isTrue(headers, 'durable', 'persistent') && headers.get('auto-delete')?.toLowerCase() !== 'true';
 }
 
-/** The queue that a subscription to a topic wants its messages to wait in, by RabbitMQ's `x-queue-name`. */
-export function readQueueName({ headers }: Frame | Subscription): string | undefined {
+/**
+ * The queue that a subscription to a topic wants its messages to wait in: by RabbitMQ's `x-queue-name`, or by Artemis'
+ * `address::queue`.
+ */
+export function readQueueName({ headers }: Pick<Subscription, 'headers'>): string | undefined {
   const name = headers.get('x-queue-name') ?? '';
-  return name === '' ? undefined : name;
+  return name === '' ? readQualified(headers) : name;
 }
 
 /** What RabbitMQ's arguments of a queue, on a SEND or SUBSCRIBE, say about a queue that is made by it. */
