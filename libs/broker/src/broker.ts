@@ -14,11 +14,10 @@ import {
 } from 'nestjs-stomp/server';
 import { Composite } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
-import { type Address, readDestination } from './destination/name.js';
+import { type Address, isAdvisory, readDestination } from './destination/name.js';
 import { isPattern } from './destination/pattern.js';
 import { destinationsOf } from './destination/spelling.js';
 import { virtualTopics } from './destination/virtual.js';
-import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
 import { Expiries } from './expiry.js';
 import { Refresh } from './refresh.js';

@@ -308,6 +308,24 @@ export const activemq = [
     return { first: (await peer.message()).text };
   }),
 
+  scenario('activemq', 'activemq.maximumPendingMessageLimit lets a slow reader miss the oldest', async (stage) => {
+    const topic = `/topic/${stage.name('news')}`;
+    const [reader, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    await reader.subscribe(topic, {
+      ack: 'client-individual',
+      'activemq.prefetchSize': '1',
+      'activemq.maximumPendingMessageLimit': '2',
+    });
+    await stage.sendAll(peer, topic, ['1', '2', '3', '4', '5', '6']);
+    const got: string[] = [];
+    while (got.length < 3) {
+      const message = await reader.message();
+      got.push(message.text);
+      await reader.receipted('ACK', reader.reference(message));
+    }
+    return { got };
+  }),
+
   scenario('activemq', 'AMQ_SCHEDULED_DELAY delivers later', async (stage) => {
     const queue = `/queue/${stage.name('orders')}`;
     const peer = await stage.connect();

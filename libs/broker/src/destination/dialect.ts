@@ -138,6 +138,8 @@ export interface ConsumerTerms {
   readonly browser: boolean;
   /** It does not want what its own session sends. */
   readonly noLocal: boolean;
+  /** Of a topic: how many messages may wait for it when it lags behind; it misses the oldest ones. */
+  readonly maxPending: number;
 }
 
 /**
@@ -158,6 +160,7 @@ export function readConsumer({ headers }: Subscription): ConsumerTerms {
     priority: readPlace(headers),
     browser: isTrue(headers, 'browser'),
     noLocal: isTrue(headers, 'no-local', 'activemq.noLocal'),
+    maxPending: readPending(headers),
   };
 }
 
@@ -166,6 +169,13 @@ function readWindow(headers: FrameHeaders): number | undefined {
   if (headers.get('consumer-window-size') === '-1') return 0;
   const octets = readCount(headers, 'consumer-window-size', Number.MAX_SAFE_INTEGER);
   return octets === undefined ? undefined : Math.max(1, Math.ceil(octets / 1024));
+}
+
+/** ActiveMQ: -1 is no limit, as nothing is. */
+function readPending(headers: FrameHeaders): number {
+  const name = 'activemq.maximumPendingMessageLimit';
+  if (headers.get(name) === '-1') return Number.POSITIVE_INFINITY;
+  return readCount(headers, name, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
 }
 
 function readPlace(headers: FrameHeaders): number {

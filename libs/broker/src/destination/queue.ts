@@ -24,6 +24,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
+import { stamp } from './stamp.js';
 
 /** The longest delay that a NACK may ask for, in ms: a day. */
 const MAX_DELAY = 86_400_000;
@@ -116,6 +117,7 @@ export class Queue implements Route, DeliverySource {
 
   /** Takes a message that there is room for, as `checkRoom` has told. */
   accept(message: Message, session: Session, done: Done | undefined): void {
+    if (this.rules.stamp) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     const queue = this.active ? this : this.owner.adopt(this);
     if (message.special) {

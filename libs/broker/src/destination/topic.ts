@@ -3,6 +3,7 @@ import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dial
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import type { Retained } from './retained.js';
+import { stamp } from './stamp.js';
 import type { Topics } from './topics.js';
 
 export interface TopicOwner {
@@ -29,20 +30,29 @@ export class Topic implements Route {
   private readonly subscribed = new Map<Subscription, Reader>();
   private readonly durable = new Map<Subscription, Route>();
   private readonly retains: boolean;
+  private readonly stamps: boolean;
 
   constructor(
     private readonly name: string,
     private readonly owner: TopicOwner,
   ) {
-    this.retains = owner.rulesOf(name).retain;
+    const { retain, stamp } = owner.rulesOf(name);
+    this.retains = retain;
+    this.stamps = stamp;
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
+    if (this.stamps) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.special) {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.release(due, undefined, undefined));
+        // A session that is over need not be kept for as long as the message waits: it has no subscriptions.
+        const publisher = new WeakRef(session);
+        this.owner.schedule(message, timing, (due) => {
+          const still = publisher.deref();
+          this.release(due, still?.connected === true ? still : undefined, undefined);
+        });
         done?.();
         return;
       }

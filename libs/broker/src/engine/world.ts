@@ -16,7 +16,7 @@ import {
   readQueueRules,
   type Timing,
 } from '../destination/dialect.js';
-import { Feed } from '../destination/feed.js';
+import { Feed, type FeedTerms } from '../destination/feed.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
@@ -164,7 +164,9 @@ export class World implements QueueOwner, TopicOwner {
     const own = readQueueName(subscription);
     if (own !== undefined) {
       const queue = this.queue(own, subscription.headers);
-      if (this.feeds.get(queue)?.has(name) !== true) this.feed(queue, name, undefined);
+      // Its feed stays as it was made, like the queue.
+      const skips = noLocal ? (publisher: Session) => queue.serves(publisher) : undefined;
+      if (this.feeds.get(queue)?.has(name) !== true) this.feed(queue, name, { skips });
       return queue;
     }
     const durable = readDurable(subscription);
@@ -294,7 +296,11 @@ export class World implements QueueOwner, TopicOwner {
     if (isHidden(queue)) return queue;
     this.wildcards.added(queue);
     const topic = virtualTopic(queue.name);
-    if (topic !== undefined) this.feed(queue, topic, queue.destination);
+    if (topic !== undefined) {
+      const readdress = (message: Message) =>
+        message.readdress(queue.destination, { [ORIGIN]: message.destination });
+      this.feed(queue, topic, { readdress });
+    }
     return queue;
   }
 
@@ -352,13 +358,8 @@ export class World implements QueueOwner, TopicOwner {
     return name;
   }
 
-  /** @param destination under which consumers of the queue see the messages; undefined for the topic's own */
-  private feed(queue: Queue, topic: string, destination: string | undefined): void {
-    const readdress =
-      destination === undefined
-        ? undefined
-        : (message: Message) => message.readdress(destination, { [ORIGIN]: message.destination });
-    const feed = new Feed(() => this.adopt(queue), { readdress });
+  private feed(queue: Queue, topic: string, terms: FeedTerms): void {
+    const feed = new Feed(() => this.adopt(queue), terms);
     this.adopt(queue);
     this.topics.add(topic, feed);
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();
