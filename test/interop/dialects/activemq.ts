@@ -392,6 +392,19 @@ export const activemq = [
     return { got };
   }),
 
+  scenario('activemq', 'other headers of ActiveMQ on SUBSCRIBE', async (stage) => {
+    const queue = `/queue/${stage.name('orders')}`;
+    const peer = await stage.connect();
+    const others = {
+      'activemq.dispatchAsync': 'true',
+      'activemq.networkSubscription': 'false',
+      'activemq.unknown': 'x',
+    };
+    await peer.subscribe(queue, others);
+    await peer.receipted('SEND', { destination: queue }, 'a');
+    return { bodies: await peer.texts(1) };
+  }),
+
   scenario('activemq', 'AMQ_SCHEDULED_DELAY delivers later', async (stage) => {
     const queue = `/queue/${stage.name('orders')}`;
     const peer = await stage.connect();
