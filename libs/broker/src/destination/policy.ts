@@ -94,7 +94,8 @@ export function checkPolicies(policies: readonly Policy[]): void {
 function checkDeadLetter(destination: string): string | undefined {
   try {
     const { kind, name } = readDestination(destination);
-    if (kind === 'queue' ? !isPattern(name) && !/,\//.test(name) : kind === 'topic' && !isAdvisory(name)) return undefined;
+    if (kind === 'queue' ? !isPattern(name) && !/,\//.test(name) : kind === 'topic' && !isAdvisory(name))
+      return undefined;
   } catch (error) {
     if (error instanceof StompError) return error.detail;
     throw error;

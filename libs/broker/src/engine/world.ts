@@ -297,8 +297,7 @@ export class World implements QueueOwner, TopicOwner {
     this.wildcards.added(queue);
     const topic = virtualTopic(queue.name);
     if (topic !== undefined) {
-      const readdress = (message: Message) =>
-        message.readdress(queue.destination, { [ORIGIN]: message.destination });
+      const readdress = (message: Message) => message.readdress(queue.destination, { [ORIGIN]: message.destination });
       this.feed(queue, topic, { readdress });
     }
     return queue;

@@ -130,7 +130,10 @@ describe('messages with a stamp', () => {
     },
     use: () => Promise.resolve(),
   };
-  const stamps = [{ destination: '/queue/#', stamp: true }, { destination: '/topic/#', stamp: true }];
+  const stamps = [
+    { destination: '/queue/#', stamp: true },
+    { destination: '/topic/#', stamp: true },
+  ];
 
   it.each(['/queue/a', '/topic/a', '/queue/a,/topic/b'])(
     'sent to %s say who sent them and when, whatever the publisher says',
