@@ -268,7 +268,7 @@ export class Session {
         this.receipt(frame);
         return;
       case 'DISCONNECT':
-        this.receipt(frame);
+        this.receiptWhenSafe(frame);
         this.finish();
         return;
       case 'CONNECT':
@@ -333,7 +333,7 @@ export class Session {
       const name = frame.headers.get('id') ?? frame.headers.get('destination') ?? '';
       throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
     }
-    this.receipt(frame);
+    this.receiptWhenSafe(frame);
   }
 
   /** The short way of an ACK that asks for nothing else and names a delivery by its number. */
@@ -366,7 +366,7 @@ export class Session {
       }
     } else subscription.settle(number, outcome);
     this.acknowledged.push(subscription);
-    if (transaction === undefined) this.receipt(frame);
+    if (transaction === undefined) this.receiptWhenSafe(frame);
     else {
       const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
@@ -495,6 +495,14 @@ export class Session {
   private receipt(frame: Frame): void {
     const receipt = this.receiptOf(frame);
     if (receipt !== undefined) this.receipts.settled(receipt);
+  }
+
+  /** A receipt for what has to be safe first. */
+  private receiptWhenSafe(frame: Frame): void {
+    const receipt = this.receiptOf(frame);
+    if (receipt === undefined) return;
+    if (this.broker.sync === undefined) this.receipts.settled(receipt);
+    else this.broker.sync(this.receipts.open(receipt));
   }
 
   /**
