@@ -152,6 +152,7 @@ export class Schedule {
   };
 }
 
-const precedes = (one: Waiting, other: Waiting) => (one.due === other.due ? one.serial < other.serial : one.due < other.due);
+const precedes = (one: Waiting, other: Waiting) =>
+  one.due === other.due ? one.serial < other.serial : one.due < other.due;
 
 const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));
