@@ -145,14 +145,15 @@ describe.each(Object.entries(ways))('after %s', (_, restart) => {
   it('what is scheduled comes, to a queue with the rules that it had', async () => {
     const first = await start();
     const peer = await join(first);
-    const later = { ...KEPT, 'x-delay': '1', AMQ_SCHEDULED_PERIOD: '1', AMQ_SCHEDULED_REPEAT: '2' };
-    const limited = { 'x-max-length': '2', 'x-overflow': 'drop-head' };
-    await peer.receipted('SEND', { destination: '/queue/a', ...later, ...limited, 'x-delay': '400' }, 'late');
+    const timing = { 'x-delay': '400', AMQ_SCHEDULED_PERIOD: '1', AMQ_SCHEDULED_REPEAT: '2' };
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT, ...timing, 'x-max-length': '2' }, 'late');
 
     const second = await restart(first);
     const consumer = await join(second);
+    await consumer.subscribe('/queue/DLQ.a');
+    expect((await consumer.message()).header('dead-letter-reason')).toBe('queue length');
     await consumer.subscribe('/queue/a');
-    expect(await consumer.texts(3)).toEqual(['late', 'late', 'late']);
+    expect(await consumer.texts(2)).toEqual(['late', 'late']);
     expect(textsOf(await consumer.rest())).toEqual([]);
   });
 
