@@ -110,7 +110,7 @@ export class Model {
   readonly feeds = new Map<Place, Feed>();
   readonly retained = new Map<string, Post>();
   private readonly places = new Map<string, Place>();
-  private scheduled: { readonly due: number; readonly post: Post }[] = [];
+  private scheduled: { readonly due: number; readonly post: Post; publisher: object | undefined }[] = [];
   private orders = 0;
   /** How many messages became available in the running step: with one at most, the order of deliveries is known. */
   private arrivals = 0;
@@ -150,8 +150,13 @@ export class Model {
   }
 
   /** It is to be sent in that many ms. */
-  schedule(post: Post, delay: number): void {
-    this.scheduled.push({ due: this.now() + delay, post });
+  schedule(post: Post, delay: number, publisher: object): void {
+    this.scheduled.push({ due: this.now() + delay, post, publisher });
+  }
+
+  /** A publisher has gone: nothing that comes later is its own to anybody. */
+  forgetPublisher(publisher: object): void {
+    for (const one of this.scheduled) if (one.publisher === publisher) one.publisher = undefined;
   }
 
   /** The subscription to a topic gets what is retained before all else. */
@@ -172,8 +177,13 @@ export class Model {
   end(reader: Reader): void {
     this.readers.delete(reader);
     if (reader.place?.kind === 'topic') this.remove(reader.place);
-    for (const { owners } of this.places.values()) {
-      for (const [group, owner] of owners) if (owner === reader) owners.delete(group);
+    for (const { name, owners } of this.places.values()) {
+      for (const [group, owner] of owners) {
+        if (owner !== reader) continue;
+        owners.delete(group);
+        // What others had to leave comes to them behind what it gave back.
+        this.moved.add(`${name} ${group}`);
+      }
     }
   }
 
@@ -250,7 +260,7 @@ export class Model {
     const now = this.now();
     const due = this.scheduled.filter((one) => one.due <= now).sort((one, other) => one.due - other.due);
     this.scheduled = this.scheduled.filter((one) => one.due > now);
-    for (const one of due) this.send(one.post, undefined, one.due);
+    for (const one of due) this.send(one.post, one.publisher, one.due);
     for (const sent of this.all) {
       if (sent.state !== 'later' || sent.due > now) continue;
       sent.state = 'waiting';

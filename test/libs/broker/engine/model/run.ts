@@ -212,7 +212,7 @@ export class Run {
     if (retain) headers.retain = 'true';
     if (delay > 0) headers[n[11]! % 2 === 0 ? 'AMQ_SCHEDULED_DELAY' : 'x-delay'] = String(delay);
     this.say(client, 'SEND', headers, post.empty ? '' : name);
-    const done = () => (delay > 0 ? model.schedule(post, delay) : model.send(post, client));
+    const done = () => (delay > 0 ? model.schedule(post, delay, client) : model.send(post, client));
     if (inside === undefined) done();
     else inside.parts.push(done);
   }
@@ -407,6 +407,7 @@ export class Run {
       for (const { session } of clients) session.destroy();
       await broker.close(0);
     });
+    for (const client of clients) this.model.forgetPublisher(client);
     this.model.restart();
     this.broker = new StompBroker({ engine });
     await this.broker.start();
@@ -425,6 +426,7 @@ export class Run {
       if (performance.now() > until) throw new Error('a session does not end');
       await setImmediate();
     }
+    this.model.forgetPublisher(client);
     for (const reader of client.readers) this.model.end(reader);
     if (client.transaction !== undefined) this.release(client.transaction);
     for (const reader of [...client.readers, ...client.departed]) if (!reader.abandoned) this.model.giveBack(reader);
