@@ -169,6 +169,19 @@ export const SCENARIOS: readonly { readonly mix: string; readonly list: readonly
     mix: 'transactions',
     list: [SEND, SUBSCRIBE, does('unsubscribe'), TICK, does('subscribe', 1, 0, 0, 2, 3), does('ack')],
   },
+  // A queue that a topic feeds, by x-queue-name and by its name, is empty and unused for a long time.
+  ...[
+    [8, 0],
+    [9, 5],
+  ].map(([from, to]) => ({
+    mix: 'topics',
+    list: [
+      does('subscribe', 0, 0, from!, 2, 3),
+      does('unsubscribe'),
+      does('tick', 0, 7),
+      does('send', 0, 0, to!, 0, 0, 1, 1, 0, 0, 1),
+    ],
+  })),
   // A queue that is made after those who take what comes to all of its pattern.
   { mix: 'consumers', list: [does('subscribe', 0, 0, 3, 2, 3), does('send', 0, 0, 1)] },
 ];

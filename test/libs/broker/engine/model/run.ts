@@ -16,8 +16,8 @@ import { headersOf, writePost } from './posts.js';
 const VERSIONS: readonly Version[] = ['1.2', '1.0', '1.1'];
 /** Until then what an ended subscription holds can be acknowledged, in ms. */
 const LATE = 1_000;
-/** Steps of the clock, in ms. */
-const TICKS = [500, 1_500, 1_500, 4_500];
+/** Steps of the clock, in ms: now and then one in which whatever is idle would go. */
+const TICKS = [500, 1_500, 1_500, 4_500, 500, 1_500, 4_500, 61_000];
 const BARRIER = '/topic/barrier';
 
 /** A durable subscription; another selector makes another one. */
