@@ -32,7 +32,8 @@ export function keyOf(action: Action, { headers }: Pick<Frame, 'headers'>): stri
  * its bytes alone: most sessions send to one destination.
  */
 export class Routes {
-  private readonly granted: Record<Action, Map<string, Route>> = { send: new Map(), subscribe: new Map() };
+  // Made when there is something in it: most sessions either send or subscribe.
+  private readonly granted: Record<Action, Map<string, Route> | undefined> = { send: undefined, subscribe: undefined };
   private lastBytes: Buffer | undefined;
   private lastRoute: Route | undefined;
   /** The destination of the last SEND. */
@@ -48,7 +49,7 @@ export class Routes {
       if (destination === undefined) return undefined;
       this.last = destination;
       this.lastBytes = this.lastRoute = undefined;
-      return this.granted.send.get(keyOf('send', frame));
+      return this.granted.send?.get(keyOf('send', frame));
     }
     const { bytes, destinationStart: start, destinationEnd: end } = wire;
     const last = this.lastBytes;
@@ -60,25 +61,24 @@ export class Routes {
     }
     this.last = bytes.toString('utf8', start, end);
     this.lastBytes = Buffer.from(bytes.subarray(start, end));
-    this.lastRoute = this.granted.send.get(this.last);
+    this.lastRoute = this.granted.send?.get(this.last);
     return this.lastRoute;
   }
 
   /** @param key see {@link keyOf} */
   get(action: Action, key: string): Route | undefined {
-    return this.granted[action].get(key);
+    return this.granted[action]?.get(key);
   }
 
   keep(action: Action, key: string, route: Route): void {
-    const routes = this.granted[action];
+    const routes = (this.granted[action] ??= new Map<string, Route>());
     if (routes.size >= MOST) routes.clear();
     routes.set(key, route);
   }
 
   clear(): void {
     this.epoch++;
-    this.granted.send.clear();
-    this.granted.subscribe.clear();
+    this.granted.send = this.granted.subscribe = undefined;
     this.lastBytes = this.lastRoute = undefined;
   }
 }
