@@ -78,6 +78,8 @@ export class Queue implements Route, DeliverySource {
   /** Octets that wait; counted where there is a limit to them. */
   private octets = 0;
   private sweeper: NodeJS.Timeout | undefined;
+  /** It was removed: what comes back to it is forgotten with it. */
+  private over = false;
 
   /**
    * @param destination by which its dead letters know it
@@ -272,6 +274,7 @@ export class Queue implements Route, DeliverySource {
 
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
+    this.over = true;
     this.stop();
     this.backlog.clear();
     this.octets = 0;
@@ -383,7 +386,7 @@ export class Queue implements Route, DeliverySource {
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
-    if (this.sweeper !== undefined) return;
+    if (this.sweeper !== undefined || this.over) return;
     this.sweeper = setTimeout(() => {
       this.sweeper = undefined;
       const now = Date.now();
