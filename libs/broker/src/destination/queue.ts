@@ -51,7 +51,13 @@ export interface QueueOwner {
    */
   deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void;
   /** A message is to be delivered later. */
-  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
+  schedule(message: Message, timing: Timing, to: Queue): void;
+  /**
+   * Whether a message that has to survive can be kept.
+   *
+   * @throws StompError when not
+   */
+  checkStore(message: Message): void;
   /** A message names in `reply-to` where its sender waits for an answer. */
   addressReply(message: Message, session: Session): void;
 }
@@ -82,9 +88,18 @@ export class Queue implements Route, DeliverySource {
     readonly destination: string,
     readonly rules: Rules,
     readonly autoDelete: boolean,
+    /** What it is made again of after a restart. */
+    readonly about: object,
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
-  ) {}
+  ) {
+    backlog.source = this;
+    const { recovered } = backlog;
+    if (recovered === undefined) return;
+    this.grouped = recovered.grouped;
+    this.octets = recovered.octets;
+    if (recovered.expiring || rules.timeToLive > 0) this.watch();
+  }
 
   /** Whether somebody takes messages from it. */
   get used(): boolean {
@@ -112,6 +127,7 @@ export class Queue implements Route, DeliverySource {
     if (!message.special || readTerms(message).timing === undefined) {
       (this.active ? this : this.owner.adopt(this)).checkRoom(1, message.size);
     }
+    if (message.special) this.owner.checkStore(message);
     this.accept(message, session, done);
   }
 
@@ -122,13 +138,18 @@ export class Queue implements Route, DeliverySource {
     if (message.special) {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.owner.adopt(this).offer(due));
-        done?.();
+        this.owner.schedule(message, timing, this);
+        if (done !== undefined) this.backlog.sync(done);
         return;
       }
     }
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session, queue.backlog.length);
+  }
+
+  /** @throws StompError when the message has to survive, and cannot be kept */
+  checkStore(message: Message): void {
+    this.owner.checkStore(message);
   }
 
   /**
@@ -179,7 +200,7 @@ export class Queue implements Route, DeliverySource {
       detachLater(entry);
       this.dropOldest();
     }
-    if (done !== undefined) backlog.sync(done);
+    if (done !== undefined) backlog.sync(done, entry);
   }
 
   subscribe(subscription: Subscription, done: Done): void {
@@ -232,6 +253,7 @@ export class Queue implements Route, DeliverySource {
     else {
       entry.holder = undefined;
       entry.count++;
+      this.backlog.count(entry);
       if (outcome.kind === 'return') this.restore(entry);
       else this.refuse(entry, outcome);
     }
@@ -250,7 +272,7 @@ export class Queue implements Route, DeliverySource {
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
     this.stop();
-    for (const entry of this.backlog.sweep(() => true)) this.backlog.remove(entry);
+    this.backlog.clear();
     this.octets = 0;
   }
 
@@ -366,7 +388,7 @@ export class Queue implements Route, DeliverySource {
       this.sweeper = undefined;
       const now = Date.now();
       let left = false;
-      const due = this.backlog.sweep(({ expires }) => {
+      const due = this.backlog.sweep((expires) => {
         if (expires === 0) return false;
         left ||= expires > now;
         return expires <= now;
@@ -385,7 +407,8 @@ export class Queue implements Route, DeliverySource {
     const { maxLength, maxBytes, overflow } = this.rules;
     if (overflow !== 'drop-oldest') return;
     while (this.backlog.length > 0 && (this.backlog.length > maxLength || this.octets > maxBytes)) {
-      const entry = this.backlog.shift()!;
+      const entry = this.backlog.shift();
+      if (entry === undefined) return;
       this.count(entry, -1);
       this.backlog.remove(entry);
       this.owner.deadLetter(this, entry.message, entry.count, 'queue length');
