@@ -18,6 +18,7 @@ import {
 } from 'nestjs-stomp/server';
 import type { Backlog, Entry } from './backlog.js';
 import { browse } from './browser.js';
+import { detachLater } from './chunk.js';
 import { Consumer, Consumers } from './consumers.js';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
@@ -147,7 +148,7 @@ export class Queue implements Route, DeliverySource {
       }
     }
     queue.put(message, done);
-    if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session);
+    if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session, queue.backlog.length);
   }
 
   /** @throws StompError when the message has to survive, and cannot be kept */
@@ -200,7 +201,7 @@ export class Queue implements Route, DeliverySource {
     this.consumers.wakeAll();
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
-      message.detach();
+      detachLater(entry);
       this.dropOldest();
     }
     if (done !== undefined) backlog.sync(done, entry);
@@ -325,6 +326,7 @@ export class Queue implements Route, DeliverySource {
 
   private restore(entry: Entry): void {
     this.unacknowledged--;
+    detachLater(entry);
     if (entry.expires !== 0) this.watch();
     this.backlog.restore(entry);
     this.count(entry, 1);

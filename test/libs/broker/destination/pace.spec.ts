@@ -10,7 +10,8 @@ const makePublisher = (owes = false) => {
   return publisher;
 };
 type Publisher = ReturnType<typeof makePublisher>;
-const hold = (pace: Pace, publisher: Publisher): void => pace.hold(publisher as unknown as Session);
+const hold = (pace: Pace, publisher: Publisher, length = 1_024): void =>
+  pace.hold(publisher as unknown as Session, length);
 
 describe('a publisher that is faster than the consumers of its queue', () => {
   beforeEach(() => void jest.useFakeTimers());
@@ -39,6 +40,21 @@ describe('a publisher that is faster than the consumers of its queue', () => {
     pace.relax(() => 0);
     hold(pace, publisher);
     expect(publisher.read).toBe(false);
+  });
+
+  it('is not read for as long as they take an eighth of what waits in each moment', () => {
+    const pace = new Pace();
+    const publisher = makePublisher();
+    hold(pace, publisher, 8_000);
+    for (const left of [6_900, 6_000, 5_000, 4_300]) {
+      pace.relax(() => left);
+      jest.advanceTimersByTime(50);
+      expect(publisher.read).toBe(false);
+    }
+    pace.relax(() => 4_000);
+    jest.advanceTimersByTime(50);
+    expect(publisher.read).toBe(true);
+    expect(jest.getTimerCount()).toBe(0);
   });
 
   it('is read on while somebody may wait for its acknowledgements', () => {
