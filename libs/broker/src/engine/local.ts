@@ -15,7 +15,7 @@ export class LocalEngine implements Engine {
   /** @param policies how destinations are treated; see {@link Policy} */
   constructor(
     private readonly store: Store,
-    private readonly policies: readonly Policy[] = [],
+    private policies: readonly Policy[] = [],
   ) {}
 
   async start(): Promise<void> {
@@ -23,6 +23,10 @@ export class LocalEngine implements Engine {
       const at = key.indexOf('\0');
       this.world(key.slice(0, at)).queue(key.slice(at + 1));
     }
+  }
+
+  setPolicies(policies: readonly Policy[]): void {
+    this.policies = policies;
   }
 
   async stop(): Promise<void> {
@@ -68,7 +72,7 @@ export class LocalEngine implements Engine {
 
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
-    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, this.policies)));
+    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, () => this.policies)));
     return world;
   }
 }
