@@ -7,12 +7,13 @@ import { fileURLToPath } from 'node:url';
 import { type CanActivate, type ExecutionContext, Injectable, UseGuards } from '@nestjs/common';
 import { AdmissionController, AdmissionRequest, type UserDirectory } from 'nestjs-stomp-broker';
 import { accessFields, tlsFields } from '../../apps/broker/src/options.access.js';
+import { jwtFields } from '../../apps/broker/src/options.jwt.js';
 import { Embedded } from '../support/embedded.js';
 
 const guide = readFileSync(fileURLToPath(new URL('../../docs/access.md', import.meta.url)), 'utf8');
 
 it('names every option of access', () => {
-  for (const name of Object.keys({ ...accessFields, ...tlsFields })) {
+  for (const name of Object.keys({ ...accessFields, ...tlsFields, ...jwtFields })) {
     expect(guide).toContain(`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
   }
 });

@@ -210,7 +210,7 @@ describe('a token that was signed, but does not count', () => {
 describe('when a token expires', () => {
   it('its session ends with an ERROR that says so, unless a new one came to /session/refresh', async () => {
     const server = await serve(keys, '--jwt-tolerance', '0');
-    const soon = async () => signer.sign({ exp: inSeconds(4) });
+    const soon = async () => signer.sign({ exp: inSeconds(6) });
     const [one, other] = [await server.embedded.open(), await server.embedded.open()];
     for (const peer of [one, other]) {
       peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', passcode: await soon() });
@@ -234,7 +234,7 @@ describe('when a token expires', () => {
 });
 
 describe('keys from a server', () => {
-  /** Puts the clock forward, and nothing else. */
+  /** Puts the clock forward, stops it, and changes nothing else. */
   const later = (ms: number) => jest.useFakeTimers({ doNotFake: [...others], now: Date.now() + ms });
   const others = [
     ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
@@ -257,6 +257,7 @@ describe('keys from a server', () => {
   it('are not asked for again and again for keys that nobody has', async () => {
     const source = await keyServer(publish(await signer.jwk()));
     const server = await serve(source.url);
+    later(0);
     await server.connect(await signer.sign());
     for (let times = 0; times < 30; times++) {
       expect(await server.refusal(await signer.sign({}, { kid: `unknown-${times}` }))).toBe(WRONG);
@@ -317,7 +318,7 @@ describe('keys from a server', () => {
     const source = await keyServer((_request, response) => void response.writeHead(500).end());
     const server = await serve(source.url);
     const token = await signer.sign();
-    jest.useFakeTimers({ doNotFake: [...others], now: Date.now() });
+    later(0);
     for (let times = 0; times < 20; times++) await server.refusal(token);
     expect(source.asked).toBe(1);
   });
