@@ -41,14 +41,14 @@ export const jwtFields = {
     takes: '<list>',
     text: 'Whom tokens have to be meant for (the claim aud), one of these: others are for other services',
     fallback: 'none',
-    example: '--jwt-audience stomp',
+    example: '--jwt-keys keys.pem --jwt-audience stomp',
   }),
   jwtIssuer: names('must be one or more issuers').optional().register(optionHelp, {
     group: 'Tokens',
     takes: '<list>',
     text: 'Who has to have issued them (the claim iss), one of these',
     fallback: 'whoever has the key',
-    example: '--jwt-issuer https://login.example.com/',
+    example: '--jwt-keys keys.pem --jwt-audience stomp --jwt-issuer https://login.example.com/',
   }),
   jwtAlgorithms: list(z.enum(ALGORITHMS, { error: algorithmsError }), algorithmsError)
     .refine((algorithms) => algorithms.length > 0, { error: algorithmsError })
