@@ -12,6 +12,7 @@ export interface OptionHelp {
     | 'Tokens'
     | 'What they may do'
     | 'Destinations'
+    | 'Store'
     | 'TLS'
     | 'Heart-beats'
     | 'Limits'

@@ -20,6 +20,7 @@ import {
   whole,
 } from './options.kinds.js';
 import { policies } from './options.policy.js';
+import { requireDataDir, storeFields } from './options.store.js';
 
 const user = readBy((text) => {
   if (!text.includes(':')) {
@@ -136,6 +137,7 @@ export const optionFields = {
     fallback: 'none',
     example: `--policies '[{"destination":"/queue/mail.*","max-length":10000}]'`,
   }),
+  ...storeFields,
   hideServer: boolean.default(false).register(optionHelp, {
     group: 'Listening',
     takes: '[yes|no]',
@@ -306,9 +308,11 @@ export const optionSchema = z
   .superRefine(requireUsersForRules)
   .superRefine(requireWholeAccess)
   .superRefine(requireWholeJwt)
+  .superRefine(requireDataDir)
   .transform((options) => ({
     ...options,
     tls: options.tls ?? false,
+    store: options.store ?? (options.dataDir === undefined ? 'memory' : 'disk'),
     host: options.host ?? (needsLoopback(options) ? '127.0.0.1' : everyInterface()),
   }));
 

@@ -159,6 +159,9 @@ describe('the sources', () => {
       'jwt-user': 'name',
       'jwt-groups': 'roles',
       'jwt-tolerance': '6',
+      store: 'disk',
+      'data-dir': 'data',
+      sync: 'interval',
       verbose: '5',
       'log-format': 'json',
     };

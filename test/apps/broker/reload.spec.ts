@@ -2,7 +2,6 @@ import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
-import { type Readable } from 'node:stream';
 import { RawPeer } from '../../support/raw.js';
 import { handshake, watch } from '../../support/server.js';
 import { as, Files, reloads, serve } from '../../support/stompserver.js';
@@ -187,7 +186,7 @@ describe('in a terminal', () => {
     const program = `${process.execPath} apps/broker/bin/stompserver.js --host 127.0.0.1 --port 0 --verbose 1`;
     const terminal = spawn('script', ['-qfc', `echo pid $$; exec ${program}`, '/dev/null'], { stdio: 'pipe' });
     terminals.push(terminal);
-    const lines = createInterface({ input: terminal.stdout as Readable });
+    const lines = createInterface({ input: terminal.stdout });
     const found = new Map<string, string>();
     const waiting = new Map<string, (value: string) => void>();
     lines.on('line', (line) => {

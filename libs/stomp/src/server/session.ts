@@ -266,7 +266,7 @@ export class Session {
         this.receipt(frame);
         return;
       case 'DISCONNECT':
-        this.receipt(frame);
+        this.receiptWhenSafe(frame);
         this.finish();
         return;
       case 'CONNECT':
@@ -331,14 +331,14 @@ export class Session {
       const name = frame.headers.get('id') ?? frame.headers.get('destination') ?? '';
       throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
     }
-    this.receipt(frame);
+    this.receiptWhenSafe(frame);
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {
     this.require(frame);
     const transaction = this.transactionOf(frame);
     this.acknowledgements.take(frame, outcome, transaction);
-    if (transaction === undefined) this.receipt(frame);
+    if (transaction === undefined) this.receiptWhenSafe(frame);
     else {
       const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
@@ -445,6 +445,14 @@ export class Session {
   private receipt(frame: Frame): void {
     const receipt = this.receiptOf(frame);
     if (receipt !== undefined) this.receipts.settled(receipt);
+  }
+
+  /** A receipt for what has to be safe first. */
+  private receiptWhenSafe(frame: Frame): void {
+    const receipt = this.receiptOf(frame);
+    if (receipt === undefined) return;
+    if (this.broker.sync === undefined) this.receipts.settled(receipt);
+    else this.broker.sync(this.receipts.open(receipt));
   }
 
   /**
