@@ -121,7 +121,7 @@ describe('checks of passcodes that take their time', () => {
 });
 
 describe('users with bcrypt hashes', () => {
-  afterEach(() => jest.restoreAllMocks());
+  afterEach(() => void jest.restoreAllMocks());
 
   it('cost one comparison when they come back, until they are read again', async () => {
     const compare = jest.spyOn(bcrypt, 'compare');
