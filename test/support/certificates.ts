@@ -25,7 +25,9 @@ export class Certificates {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
     const extensions = join(this.folder, `${name}.ext`);
-    writeFileSync(extensions, `subjectAltName=${names.join(',')}\nbasicConstraints=CA:FALSE\n`);
+    // In a section of their own, a name may have commas.
+    const list = names.map((each, at) => each.replace(/:/, `.${at} = `)).join('\n');
+    writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=CA:FALSE\n[names]\n${list}\n`);
     this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
     const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
     this.openssl('x509', '-req', '-in', request, ...signer, '-days', '2', '-extfile', extensions, '-out', pem.cert);

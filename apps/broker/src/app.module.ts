@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { type Audit, BrokerModule, type Rules, type UserDirectory } from 'nestjs-stomp-broker';
+import { type Audit, BrokerModule, type LockoutOptions, type Rules, type UserDirectory } from 'nestjs-stomp-broker';
 import type { ServerLog } from 'nestjs-stomp/server';
-import { admits } from './auth/addresses.js';
+import { type AddressLists, admits } from './auth/addresses.js';
 import { readTls } from './tls/context.js';
 import type { BrokerLogger } from './logger.js';
 import type { Options } from './options.js';
@@ -10,8 +10,16 @@ import type { Options } from './options.js';
 @Module({})
 export class AppModule {
   /** @throws Error when a certificate cannot be used */
-  static forRoot(options: Options, users: UserDirectory, logger: BrokerLogger, audit?: Audit): DynamicModule {
-    const { allow, deny, proxyProtocol } = options;
+  static forRoot(
+    options: Options,
+    {
+      users,
+      addresses,
+      logger,
+      audit,
+    }: { users: UserDirectory; addresses: AddressLists; logger: BrokerLogger; audit?: Audit },
+  ): DynamicModule {
+    const { proxyProtocol } = options;
     const broker = BrokerModule.forRoot({
       host: options.host,
       port: options.port,
@@ -19,10 +27,10 @@ export class AppModule {
       proxy: proxyProtocol.entries.length === 0 ? undefined : (address) => proxyProtocol.has(address),
       users,
       rules: readRules(options),
-      lockout: { failures: options.lockoutFailures, time: options.lockoutTime },
+      lockout: lockoutOf(options),
       audit,
       vhosts: options.vhosts,
-      admits: (address) => admits(address, { allow, deny }),
+      admits: (address) => admits(address, addresses),
       heartbeat: { outgoing: options.heartbeatOut, incoming: options.heartbeatIn },
       heartbeatTolerance: options.heartbeatTolerance,
       idleTimeout: options.idleTimeout,
@@ -50,6 +58,12 @@ export class AppModule {
 
 /** The rules of the configuration; undefined where it has none. */
 export const readRules = ({ rules, groups }: Options): Rules | undefined => rules && { rules, groups };
+
+/** How many logins may fail, by the configuration. */
+export const lockoutOf = ({ lockoutFailures, lockoutTime }: Options): LockoutOptions => ({
+  failures: lockoutFailures,
+  time: lockoutTime,
+});
 
 /** What sessions say, at the logger's own levels. */
 function sessionLog(logger: BrokerLogger): ServerLog {

@@ -1,30 +1,73 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream, fstatSync, openSync, statSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import type { Audit } from 'nestjs-stomp-broker';
+import { FileWatch } from './files.js';
 import { escapeJson } from './logger.js';
 
 /** Octets that may wait for a slow disk; what comes then is dropped, and said so. */
 const MOST_WAITING = 16 * 1024 * 1024;
 
-/**
- * Writes a line of JSON for each event, in which no control character stands as itself.
- *
- * @param file - is stderr
- * @param failed told when the file cannot be written
- */
-export function openAudit(file: string, failed: (error: Error) => void): Audit {
-  const stream = file === '-' ? process.stderr : openFile(file, failed);
-  let dropped = 0;
-  return (event) => {
-    if (stream.writableLength > MOST_WAITING) {
-      dropped++;
-      return;
-    }
-    const line = { time: new Date().toISOString(), ...event, ...(dropped > 0 && { dropped }) };
-    dropped = 0;
-    stream.write(`${escapeJson(JSON.stringify(line))}\n`);
-  };
+interface Opened {
+  readonly stream: Writable;
+  /** Which file it is, whatever its name. */
+  readonly inode: number | undefined;
 }
 
-function openFile(file: string, failed: (error: Error) => void): WriteStream {
-  return createWriteStream(file, { flags: 'a', mode: 0o600 }).on('error', failed);
+/**
+ * A record of what was decided: a line of JSON for each event, in which no control character stands as itself. A file
+ * that somebody has moved away, as logrotate does, is made anew within half a second.
+ */
+export class AuditLog {
+  private opened: Opened;
+  private dropped = 0;
+  private readonly files = new FileWatch(() => this.reopen());
+
+  /**
+   * @param file - is stderr
+   * @param failed told when the file cannot be written
+   * @throws Error when it cannot be opened
+   */
+  constructor(
+    private readonly file: string,
+    private readonly failed: (error: Error) => void,
+  ) {
+    this.opened = this.open();
+    if (file !== '-') this.files.watch([file]);
+  }
+
+  readonly write: Audit = (event) => {
+    const { stream } = this.opened;
+    if (stream.writableLength > MOST_WAITING) {
+      this.dropped++;
+      return;
+    }
+    const line = { time: new Date().toISOString(), ...event, ...(this.dropped > 0 && { dropped: this.dropped }) };
+    this.dropped = 0;
+    stream.write(`${escapeJson(JSON.stringify(line))}\n`);
+  };
+
+  /** Goes on in the file that has the name now. What was written before is in the one that had it. */
+  reopen(): void {
+    const { stream, inode } = this.opened;
+    if (inode === undefined) return;
+    try {
+      if (statSync(this.file, { throwIfNoEntry: false })?.ino === inode) return;
+      this.opened = this.open();
+      stream.end();
+    } catch (error) {
+      this.failed(error as Error);
+    }
+  }
+
+  /** Writes what waits, and no more. */
+  close(): void {
+    this.files.stop();
+    if (this.opened.inode !== undefined) this.opened.stream.end();
+  }
+
+  private open(): Opened {
+    if (this.file === '-') return { stream: process.stderr, inode: undefined };
+    const fd = openSync(this.file, 'a', 0o600);
+    return { stream: createWriteStream(this.file, { fd }).on('error', this.failed), inode: fstatSync(fd).ino };
+  }
 }

@@ -1,4 +1,4 @@
-import { Users } from './auth/users.js';
+import { loadProofs, type Proofs } from './auth/proofs.js';
 import { subcommands } from './commands.js';
 import { type Options, OptionsAnswer, OptionsError, parseOptions } from './options.js';
 
@@ -12,10 +12,10 @@ async function start(): Promise<void> {
   const argv = process.argv.slice(2);
   const read = () => parseOptions(argv);
   let options: Options;
-  let users: Users;
+  let proofs: Proofs;
   try {
     options = read();
-    users = await Users.load(options.users, options.usersFile);
+    proofs = await loadProofs(options);
   } catch (error) {
     if (error instanceof OptionsAnswer) process.stdout.write(error.text);
     else if (error instanceof OptionsError) leave(2, error.lines);
@@ -25,7 +25,7 @@ async function start(): Promise<void> {
   try {
     // Only now: --help and mistakes in options need not wait for Nest to load.
     const { run } = await import('./program.js');
-    await run(options, users, read);
+    await run(options, proofs, read);
   } catch (error) {
     leave(1, [describe(error, options)]);
   }

@@ -130,13 +130,27 @@ export const tlsFields = {
     fallback: 'none',
     example: '--tls strict --cafile ca.pem --crlfile crl.pem --certfile server.pem --keyfile server.key',
   }),
+  vhostCerts: mapping(
+    z.strictObject({ certfile: path, keyfile: path }, { error: 'must have a certfile and a keyfile, and no more' }),
+    'mq.test: { certfile: mq.pem, keyfile: mq.key }',
+  )
+    .default({})
+    .register(optionHelp, {
+      group: 'TLS',
+      takes: '<json>',
+      text:
+        'Certificates of virtual hosts (names or globs), for clients that connect by that name (SNI); others see ' +
+        '--certfile. Read again when they change',
+      fallback: 'none',
+      example: `--vhost-certs '{"mq.test":{"certfile":"mq.pem","keyfile":"mq.key"}}'`,
+    }),
 };
 
 type AccessFields = z.output<z.ZodObject<typeof accessFields & typeof tlsFields>>;
 
 /** What options of access need of each other. */
 export function requireWholeAccess(
-  options: AccessFields & { tls?: unknown; cafile?: unknown },
+  options: AccessFields & { tls?: unknown; cafile?: unknown; certfile?: unknown },
   context: z.RefinementCtx,
 ): void {
   const need = (name: keyof AccessFields, message: string) =>
@@ -144,4 +158,7 @@ export function requireWholeAccess(
   if (options.certUsers !== undefined && options.certUser === undefined)
     need('certUsers', 'has no effect without --cert-user');
   if (options.crlfile !== undefined && options.cafile === undefined) need('crlfile', 'needs --cafile too');
+  if (Object.keys(options.vhostCerts).length > 0 && options.certfile === undefined) {
+    need('vhostCerts', 'needs --certfile and --keyfile too, for clients with other names');
+  }
 }

@@ -9,6 +9,7 @@ export interface OptionHelp {
   group:
     | 'Listening'
     | 'Who may connect'
+    | 'Tokens'
     | 'What they may do'
     | 'Destinations'
     | 'Store'
@@ -27,6 +28,11 @@ export interface OptionHelp {
 
 /** The help of each field of {@link optionFields}. */
 export const optionHelp = z.registry<OptionHelp>();
+
+/** An option's name as a flag and in a file has it. */
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
 
 /** Parts a list that is written as one text: at blanks and commas. */
 export function splitList(text: string): string[] {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AddressList } from './auth/addresses.js';
 import { Credential } from './auth/users.js';
 import { accessFields, address, requireWholeAccess, tlsFields } from './options.access.js';
+import { jwtFields, requireWholeJwt } from './options.jwt.js';
 import {
   boolean,
   list,
@@ -125,6 +126,7 @@ export const optionFields = {
     }),
 
   ...accessFields,
+  ...jwtFields,
 
   policies: policies.default([]).register(optionHelp, {
     group: 'Destinations',
@@ -305,6 +307,7 @@ export const optionSchema = z
   .superRefine(requireLoopbackOrUsers)
   .superRefine(requireUsersForRules)
   .superRefine(requireWholeAccess)
+  .superRefine(requireWholeJwt)
   .superRefine(requireDataDir)
   .transform((options) => ({
     ...options,
@@ -353,12 +356,12 @@ function needsLoopback(options: Fields): boolean {
 }
 
 /** Whether clients have to show who they are. */
-const knowsUsers = ({ users, usersFile, certUser }: Fields) =>
-  users.length > 0 || usersFile !== undefined || certUser !== undefined;
+const knowsUsers = ({ users, usersFile, certUser, jwtKeys }: Fields) =>
+  users.length > 0 || [usersFile, certUser, jwtKeys].some((option) => option !== undefined);
 
 function requireUsersForRules(options: Fields, context: z.RefinementCtx): void {
   if (options.rules !== undefined && !knowsUsers(options)) {
-    const message = 'need users: add --users-file, --users or --cert-user';
+    const message = 'need users: add --users-file, --users, --cert-user or --jwt-keys';
     context.addIssue({ code: 'custom', path: ['rules'], message });
   }
 }

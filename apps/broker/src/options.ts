@@ -5,7 +5,7 @@ import type * as Yaml from 'yaml';
 import { subcommands } from './commands.js';
 import { OptionsAnswer, OptionsError } from './options.error.js';
 import { readOptionFile } from './options.file.js';
-import { optionHelp, splitList } from './options.kinds.js';
+import { kebab, optionHelp, splitList } from './options.kinds.js';
 import { optionFields, type OptionName, type Options, optionSchema } from './options.schema.js';
 
 export { OptionsAnswer, OptionsError, type Options };
@@ -13,7 +13,7 @@ export { OptionsAnswer, OptionsError, type Options };
 const prefix = 'STOMPSERVER_';
 const names = Object.keys(optionFields) as OptionName[];
 /** Options whose values are never shown. */
-const secrets: readonly string[] = ['users'] satisfies OptionName[];
+const secrets: readonly string[] = ['users', 'jwtKeys'] satisfies OptionName[];
 
 /** A value and where it came from, in the words of an error: `flag --port`. */
 interface Given {
@@ -178,10 +178,6 @@ function printable(value: unknown): string {
   }
   const text = String(JSON.stringify(value));
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
-}
-
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function variableOf(name: string): string {

@@ -1,44 +1,79 @@
-import type { AccessRules, StompBroker } from 'nestjs-stomp-broker';
-import { readRules } from './app.module.js';
+import type { AccessRules, Lockout, StompBroker } from 'nestjs-stomp-broker';
+import { lockoutOf, readRules } from './app.module.js';
+import { type AddressLists, admits } from './auth/addresses.js';
 import type { Identities } from './auth/identities.js';
-import { Users } from './auth/users.js';
-import { watchFiles } from './files.js';
+import { countProofs, loadProofs, type Proofs } from './auth/proofs.js';
+import { FileWatch } from './files.js';
 import type { BrokerLogger } from './logger.js';
 import { type Options, OptionsError } from './options.js';
+import { isUrl } from './options.jwt.js';
+import { kebab } from './options.kinds.js';
+import type { OptionName } from './options.schema.js';
 import { readTls } from './tls/context.js';
 
 /** How long a file is left to whoever writes it, in ms. */
 const SETTLE = 100;
 
+/** What holds from the moment that it was read; all others take a new start. */
+const LIVE: readonly string[] = [
+  ...([
+    'users',
+    'usersFile',
+    'certUser',
+    'certUsers',
+    'groups',
+    'rules',
+    'lockoutFailures',
+    'lockoutTime',
+  ] satisfies OptionName[]),
+  ...([
+    'jwtKeys',
+    'jwtAudience',
+    'jwtIssuer',
+    'jwtAlgorithms',
+    'jwtUser',
+    'jwtGroups',
+    'jwtTolerance',
+  ] satisfies OptionName[]),
+  ...(['cafile', 'certfile', 'keyfile', 'crlfile', 'vhostCerts', 'allow', 'deny', 'policies'] satisfies OptionName[]),
+];
+
 /** What of the running program can be changed. */
 export interface Reloaded {
   readonly broker: StompBroker;
   readonly rules: AccessRules;
+  readonly lockout: Lockout;
   readonly identities: Identities;
+  /** Whose connections are taken. */
+  readonly addresses: AddressLists;
   readonly logger: BrokerLogger;
   /** Reads the options anew. */
   readonly read: () => Options;
 }
 
 /**
- * Reads users, groups, rules and certificates again when their files change, and when it is told to. Sessions whose
- * users or rights are gone end; open TLS connections stay. What cannot be read is logged, and what was before goes on.
+ * Reads users, tokens' keys, rules, policies, limits of logins and certificates again when their files change, and when it
+ * is told to. Sessions whose users or rights are gone end; open TLS connections stay. What cannot be read is logged, and
+ * what was before goes on.
  */
 export class Reload {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
-  private readonly unwatch: () => void;
-  /** Whether there are rules. */
-  private ruled: boolean;
+  private readonly files = new FileWatch(() => this.soon());
+  private options: Options;
 
+  /**
+   * @param parts what can be changed
+   * @param started the options that it was started with
+   * @param proofs those that count
+   */
   constructor(
     private readonly parts: Reloaded,
-    options: Options,
+    private readonly started: Options,
+    private proofs: Proofs,
   ) {
-    this.ruled = options.rules !== undefined;
-    const { config, usersFile, certfile, keyfile, cafile, crlfile } = options;
-    const files = [config, usersFile, certfile, keyfile, cafile, crlfile].filter((file) => file !== undefined);
-    this.unwatch = watchFiles(files, () => this.soon());
+    this.options = started;
+    this.files.watch(filesOf(started));
   }
 
   /** Reads everything again; one time after the other. */
@@ -49,7 +84,7 @@ export class Reload {
 
   stop(): void {
     clearTimeout(this.timer);
-    this.unwatch();
+    this.files.stop();
   }
 
   private soon(): void {
@@ -59,28 +94,49 @@ export class Reload {
   }
 
   private async reload(): Promise<void> {
-    const { broker, rules, identities, logger, read } = this.parts;
+    const { broker, rules, lockout, identities, addresses, logger, read } = this.parts;
     try {
       const options = read();
-      const users = await Users.load(options.users, options.usersFile);
+      // Also those that cannot be used yet: whoever mends them need not do more.
+      this.files.watch(filesOf(options));
+      const proofs = await loadProofs(options, this.proofs);
       const tls = readTls(options);
-      if (users.size === 0 && options.certUser === undefined && identities.size > 0) {
+      if (countProofs(proofs) === 0 && identities.size > 0) {
         throw new Error('there would be no users any more, and everybody would come in');
       }
       // A file that is cut off reads well, and opens everything.
-      if (this.ruled && options.rules === undefined) {
+      if (this.options.rules !== undefined && options.rules === undefined) {
         throw new Error('there would be no rules any more, and everybody might do everything: start anew for that');
       }
       // Everything could be read: only now anything changes.
       rules.set(readRules(options));
-      this.ruled = options.rules !== undefined;
-      identities.change({ users, certUser: options.certUser, certUsers: options.certUsers });
+      lockout.set(lockoutOf(options));
+      broker.setPolicies(options.policies);
+      identities.change(proofs);
+      Object.assign(addresses, { allow: options.allow, deny: options.deny });
       if (tls !== undefined) for (const listener of broker.listeners) listener.renew(tls);
+      this.options = options;
+      this.proofs = proofs;
+      for (const session of broker.sessions) if (!admits(session.address, addresses)) session.destroy();
       await broker.review();
       logger.log('users, rules and certificates were read again', 'Reload');
+      const fixed = changes(this.started, options).filter((name) => !LIVE.includes(name));
+      if (fixed.length > 0) logger.warn(`what takes a new start has changed: ${fixed.map(kebab).join(', ')}`, 'Reload');
     } catch (error) {
       const lines = error instanceof OptionsError ? error.lines : [(error as Error).message];
       for (const line of lines) logger.warn(`what has changed is not used: ${line}`, 'Reload');
     }
   }
+}
+
+function filesOf({ config, usersFile, jwtKeys, certfile, keyfile, cafile, crlfile, vhostCerts }: Options): string[] {
+  const pairs = Object.values(vhostCerts).flatMap((pair) => [pair.certfile, pair.keyfile]);
+  const keys = jwtKeys !== undefined && isUrl(jwtKeys) ? undefined : jwtKeys;
+  return [config, usersFile, keys, certfile, keyfile, cafile, crlfile, ...pairs].filter((file) => file !== undefined);
+}
+
+/** The options whose values are others. */
+function changes(before: Options, after: Options): string[] {
+  const names = Object.keys({ ...before, ...after }) as (keyof Options)[];
+  return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
 }

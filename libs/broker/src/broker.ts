@@ -17,6 +17,7 @@ import { readDeadLetter, readQueueName } from './destination/dialect.js';
 import { type Address, isAdvisory, readDestination } from './destination/name.js';
 import { isPattern } from './destination/pattern.js';
 import { destinationsOf } from './destination/spelling.js';
+import type { Policy } from './destination/policy.js';
 import { virtualTopics } from './destination/virtual.js';
 import type { Engine } from './engine/engine.js';
 import { Expiries } from './expiry.js';
@@ -114,6 +115,11 @@ export class StompBroker {
   /** Asks the admission again for each destination that a session uses: rules, or rights of users, have changed. */
   dropGrants(): void {
     for (const session of this.sessions) session.dropGrants();
+  }
+
+  /** Treats destinations so that are made from now on; queues that there are stay as they were made. */
+  setPolicies(policies: readonly Policy[]): void {
+    this.engine.setPolicies?.(policies);
   }
 
   /**

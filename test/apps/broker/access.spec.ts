@@ -1,66 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { Certificates, type Pem } from '../../support/certificates.js';
-import { type Program } from '../../support/program.js';
 import { start } from '../../support/programs.js';
-import { RawPeer } from '../../support/raw.js';
-import { handshake, watch } from '../../support/server.js';
-import { type Headers } from '../../support/wire.js';
+import { as, Files, reloads, serve } from '../../support/stompserver.js';
 
 // Each test runs whole processes, maybe beside others that do.
 jest.setTimeout(120_000);
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'stompserver-access-'));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-let files = 0;
-/** A file of this text; its name is new each time. */
-const file = (text: string): string => {
-  const path = join(folder, `file-${files++}`);
-  writeFileSync(path, text);
-  return path;
-};
-
-/** Puts another text in place of a file's as editors do: a new file that takes over the name. */
-const replace = (path: string, text: string) => renameSync(file(text), path);
-
-const serve = async (...options: string[]) => {
-  const program = start('stompserver', '--host', '127.0.0.1', '--port', '0', '--verbose', '1', ...options);
-  const [, port = ''] = await program.line(/^listening \S+:(\d+)$/);
-  const open = async () => watch(await RawPeer.connect(Number(port)));
-  return {
-    program,
-    port: Number(port),
-    open,
-    connect: async (headers: Headers = {}) => {
-      const peer = await open();
-      await handshake(peer, '1.2', headers);
-      return peer;
-    },
-    refusal: async (headers: Headers = {}) => {
-      const peer = await open();
-      peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', ...headers });
-      const error = await peer.refused();
-      peer.end();
-      return error.text.trim();
-    },
-  };
-};
-
-/** Waits until the program has read its files again so many times, counting from its start. */
-const reloads = (program: Program, times: number) =>
-  program.until(`${times} reloads`, () => program.stderr.split('were read again').length > times);
-
-const as = (login: string, passcode: string) => ({ login, passcode });
+const files = new Files();
+const file = (text: string) => files.make(text);
+const replace = (path: string, text: string) => files.replace(path, text);
+afterAll(() => files.remove());
 
 describe('the users file, while the broker runs', () => {
   it('is read again when it is replaced: new users come in, those that are gone have to go, others stay', async () => {
@@ -85,7 +36,7 @@ describe('the users file, while the broker runs', () => {
   });
 
   it('may lie behind symbolic links that lead elsewhere from one moment to the next, as in Kubernetes', async () => {
-    const root = join(folder, 'mounted');
+    const root = join(files.folder, 'mounted');
     for (const [version, text] of Object.entries({ one: 'ann:one\n', two: 'bob:two\n' })) {
       mkdirSync(join(root, version), { recursive: true });
       writeFileSync(join(root, version, 'users'), text);
@@ -234,118 +185,6 @@ describe('behind a proxy', () => {
     peer.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n' + greeting);
     expect((await peer.refused()).command).toBe('ERROR');
     await server.connect(as('ann', 'one'));
-  });
-});
-
-describe('certificates', () => {
-  const certificates = new Certificates();
-  let ca: Pem;
-  let own: Pem;
-  let ann: Pem;
-  beforeAll(() => {
-    ca = certificates.authority('ca');
-    own = certificates.issue('server', ca);
-    ann = certificates.issue('ann', ca, ['DNS:ann.test', 'email:ann@example.com']);
-  });
-  afterAll(() => certificates.remove());
-
-  const secure = (...options: string[]) =>
-    serve('--certfile', own.cert, '--keyfile', own.key, '--cafile', ca.cert, ...options);
-
-  /** A client over TLS; what it gets first is in `text`. */
-  const dial = async (port: number, identity?: Pem, headers: Headers = {}) => {
-    const shown = identity && { cert: readFileSync(identity.cert), key: readFileSync(identity.key) };
-    const socket: TLSSocket = connectTls({ port, host: 'localhost', ca: readFileSync(ca.cert), ...shown });
-    let text = '';
-    await new Promise<void>((resolve, reject) => {
-      socket.on('error', reject).on('close', () => reject(new Error('closed')));
-      socket.on('data', (chunk: Buffer) => {
-        text += chunk.toString();
-        if (text.includes('\0')) resolve();
-      });
-      const lines = Object.entries({ 'accept-version': '1.2', host: 'h', ...headers }).map((pair) => pair.join(':'));
-      socket.write(`CONNECT\n${lines.join('\n')}\n\n\0`);
-    });
-    socket.on('error', () => undefined);
-    return { socket, text };
-  };
-
-  it('may be shown through a proxy, which speaks before TLS', async () => {
-    const log = file('');
-    const { program, port } = await secure(
-      ...['--tls', 'strict', '--cert-user', 'cn', '--proxy-protocol', '127.0.0.1', '--audit-log', log],
-    );
-    const tcp = connectTcp(port, '127.0.0.1');
-    tcp.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n');
-    const identity = { cert: readFileSync(ann.cert), key: readFileSync(ann.key) };
-    const socket = connectTls({ socket: tcp, servername: 'localhost', ca: readFileSync(ca.cert), ...identity });
-    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
-    expect(String((await once(socket, 'data'))[0])).toContain('CONNECTED');
-    socket.on('error', () => undefined).destroy();
-    await program.stop();
-    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ user: 'ann', address: '192.0.2.7' });
-  });
-
-  it.each([
-    ['cn', 'ann'],
-    ['dns', 'ann.test'],
-    ['email', 'ann@example.com'],
-  ])('name the user by their %s', async (part, name) => {
-    const rules = JSON.stringify([{ destination: '/queue/a', user: name, allow: 'write' }]);
-    const { port } = await secure('--tls', 'strict', '--cert-user', part, '--rules', rules);
-    const { socket, text } = await dial(port, ann);
-    expect(text).toContain('CONNECTED');
-    const receipt = new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(String(chunk))));
-    socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
-    expect(await receipt).toContain('RECEIPT');
-    socket.destroy();
-    const other = await dial(port, ann, { login: 'bob' });
-    expect(other.text).toContain('ERROR');
-    other.socket.destroy();
-  });
-
-  it('may be left out where passwords count, too, and may stand for other names', async () => {
-    const { port } = await secure(
-      ...['--tls', 'true', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}', '--users', 'bob:two'],
-    );
-    for (const [identity, headers, answer] of [
-      [ann, { login: 'orders' }, 'CONNECTED'],
-      [ann, { login: 'ann' }, 'ERROR'],
-      [undefined, as('bob', 'two'), 'CONNECTED'],
-      [undefined, {}, 'ERROR'],
-      [own, {}, 'ERROR'],
-    ] as const) {
-      const { socket, text } = await dial(port, identity, headers);
-      expect(text.split('\n')[0]).toBe(answer);
-      socket.destroy();
-    }
-  });
-
-  it('are renewed without a dropped connection, and refused when they are revoked', async () => {
-    const crl = certificates.revoke(ca);
-    const renewed = certificates.issue('renewed', ca);
-    const server = await secure('--tls', 'strict', '--crlfile', crl);
-    const first = await dial(server.port, ann);
-    const shown = first.socket.getPeerCertificate().subject.CN;
-    expect(shown).toBe('server');
-    renameSync(renewed.cert, own.cert);
-    renameSync(renewed.key, own.key);
-    await server.program.until('the new certificate', () => server.program.stderr.includes('read again'));
-    certificates.revoke(ca, ann);
-    server.program.signal('SIGHUP');
-    // Until the list is in force, by the signal or because it was seen to change.
-    for (let refused = false; !refused;) {
-      refused = await dial(server.port, ann).then(
-        ({ socket }) => (socket.destroy(), false),
-        () => true,
-      );
-    }
-    const second = await dial(server.port, certificates.issue('bob', ca));
-    expect(second.socket.getPeerCertificate().subject.CN).toBe('renewed');
-    const receipt = new Promise<string>((resolve) => first.socket.once('data', (chunk) => resolve(String(chunk))));
-    first.socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
-    expect(await receipt).toContain('RECEIPT');
-    for (const { socket } of [first, second]) socket.destroy();
   });
 });
 

@@ -151,6 +151,14 @@ describe('the sources', () => {
       rules: '[{"destination":"/queue/a","user":"ann bob","group":["staff"],"allow":"read write"}]',
       'audit-log': 'audit.json',
       crlfile: 'crl.pem',
+      'vhost-certs': '{"mq.test":{"certfile":"mq.pem","keyfile":"mq.key"}}',
+      'jwt-keys': 'https://login.test/jwks.json',
+      'jwt-audience': 'stomp',
+      'jwt-issuer': 'https://login.test/',
+      'jwt-algorithms': 'RS256 ES256',
+      'jwt-user': 'name',
+      'jwt-groups': 'roles',
+      'jwt-tolerance': '6',
       store: 'disk',
       'data-dir': 'data',
       sync: 'interval',
@@ -505,11 +513,11 @@ describe('--help and --version', () => {
 
   it('show examples that are valid themselves', () => {
     for (const field of Object.values(optionFields)) {
-      const [, name = '', text = ''] = /^--(\S+) ?(?:"?([^"]*)"?)?$/.exec(optionHelp.get(field)!.example) ?? [];
-      if (['tls', 'config', 'host'].includes(name) || name.endsWith('file')) {
-        continue;
-      }
-      expect(parse([`--${name}`, ...(text === '' ? [] : [text])])).toBeDefined();
+      const { example } = optionHelp.get(field)!;
+      const words = [...example.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, ...texts]) => texts.join(''));
+      // Those need more, or files.
+      if (/^--(tls|config|host|cert-users|vhost-certs|\w+file) /.test(example)) continue;
+      expect(parse(words)).toBeDefined();
     }
   });
 

@@ -44,11 +44,17 @@ export class AddressList {
   }
 }
 
+/** Whose connections are taken. */
+export interface AddressLists {
+  allow: AddressList;
+  deny: AddressList;
+}
+
 /**
  * Whether a peer may connect: its address must be in `allow` and not in `deny`. An address that is missing (the peer
  * is gone already) or unreadable may not.
  */
-export function admits(address: string | undefined, lists: { allow: AddressList; deny: AddressList }): boolean {
+export function admits(address: string | undefined, lists: AddressLists): boolean {
   return address !== undefined && lists.allow.has(address) && !lists.deny.has(address);
 }
 

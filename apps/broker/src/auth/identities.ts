@@ -1,42 +1,46 @@
 import type { X509Certificate } from 'node:crypto';
 import type { AdmissionRequest, User, UserDirectory } from 'nestjs-stomp-broker';
-import type { Credential, Users } from './users.js';
+import { StompError } from 'nestjs-stomp/server';
+import { type CertUser, countProofs, type Proofs } from './proofs.js';
+import type { Tokens } from './tokens.js';
 
-/** Where a certificate names the user: the common name of its subject, or its first alternative name of that kind. */
-export type CertUser = 'cn' | 'dns' | 'email' | 'uri';
-
-/** How clients show who they are. */
-export interface Proofs {
-  readonly users: Users;
-  readonly certUser?: CertUser;
-  /** The user of each name in certificates; undefined where the name is the user. */
-  readonly certUsers?: Readonly<Record<string, string>>;
-}
-
-/** Who somebody was found to be, and by what. */
+/** Who somebody was found to be. */
 class Identity implements User {
-  readonly #proof: Credential | X509Certificate;
+  readonly #holds: (proofs: Proofs) => boolean;
+  readonly groups?: readonly string[];
+  readonly expires?: number;
 
+  /** @param holds whether it is who it was, by other proofs */
   constructor(
     readonly name: string,
-    proof: Credential | X509Certificate,
+    holds: (proofs: Proofs) => boolean,
+    { groups, expires }: Pick<User, 'groups' | 'expires'> = {},
   ) {
-    this.#proof = proof;
+    this.#holds = holds;
+    this.groups = groups;
+    this.expires = expires;
   }
 
-  /** Whether it is who it was, by other proofs. */
   holdsBy(proofs: Proofs): boolean {
-    const proof = this.#proof;
-    return 'login' in proof ? proofs.users.holds(proof) : nameIn(proof, proofs) === this.name;
+    return this.#holds(proofs);
   }
 }
 
-/** Knows users by their passwords, and by their certificates where it is told to. */
+/** How often it is said that tokens cannot be checked, in ms. */
+const SAID_AGAIN = 60_000;
+
+/** Knows users by their passwords, and by their tokens and certificates where it is told to. */
 export class Identities implements UserDirectory {
-  constructor(private proofs: Proofs) {}
+  private saidAt = -Infinity;
+
+  /** @param warn told when the keys of tokens cannot be had */
+  constructor(
+    private proofs: Proofs,
+    private readonly warn: (line: string) => void = () => undefined,
+  ) {}
 
   get size(): number {
-    return this.proofs.users.size + (this.proofs.certUser === undefined ? 0 : 1);
+    return countProofs(this.proofs);
   }
 
   /** Other users from now on. */
@@ -48,21 +52,53 @@ export class Identities implements UserDirectory {
     return this.proofs.users.verify(login, passcode);
   }
 
-  /** A passcode counts more than a certificate; without one, a login may only repeat what the certificate says. */
+  /** A passcode counts more than a certificate; a login may only repeat what a certificate or a token says. */
   async identify({ login, passcode, certificate }: AdmissionRequest): Promise<User | undefined> {
-    const { users } = this.proofs;
+    const { users, tokens } = this.proofs;
     if (passcode === undefined && certificate !== undefined) {
       const name = nameIn(certificate, this.proofs);
-      if (name !== undefined)
-        return login === undefined || login === name ? new Identity(name, certificate) : undefined;
+      if (name !== undefined) {
+        const holds = (proofs: Proofs) => nameIn(certificate, proofs) === name;
+        return login === undefined || login === name ? new Identity(name, holds) : undefined;
+      }
+    }
+    if (passcode !== undefined && tokens?.takes(passcode) === true) {
+      return this.byToken(tokens, passcode, login);
     }
     if (login === undefined || !(await users.verify(login, passcode ?? ''))) return undefined;
     const credential = users.get(login);
-    return credential === undefined ? undefined : new Identity(login, credential);
+    return credential && new Identity(login, (proofs) => proofs.users.holds(credential));
   }
 
-  holds(user: unknown): boolean {
+  holds(user: unknown, certificate: X509Certificate | undefined): boolean {
+    if (certificate !== undefined && this.proofs.revoked?.has(certificate) === true) return false;
     return !(user instanceof Identity) || user.holdsBy(this.proofs);
+  }
+
+  /** Asks for what there is to ask others for; what fails is said, and tried again with the first token. */
+  async prepare(): Promise<void> {
+    await this.proofs.tokens?.prepare().catch((error: Error) => this.say(error));
+  }
+
+  private async byToken(tokens: Tokens, token: string, login: string | undefined): Promise<User | undefined> {
+    let claims;
+    try {
+      claims = await tokens.read(token);
+    } catch (error) {
+      if (error instanceof StompError) throw error;
+      this.say(error as Error);
+      throw new StompError('connection refused', 'tokens cannot be checked at the moment: try again later');
+    }
+    if (claims === undefined || (login !== undefined && login !== '' && login !== claims.name)) return undefined;
+    const { name, proof } = claims;
+    return new Identity(name, (proofs) => proofs.tokens?.holds(proof) === true, claims);
+  }
+
+  private say({ message }: Error): void {
+    const now = performance.now();
+    if (now - this.saidAt < SAID_AGAIN) return;
+    this.saidAt = now;
+    this.warn(`tokens cannot be checked: ${message}`);
   }
 }
 
@@ -80,8 +116,8 @@ function readName(certificate: X509Certificate, part: CertUser): string | undefi
     // Of several names none is the one.
     return typeof CN === 'string' ? CN : undefined;
   }
-  const prefix = { dns: 'DNS:', email: 'email:', uri: 'URI:' }[part];
-  // Names with a comma or a quote are written in quotes, and are no names of users.
-  const names = certificate.subjectAltName?.split(', ') ?? [];
-  return names.find((name) => name.startsWith(prefix))?.slice(prefix.length);
+  const wanted = { dns: 'DNS', email: 'email', uri: 'URI' }[part];
+  // Names that hold a comma or a quote are written in quotes: they are nobody's, and what they hold is no name.
+  const names = (certificate.subjectAltName ?? '').matchAll(/([^:,"]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/gy);
+  return [...names].find(([, kind, name = '']) => kind === wanted && !name.startsWith('"'))?.[2];
 }

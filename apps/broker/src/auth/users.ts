@@ -2,6 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type Bcrypt from 'bcrypt';
 import { OptionsError } from '../options.error.js';
 import { readOptionFile } from '../options.file.js';
+import { Checks } from './checks.js';
 
 const none = Buffer.alloc(0);
 
@@ -99,6 +100,7 @@ export class Users {
   /** Each bcrypt cost in use. Every login pays each of them once, against its own hash or one that nothing matches. */
   private readonly costs: readonly number[];
   private readonly bcrypt: typeof Bcrypt | undefined;
+  private readonly checks = new Checks();
 
   private constructor(credentials: readonly Credential[], bcrypt: typeof Bcrypt | undefined) {
     for (const credential of credentials) {
@@ -137,8 +139,9 @@ export class Users {
   }
 
   /**
-   * Whether the passcode is this login's. Answers at once while no user has a bcrypt hash, else by a promise (which
-   * never rejects for what a client sent).
+   * Whether the passcode is this login's. Answers at once while no user has a bcrypt hash, else by a promise.
+   *
+   * @throws StompError by the promise, when too many wait for an answer
    */
   verify(login: string, passcode: string): boolean | Promise<boolean> {
     if (tooLong(login) || tooLong(passcode)) {
@@ -146,7 +149,9 @@ export class Users {
     }
     const user = this.byLogin.get(login);
     const same = timingSafeEqual(sha256(passcode), user?.digest ?? noDigest);
-    return this.bcrypt === undefined ? same : this.verifyHashed(this.bcrypt, user, passcode, same);
+    const { bcrypt } = this;
+    if (bcrypt === undefined) return same;
+    return this.checks.verify(login, passcode, () => this.verifyHashed(bcrypt, user, passcode, same));
   }
 
   private async verifyHashed(

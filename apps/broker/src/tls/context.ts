@@ -1,33 +1,56 @@
 import { readFileSync } from 'node:fs';
-import type { TlsOptions } from 'node:tls';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import { findVhost } from 'nestjs-stomp/server';
 import type { Options } from '../options.js';
 
 /**
  * What the listener needs for TLS; undefined for plain TCP. With `strict` a client has to show a certificate that
- * the CA has signed.
+ * the CA has signed. Which certificate the listener shows is by the name that the client has for it (SNI, RFC 6066).
  *
  * @throws Error with one clear line when a file cannot be read or holds no certificate or key
  */
-export function readTls({ tls, cafile, certfile, keyfile, crlfile, certUser }: Options): TlsOptions | undefined {
+export function readTls(options: Options): TlsOptions | undefined {
+  const { tls, cafile, certfile, keyfile, crlfile, certUser, vhostCerts } = options;
   if (tls === false) return undefined;
   const strict = tls === 'strict';
-  const options: TlsOptions = {
-    cert: read('certfile', certfile),
-    key: read('keyfile', keyfile),
+  const common = {
     ...(cafile === undefined ? {} : { ca: read('cafile', cafile) }),
     ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile) }),
+    minVersion: 'TLSv1.2' as const,
+  };
+  const own = { ...readPair('', { certfile, keyfile }), ...common };
+  checkContext(own, `the certificate ${certfile} with the key ${keyfile}`);
+  const contexts = new Map(
+    Object.entries(vhostCerts).map(([vhost, pair]) => {
+      const what = `the certificate ${pair.certfile} with the key ${pair.keyfile} for ${vhost}`;
+      return [vhost, checkContext({ ...readPair(`vhost-certs ${vhost} `, pair), ...common }, what)];
+    }),
+  );
+  return {
+    ...own,
     requestCert: strict || certUser !== undefined,
     rejectUnauthorized: strict,
-    minVersion: 'TLSv1.2',
+    SNICallback: (name, done) => done(null, contexts.get(findVhost([...contexts.keys()], name) ?? '')),
   };
+}
+
+interface Pair {
+  readonly certfile?: string;
+  readonly keyfile?: string;
+}
+
+const readPair = (place: string, { certfile, keyfile }: Pair) => ({
+  cert: read(`${place}certfile`, certfile),
+  key: read(`${place}keyfile`, keyfile),
+});
+
+function checkContext(options: SecureContextOptions, what: string): SecureContext {
   try {
-    createSecureContext(options);
+    return createSecureContext(options);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`cannot use the certificate ${certfile} with the key ${keyfile}: ${why}`, { cause });
+    throw new Error(`cannot use ${what}: ${why}`, { cause });
   }
-  return options;
 }
 
 function read(option: string, file: string | undefined): Buffer {

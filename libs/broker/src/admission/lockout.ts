@@ -26,9 +26,16 @@ export class Lockout {
   private readonly users: Failures;
 
   /** @param now the clock, in ms */
-  constructor({ failures, time }: LockoutOptions = { failures: 0, time: 0 }, now: () => number = Date.now) {
-    this.users = new Failures(failures, time, now);
-    this.addresses = new Failures(failures * ADDRESS_FACTOR, time, now);
+  constructor(options: LockoutOptions = { failures: 0, time: 0 }, now: () => number = Date.now) {
+    this.users = new Failures(now);
+    this.addresses = new Failures(now);
+    this.set(options);
+  }
+
+  /** Other limits from now on; what has failed so far counts. */
+  set({ failures, time }: LockoutOptions): void {
+    this.users.set(failures, time);
+    this.addresses.set(failures * ADDRESS_FACTOR, time);
   }
 
   /** How long a login has to wait until it is looked at, in ms; undefined when it is blocked. */
@@ -58,14 +65,18 @@ export class Lockout {
 class Failures {
   private readonly counts = new Map<string, { count: number; last: number }>();
 
-  constructor(
-    private readonly most: number,
-    private readonly time: number,
-    private readonly now: () => number,
-  ) {}
+  private most = 0;
+  private time = 0;
+
+  constructor(private readonly now: () => number) {}
+
+  set(most: number, time: number): void {
+    this.most = most;
+    this.time = time;
+  }
 
   wait(key: string): number | undefined {
-    const found = this.find(key);
+    const found = this.most === 0 ? undefined : this.find(key);
     if (found === undefined) return 0;
     if (found.count >= this.most) return undefined;
     const beyond = found.count - FREE;

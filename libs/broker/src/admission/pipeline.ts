@@ -65,8 +65,8 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     }
   }
 
-  check({ user }: Session): void {
-    if (this.users.holds?.(user) === false) {
+  check({ user, certificate }: Session): void {
+    if (this.users.holds?.(user, certificate) === false) {
       throw new StompError('session ended', 'these credentials do not hold any more: connect with new ones');
     }
   }

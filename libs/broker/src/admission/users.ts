@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual, type X509Certificate } from 'node:crypto';
 import type { AdmissionRequest } from './request.js';
 
 /** Who a client is. The `user` of a session is one, or a text that is the name alone, or whatever a guard made of it. */
@@ -22,8 +22,12 @@ export interface UserDirectory {
    * @returns undefined when it is nobody who may come in
    */
   identify?(request: AdmissionRequest): User | undefined | Promise<User | undefined>;
-  /** Whether whoever came in before may stay; asked when users have changed. Everybody may by default. */
-  holds?(user: unknown): boolean;
+  /**
+   * Whether whoever came in before may stay; asked when users have changed. Everybody may by default.
+   *
+   * @param certificate what the client showed for TLS, where it was asked for one
+   */
+  holds?(user: unknown, certificate: X509Certificate | undefined): boolean;
 }
 
 /** DI token of the {@link UserDirectory}. */

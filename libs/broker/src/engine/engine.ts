@@ -1,5 +1,6 @@
 import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
 import type { Address } from '../destination/name.js';
+import type { Policy } from '../destination/policy.js';
 
 /** Who owns the messages: this process, or a cluster that it is a part of. */
 export interface Engine {
@@ -7,6 +8,8 @@ export interface Engine {
   start(): Promise<void>;
   /** Ends it; what it promised to keep is kept. */
   stop(): Promise<void>;
+  /** Destinations that are made from now on are treated so. */
+  setPolicies?(policies: readonly Policy[]): void;
   /** A session has come in. */
   enter(session: Session): void;
   /**

@@ -18,7 +18,7 @@ export class LocalEngine implements Engine {
    */
   constructor(
     private readonly store: Store,
-    private readonly policies: readonly Policy[] = [],
+    private policies: readonly Policy[] = [],
   ) {
     checkPolicies(policies);
   }
@@ -37,6 +37,11 @@ export class LocalEngine implements Engine {
       const at = key.indexOf('\0');
       this.world(key.slice(0, at)).queue(key.slice(at + 1));
     }
+  }
+
+  setPolicies(policies: readonly Policy[]): void {
+    checkPolicies(policies);
+    this.policies = policies;
   }
 
   async stop(): Promise<void> {
@@ -88,7 +93,7 @@ export class LocalEngine implements Engine {
 
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
-    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, this.policies)));
+    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, () => this.policies)));
     return world;
   }
 }

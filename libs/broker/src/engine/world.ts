@@ -107,7 +107,7 @@ export class World implements QueueOwner, TopicOwner {
   constructor(
     private readonly vhost: string,
     private readonly store: Store,
-    private readonly policies: readonly Policy[],
+    private readonly policies: () => readonly Policy[],
   ) {}
 
   /** @param headers of the frame that asks: they may say how a queue is to be made */
@@ -207,7 +207,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   rulesOf(destination: string): Rules {
-    return rulesOf(destination, this.policies);
+    return rulesOf(destination, this.policies());
   }
 
   /** @throws StompError when not that many more messages can wait for their time */

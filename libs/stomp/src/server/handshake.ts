@@ -40,22 +40,26 @@ export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshak
   }
   return {
     version,
-    vhost: findVhost(vhosts, frame.headers.get('host')),
+    vhost: chooseVhost(vhosts, frame.headers.get('host')),
     // Heart-beats came with 1.1.
     heartbeat: version === '1.0' ? { outgoing: 0, incoming: 0 } : heartbeat,
     requestId: frame.headers.get('request-id'),
   };
 }
 
-function findVhost(vhosts: readonly string[], host: string | undefined): string {
+function chooseVhost(vhosts: readonly string[], host: string | undefined): string {
   if (host === undefined) return vhosts[0] ?? '*';
-  const name = host.trim().toLowerCase();
-  // A host that is named outright comes before a glob that takes it too.
-  const found = vhosts.find((entry) => entry.toLowerCase() === name) ?? vhosts.find((entry) => matches(entry, name));
+  const found = findVhost(vhosts, host);
   if (found === undefined) {
     throw new StompError('unknown virtual host', `the virtual host ${quote(host)} does not exist here`);
   }
   return found;
+}
+
+/** The entry, a name or a glob, that a host belongs to. One that is named outright comes before a glob that takes it too. */
+export function findVhost(vhosts: readonly string[], host: string): string | undefined {
+  const name = host.trim().toLowerCase();
+  return vhosts.find((entry) => entry.toLowerCase() === name) ?? vhosts.find((entry) => matches(entry, name));
 }
 
 function matches(glob: string, name: string): boolean {

@@ -1,5 +1,6 @@
 export type { Broker, Done, Operation, Route } from './broker.js';
 export { StompError } from './error.js';
+export { findVhost } from './handshake.js';
 export { Message } from './message.js';
 export { packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';

@@ -101,6 +101,7 @@ export class StompServer {
    */
   listen(options: ListenOptions = {}): Promise<Listener> {
     const { port = STOMP_PORT, host = '127.0.0.1', tls, proxy } = options;
+    let latest = tls;
     const common = { allowHalfOpen: true, noDelay: true };
     // Whom the proxies speak for, by the proxy's own address and port: a TLS socket hides the one it is made of.
     const clients = new Map<string, string>();
@@ -108,7 +109,16 @@ export class StompServer {
     const server: NetServer =
       tls === undefined
         ? createTcpServer(common)
-        : createTlsServer({ minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_TIMEOUT, ...tls, ...common }, take);
+        : createTlsServer(
+            {
+              minVersion: 'TLSv1.2',
+              handshakeTimeout: HANDSHAKE_TIMEOUT,
+              ...tls,
+              ...common,
+              SNICallback: (name, done) => (latest?.SNICallback ?? takeDefault)(name, done),
+            },
+            take,
+          );
     // What makes a TLS connection of a TCP connection is a listener, too.
     const open = tls === undefined ? [take] : (server.listeners('connection') as ((socket: Socket) => void)[]);
     server.removeAllListeners('connection');
@@ -141,6 +151,7 @@ export class StompServer {
         const renew = (renewed: TlsOptions) => {
           if (!(server instanceof TlsServer)) throw new Error(`the listener ${url} speaks no TLS`);
           server.setSecureContext({ minVersion: 'TLSv1.2', ...renewed });
+          latest = renewed;
         };
         const listener = { url, port: address.port, renew };
         this.listeners.set(listener, server);
@@ -232,5 +243,8 @@ export class StompServer {
     this.accept(socket, address);
   }
 }
+
+/** The certificate of the listener, whatever name the client has for it. */
+const takeDefault: NonNullable<TlsOptions['SNICallback']> = (_name, done) => done(null);
 
 const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;

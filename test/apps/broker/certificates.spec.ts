@@ -1,0 +1,194 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { copyFileSync, readFileSync, renameSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Certificates, type Pem } from '../../support/certificates.js';
+import { start } from '../../support/programs.js';
+import { as, Files, serve } from '../../support/stompserver.js';
+import { type Headers } from '../../support/wire.js';
+
+// Each test runs whole processes, maybe beside others that do.
+jest.setTimeout(120_000);
+
+const files = new Files();
+const file = (text: string) => files.make(text);
+afterAll(() => files.remove());
+
+describe('certificates', () => {
+  const certificates = new Certificates();
+  let ca: Pem;
+  let own: Pem;
+  let ann: Pem;
+  beforeAll(() => {
+    ca = certificates.authority('ca');
+    own = certificates.issue('server', ca);
+    ann = certificates.issue('ann', ca, ['DNS:ann.test', 'email:ann@example.com', 'URI:spiffe://example.com/ann']);
+  });
+  afterAll(() => certificates.remove());
+
+  const secure = (...options: string[]) =>
+    serve('--certfile', own.cert, '--keyfile', own.key, '--cafile', ca.cert, ...options);
+
+  /** A client over TLS; what it gets first is in `text`. */
+  const dial = async (port: number, identity?: Pem, headers: Headers = {}) => {
+    const shown = identity && { cert: readFileSync(identity.cert), key: readFileSync(identity.key) };
+    const { servername = 'localhost', ...rest } = headers;
+    const socket: TLSSocket = connectTls({ port, host: 'localhost', servername, ca: readFileSync(ca.cert), ...shown });
+    let text = '';
+    await new Promise<void>((resolve, reject) => {
+      socket.on('error', reject).on('close', () => reject(new Error('closed')));
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+        if (text.includes('\0')) resolve();
+      });
+      const lines = Object.entries({ 'accept-version': '1.2', host: 'h', ...rest }).map((pair) => pair.join(':'));
+      socket.write(`CONNECT\n${lines.join('\n')}\n\n\0`);
+    });
+    socket.on('error', () => undefined);
+    return { socket, text };
+  };
+
+  /** What comes next over a connection. */
+  const next = async (socket: TLSSocket) => String(((await once(socket, 'data')) as [Buffer])[0]);
+
+  it('may be shown through a proxy, which speaks before TLS', async () => {
+    const log = file('');
+    const { program, port } = await secure(
+      ...['--tls', 'strict', '--cert-user', 'cn', '--proxy-protocol', '127.0.0.1', '--audit-log', log],
+    );
+    const tcp = connectTcp(port, '127.0.0.1');
+    tcp.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n');
+    const identity = { cert: readFileSync(ann.cert), key: readFileSync(ann.key) };
+    const socket = connectTls({ socket: tcp, servername: 'localhost', ca: readFileSync(ca.cert), ...identity });
+    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+    expect(String((await once(socket, 'data'))[0])).toContain('CONNECTED');
+    socket.on('error', () => undefined).destroy();
+    await program.stop();
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ user: 'ann', address: '192.0.2.7' });
+  });
+
+  it.each([
+    ['cn', 'ann'],
+    ['dns', 'ann.test'],
+    ['email', 'ann@example.com'],
+    ['uri', 'spiffe://example.com/ann'],
+  ])('name the user by their %s', async (part, name) => {
+    const rules = JSON.stringify([{ destination: '/queue/a', user: name, allow: 'write' }]);
+    const { port } = await secure('--tls', 'strict', '--cert-user', part, '--rules', rules);
+    const { socket, text } = await dial(port, ann);
+    expect(text).toContain('CONNECTED');
+    const receipt = new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(String(chunk))));
+    socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
+    expect(await receipt).toContain('RECEIPT');
+    socket.destroy();
+    const other = await dial(port, ann, { login: 'bob' });
+    expect(other.text).toContain('ERROR');
+    other.socket.destroy();
+  });
+
+  it.each([
+    ['in a name that has commas', ['URI:http://x/?a, DNS:root, b', 'DNS:ann.test'], 'ann.test'],
+    ['in a name that has quotes', ['URI:http://x/?", DNS:root, "', 'DNS:ann.test'], 'ann.test'],
+    ['in another kind of name', ['email:DNS:root@x', 'DNS:ann.test'], 'ann.test'],
+    ['behind the first of its kind', ['DNS:ann.test', 'DNS:root'], 'ann.test'],
+  ])('do not name whoever is only mentioned %s', async (_where, names, user) => {
+    const rules = JSON.stringify([{ destination: '/queue/of.{user}', allow: 'write' }]);
+    const sly = certificates.issue('sly', ca, names);
+    const { port } = await secure('--tls', 'strict', '--cert-user', 'dns', '--rules', rules);
+    const { socket, text } = await dial(port, sly);
+    expect(text).toContain('CONNECTED');
+    const answer = next(socket);
+    socket.write(`SEND\ndestination:/queue/of.${user.replace('.', '%2E')}\nreceipt:r\n\nx\0`);
+    expect(await answer).toMatch(/^RECEIPT/);
+    socket.destroy();
+  });
+
+  it('may be left out where passwords count, too, and may stand for other names', async () => {
+    const { port } = await secure(
+      ...['--tls', 'true', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}', '--users', 'bob:two'],
+    );
+    for (const [identity, headers, answer] of [
+      [ann, { login: 'orders' }, 'CONNECTED'],
+      [ann, { login: 'ann' }, 'ERROR'],
+      [undefined, as('bob', 'two'), 'CONNECTED'],
+      [undefined, {}, 'ERROR'],
+      [own, {}, 'ERROR'],
+    ] as const) {
+      const { socket, text } = await dial(port, identity, headers);
+      expect(text.split('\n')[0]).toBe(answer);
+      socket.destroy();
+    }
+  });
+
+  /** Whether a message is taken on a connection. */
+  const sends = async (socket: TLSSocket) => {
+    const answer = next(socket);
+    socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
+    return (await answer).startsWith('RECEIPT');
+  };
+
+  it('are renewed without a dropped connection', async () => {
+    const [old, renewed] = [certificates.issue('old', ca), certificates.issue('renewed', ca)];
+    const server = await serve('--tls', 'true', '--certfile', old.cert, '--keyfile', old.key);
+    const first = await dial(server.port);
+    expect(first.socket.getPeerCertificate().subject.CN).toBe('old');
+    renameSync(renewed.cert, old.cert);
+    renameSync(renewed.key, old.key);
+    await server.program.says(/were read again/);
+    const second = await dial(server.port);
+    expect(second.socket.getPeerCertificate().subject.CN).toBe('renewed');
+    expect(await sends(first.socket)).toBe(true);
+    for (const { socket } of [first, second]) socket.destroy();
+  });
+
+  it.each([
+    ['names users', ['--cert-user', 'cn']],
+    ['only opens the door', []],
+  ])('that are revoked end their sessions, and open no others, where a certificate %s', async (_what, options) => {
+    const bob = certificates.issue('bob', ca);
+    const crl = certificates.revoke(ca);
+    const server = await secure('--tls', 'strict', '--crlfile', crl, '--users', 'eve:x', ...options);
+    const login = options.length === 0 ? as('eve', 'x') : {};
+    const [anns, bobs] = [await dial(server.port, ann, login), await dial(server.port, bob, login)];
+    const told = next(anns.socket);
+    certificates.revoke(ca, ann);
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    await expect(dial(server.port, ann, login)).rejects.toThrow();
+    expect(await sends(bobs.socket)).toBe(true);
+    bobs.socket.destroy();
+  });
+
+  it('lists of revoked ones that are none are refused', async () => {
+    const program = start(
+      ...(['stompserver', '--tls', 'true', '--certfile', own.cert, '--keyfile', own.key] as const),
+      ...['--cafile', ca.cert, '--crlfile', own.cert],
+    );
+    expect((await program.exited).code).toBe(2);
+    expect(program.stderr).toContain('holds no list of revoked certificates (PEM)');
+  });
+
+  it('are those of the virtual host that a client connects to by name, also when they are renewed', async () => {
+    const names = (name: string, host: string) => certificates.issue(name, ca, [`DNS:${host}`]);
+    const [mq, wild, renewed] = [names('mq', 'mq.test'), names('wild', '*.apps.test'), names('mq2', 'mq.test')];
+    const pair = ({ cert, key }: Pem) => `{ certfile: "${cert}", keyfile: "${key}" }`;
+    const config = file(`vhost-certs:\n  mq.test: ${pair(mq)}\n  "*.apps.test": ${pair(wild)}\n`);
+    const server = await secure('--tls', 'strict', '--cert-user', 'cn', '--config', config);
+    const shown = async (servername: string) => {
+      const { socket, text } = await dial(server.port, ann, { servername, host: servername });
+      expect(text).toContain('CONNECTED');
+      return [socket.getPeerCertificate().subject.CN, socket] as const;
+    };
+    const [name, socket] = await shown('mq.test');
+    expect(name).toBe('mq');
+    expect((await shown('a.apps.test'))[0]).toBe('wild');
+    expect((await shown('localhost'))[0]).toBe('server');
+    copyFileSync(renewed.key, mq.key);
+    copyFileSync(renewed.cert, mq.cert);
+    await server.program.says(/were read again/);
+    expect((await shown('mq.test'))[0]).toBe('mq2');
+    expect(await sends(socket)).toBe(true);
+    // Whoever has no certificate does not come in by another name, either.
+    await expect(dial(server.port, undefined, { servername: 'mq.test' })).rejects.toThrow();
+  });
+});
