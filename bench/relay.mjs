@@ -1,12 +1,21 @@
 // The reference of the bench: the least that a process of Node can do and still hand valid MESSAGE frames to subscribers.
 // It is no broker. It takes it that all SENDs of a connection are alike but for their bodies and receipts of one length,
 // and that bodies hold no NUL; it answers only what the generator asks, parses no headers on the way and keeps no books.
-//   node bench/relay.mjs PORT [--replay]
+//   node bench/relay.mjs PORT [--replay] [--key FILE --cert FILE]
 // With --replay it does not even look for frames: it counts octets, and sends as many frames, made beforehand, as have
 // come. That is less work than the generator has, so what comes out is what the generator can do.
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { parseArgs } from 'node:util';
 
-const [port, mode] = process.argv.slice(2);
+const {
+  positionals: [port],
+  values: { replay: replays, key, cert },
+} = parseArgs({
+  allowPositionals: true,
+  options: { replay: { type: 'boolean' }, key: { type: 'string' }, cert: { type: 'string' } },
+});
 const HIGH = 4 * 1024 * 1024;
 const SLAB = 256 * 1024;
 const [A, S, E] = Buffer.from('ASE');
@@ -18,7 +27,7 @@ const listOf = (destination) => subscribers.get(destination) ?? subscribers.set(
 const take = (size) => (size > SLAB ? undefined : slabs.pop()) ?? Buffer.allocUnsafeSlow(Math.max(size, SLAB));
 const give = (slab) => slab.length === SLAB && slabs.length < 64 && slabs.push(slab);
 
-createServer({ noDelay: true }, (socket) => {
+const serve = (socket) => {
   const mine = [];
   let parts = []; // Of a frame that is not whole yet.
   let waiting = 0;
@@ -43,8 +52,13 @@ createServer({ noDelay: true }, (socket) => {
     const text = frame.latin1Slice(0, head);
     const receipt = of(text, 'receipt');
     const readers = listOf(of(text, 'destination'));
-    sends = { readers, head, stride: frame.length, receipt: receipt && [text.indexOf('\nreceipt:') + 9, receipt.length] };
-    if (mode !== '--replay') return;
+    sends = {
+      readers,
+      head,
+      stride: frame.length,
+      receipt: receipt && [text.indexOf('\nreceipt:') + 9, receipt.length],
+    };
+    if (!replays) return;
     sends.octets = 0;
     sends.most = Math.max(1, Math.floor(SLAB / frame.length));
     sends.copies = readers.map((reader) => {
@@ -133,6 +147,10 @@ createServer({ noDelay: true }, (socket) => {
   socket.on('close', () => {
     for (const [list, reader] of mine) list.splice(list.indexOf(reader), 1);
   });
-}).listen(Number(port), '127.0.0.1', function () {
+};
+
+const server = key ? createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }) : createServer();
+server.on(key ? 'secureConnection' : 'connection', (socket) => serve(socket.setNoDelay(true)));
+server.listen(Number(port), '127.0.0.1', function () {
   process.stdout.write(`listening stomp://127.0.0.1:${this.address().port}\n`);
 });
