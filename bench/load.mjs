@@ -2,11 +2,11 @@
 //   node bench/load.mjs '{"port":61613,"pids":[1234],"messages":100000}'
 // Frames are made beforehand and written in blocks of 64 KiB; what comes back is counted by its NULs, which bodies do not
 // hold. All plain sockets read into one buffer. `npm run bench -- --limit` shows how much of its core that takes.
-import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuTime, memoryOf } from './cpu.mjs';
 
 const BLOCK = 64 * 1024;
 const STAMP = 16;
@@ -33,23 +33,6 @@ const job = {
   subscribeHeaders: [],
   ...JSON.parse(process.argv[2]),
 };
-
-/** Seconds of CPU time of the broker's processes. */
-function brokerCpu() {
-  let ticks = 0;
-  for (const pid of job.pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(stat);
-    ticks += Number(user) + Number(system);
-  }
-  return ticks / 100;
-}
-
-/** KiB of memory of the broker's processes. */
-function brokerMemory() {
-  const of = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
-  return job.pids.map(of).reduce((a, b) => a + b, 0);
-}
 
 const lines = (...headers) => headers.map((header) => `${header}\n`).join('');
 
@@ -231,11 +214,11 @@ function pace(socket, messages) {
 
 async function main() {
   const timer = setTimeout(() => fail(new Error(`${delivered} of ${expected} came within ${PATIENCE} ms`)), PATIENCE);
-  const memory = brokerMemory();
+  const memory = memoryOf(job.pids);
   for (let i = 0; i < job.consumers; i++) await Promise.race([consume(i), finished]);
   if (job.mode === 'idle') {
     await sleep(2000);
-    return { server, kib: (brokerMemory() - memory) / job.consumers };
+    return { server, kib: (memoryOf(job.pids) - memory) / job.consumers };
   }
   const publishers = [];
   for (let i = 0; i < job.publishers; i++) publishers.push(await Promise.race([open(), finished]));
@@ -243,7 +226,7 @@ async function main() {
   const isQueue = job.ack !== 'auto';
   expected = each * job.publishers * (isQueue ? 1 : job.consumers / job.destinations);
   const begin = performance.now();
-  const cpu = brokerCpu();
+  const cpu = cpuTime(job.pids);
   const own = process.cpuUsage();
   if (job.mode === 'latency') pace(publishers[0].socket, each);
   else if (job.window > 0) publishers.forEach((peer, i) => publishInWindow(peer, i, each));
@@ -252,7 +235,7 @@ async function main() {
   const seconds = (performance.now() - begin) / 1000;
   const { user, system } = process.cpuUsage(own);
   clearTimeout(timer);
-  const used = brokerCpu() - cpu;
+  const used = cpuTime(job.pids) - cpu;
   // Half of them are warm-up.
   const sorted = latencies.slice(latencies.length >> 1).sort((a, b) => a - b);
   const at = (share) => sorted[Math.floor(sorted.length * share)];

@@ -1,5 +1,5 @@
 // npm run bench: measures the broker beside a reference and other people's brokers. --help tells the options.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { check } from './check.mjs';
@@ -7,7 +7,7 @@ import { compareWith } from './compare.mjs';
 import { measureCurves } from './curves.mjs';
 import { limit } from './limit.mjs';
 import { brokers } from './brokers.mjs';
-import { facts } from './report.mjs';
+import { keep } from './keep.mjs';
 import { scenarios } from './scenarios.mjs';
 import { settle } from './servers.mjs';
 import { say } from './turns.mjs';
@@ -65,15 +65,6 @@ function readOptions() {
     process.stderr.write(`bench: ${error.message}; see npm run bench -- --help\n`);
     process.exit(2);
   }
-}
-
-/** Writes what was found into bench/results. */
-function keep(name, title, text) {
-  const folder = join(import.meta.dirname, 'results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${name}.md`), `# ${title}\n\n${facts(root)}\n\n${text}`);
-  process.stdout.write(text);
-  return folder;
 }
 
 async function main() {
