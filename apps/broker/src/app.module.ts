@@ -28,6 +28,15 @@ export class AppModule {
       idleTimeout: options.idleTimeout,
       loginTimeout: options.loginTimeout,
       policies: options.policies,
+      ...(options.store === 'disk' && options.dataDir !== undefined
+        ? {
+            store: {
+              directory: options.dataDir,
+              sync: options.sync,
+              report: (line) => logger.warn(line, 'Store'),
+            },
+          }
+        : {}),
       ...(options.hideServer ? { server: '' } : {}),
       maxConnections: options.maxConnections,
       maxBody: options.maxBody,

@@ -21,6 +21,7 @@ import { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
 import { StompBroker } from './broker.js';
 import type { Policy } from './destination/policy.js';
 import { LocalEngine } from './engine/local.js';
+import { DiskStore, type DiskStoreOptions } from './store/disk.js';
 import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
 
@@ -37,8 +38,8 @@ export interface BrokerOptions extends SessionOptions, ListenOptions {
   lockout?: LockoutOptions;
   /** Takes a record of who came in, and of each refusal; to be written to a log. */
   audit?: Audit;
-  /** Where messages are kept: in memory by default. */
-  store?: 'memory' | Store;
+  /** Where messages are kept: in memory by default, or in a directory, or in a store of your own. */
+  store?: 'memory' | DiskStoreOptions | Store;
   /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
   policies?: readonly Policy[];
   /** Connections at a time; no limit by default. */
@@ -159,6 +160,11 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
     policies,
     ...rest
   } = options;
-  const engine = new LocalEngine(store === undefined || store === 'memory' ? new MemoryStore() : store, policies);
+  const engine = new LocalEngine(makeStore(store), policies);
   return new StompBroker({ ...rest, engine, admission });
+}
+
+function makeStore(store: BrokerOptions['store'] = 'memory'): Store {
+  if (store === 'memory') return new MemoryStore();
+  return 'open' in store ? store : new DiskStore(store);
 }
