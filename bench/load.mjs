@@ -183,11 +183,10 @@ function publishInWindow(peer, i, messages) {
   };
   peer.take = (chunk) => {
     if (chunk.includes('ERROR\n')) return fail(new Error(`the broker says ${chunk.latin1Slice(0, 300)}`));
+    const before = confirmed;
     for (let at = chunk.indexOf(0); at >= 0; at = chunk.indexOf(0, at + 1)) confirmed++;
-    if (job.consumers === 0 && confirmed >= messages) {
-      delivered = confirmed;
-      done();
-    }
+    if (job.consumers === 0) delivered += confirmed - before;
+    if (delivered >= expected) done();
     pump();
   };
   pump();
