@@ -1,5 +1,5 @@
 // All scenarios against our broker, the relay and other people's brokers.
-import { table } from './report.mjs';
+import { commit, table } from './report.mjs';
 import { figures, figuresOf, scenarios } from './scenarios.mjs';
 import { broker, durableBroker, peer, peers, relay, tlsBroker, tlsRelay } from './servers.mjs';
 import { inTurns, medianOf, say } from './turns.mjs';
@@ -32,12 +32,15 @@ async function startPeers() {
   return started;
 }
 
-export async function brokers(root, keys, options) {
+/**
+ * Measures those scenarios.
+ *
+ * @param before what was found earlier: what is not measured now stays as it was
+ */
+export async function brokers(root, keys, options, before) {
+  const results = { ...before };
   const others = options.peers ? await startPeers() : [];
-  const results = {};
-  const [lead, wall] = [[], []];
-  const names = ['stompserver', 'relay', ...others.map(({ name }) => name)];
-  let versions = {};
+  let complete = true;
   try {
     for (const [i, key] of keys.entries()) {
       const scenario = scenarios[key];
@@ -45,28 +48,15 @@ export async function brokers(root, keys, options) {
       const ours = await pair(root, scenario);
       try {
         const runs = await inTurns([...ours, ...(scenario.alone ? [] : others)], scenario.job, options);
-        for (const figure of figuresOf(scenario)) {
-          const found = names.map((name) => medianOf(runs[name] ?? [], figure));
-          const { unit, less } = figures[figure];
-          const what = `${key} ${scenario.what}${less && figure !== 'kib' ? `, ${unit}` : ''}`;
-          lead.push([what, found[0], ...found.slice(1).flatMap((other) => [other, found[0] / other])]);
-          say(`  ${names.map((name, k) => `${name} ${Math.round(found[k])}`).join(', ')} ${unit}`);
-        }
-        const main = figuresOf(scenario)[0];
-        const [mine, reference] = names.map((name) => medianOf(runs[name] ?? [], main));
-        results[key] = { figure: main, ours: round(mine), relay: round(reference), ratio: round(mine / reference) };
-        if (main === 'perCpuSecond') {
-          const share = medianOf(
-            runs.stompserver.map((run) => ({ of: run.generatorCpu / run.cpu })),
-            'of',
+        const found = { commit: commit(root), runs: Math.max(...Object.values(runs).map((list) => list.length)) };
+        for (const figure of [...figuresOf(scenario), 'perSecond', 'share']) {
+          found[figure] = Object.fromEntries(
+            Object.entries(runs).map(([name, list]) => [name, round(medianOf(list, figure))]),
           );
-          wall.push([
-            `${key} ${scenario.what}`,
-            ...names.map((name) => medianOf(runs[name] ?? [], 'perSecond')),
-            share,
-          ]);
         }
-        for (const [name, [run]] of Object.entries(runs)) versions = { [name]: run?.server, ...versions };
+        say(`  ${JSON.stringify(found)}`);
+        complete &&= runs.stompserver.length > 0;
+        results[key] = found;
       } finally {
         await stopAll(ours);
       }
@@ -74,17 +64,33 @@ export async function brokers(root, keys, options) {
   } finally {
     await stopAll(others);
   }
-  const heads = ['scenario', 'stompserver', ...names.slice(1).flatMap((name) => [name, `ours / ${name}`])];
-  const servers = Object.values(versions)
-    .filter((version) => version)
-    .join(', ');
-  const text =
-    `Medians of ${options.runs} runs in turns. Deliveries per second of the broker's CPU time, where the row says nothing ` +
-    `else; of KiB and µs less is better. ${servers}.\n\n${table(heads, lead)}\n` +
-    `The same runs by the clock, deliveries a second, which other work on the machine slows down; and what the generator ` +
-    `took of its core for each second that stompserver took of its own.\n\n` +
-    table(['scenario', ...names, "generator's share"], wall);
-  return { text, results, complete: Object.values(results).every(({ ours }) => ours > 0) };
+  return { results, text: tables(results), complete };
 }
 
-const round = (value) => Number(value.toPrecision(4));
+function tables(results) {
+  const names = ['stompserver', 'relay', 'rabbitmq', 'activemq'];
+  const [lead, clock] = [[], []];
+  for (const key of Object.keys(scenarios).filter((name) => results[name] !== undefined)) {
+    const { what, ...scenario } = scenarios[key];
+    for (const figure of figuresOf(scenario)) {
+      const { [names[0]]: ours, ...others } = results[key][figure];
+      const row = `${key} ${what}${figure === 'perCpuSecond' ? '' : `, ${figures[figure].unit}`}`;
+      const ratios = names.slice(1).flatMap((name) => [others[name], others[name] && ours / others[name]]);
+      lead.push([row, ours, ...ratios]);
+    }
+    if (scenario.job.mode === undefined) {
+      const { perSecond, share, runs, commit: of } = results[key];
+      clock.push([`${key} ${what}`, ...names.map((name) => perSecond[name]), share.stompserver, String(runs), of]);
+    }
+  }
+  const heads = ['scenario', names[0], ...names.slice(1).flatMap((name) => [name, 'ours / that'])];
+  return (
+    `Medians of runs in turns. Deliveries per second of the broker's CPU time, where the row says nothing else; of KiB and ` +
+    `µs less is better.\n\n${table(heads, lead)}\n` +
+    `The same runs by the clock, deliveries a second, which other work on the machine slows down; and the CPU time of the ` +
+    `generator for each second of stompserver's: below 1 it is not the generator that is measured.\n\n` +
+    table(['scenario', ...names, 'generator', 'runs', 'commit'], clock)
+  );
+}
+
+const round = (value) => (value === undefined || Number.isNaN(value) ? undefined : Number(value.toPrecision(4)));

@@ -27,7 +27,7 @@ export async function limit(root, keys, options) {
         for (const [server, job] of jobs) (runs[server.name] ??= []).push(await measure(server, job));
       }
       const of = (name, figure) => median((runs[name] ?? []).map(figure));
-      const share = of('stompserver', ({ generatorCpu, cpu }) => generatorCpu / cpu);
+      const share = of('stompserver', (run) => run.share);
       enough &&= share < ENOUGH;
       const most = replays
         ? of('replay', ({ delivered, generatorCpu }) => delivered / generatorCpu)
@@ -38,7 +38,7 @@ export async function limit(root, keys, options) {
         of('stompserver', ({ delivered, generatorCpu }) => delivered / generatorCpu),
         most,
         share,
-        of('relay', ({ generatorCpu, cpu }) => generatorCpu / cpu),
+        of('relay', (run) => run.share),
       ]);
       say(`  the generator takes ${share.toFixed(2)} of what the broker takes`);
     } finally {

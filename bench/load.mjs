@@ -246,6 +246,7 @@ async function main() {
     perCpuSecond: delivered / used,
     cpu: used,
     generatorCpu: (user + system) / 1e6,
+    share: (user + system) / 1e6 / used,
     ...(job.mode === 'latency' && { p50: at(0.5), p99: at(0.99), p999: at(0.999) }),
   };
 }

@@ -1,5 +1,5 @@
 // npm run bench: measures the broker beside a reference and other people's brokers. --help tells the options.
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { check } from './check.mjs';
@@ -19,7 +19,7 @@ const help = `usage: npm run bench -- [options]
 Measures stompserver, a reference relay and what is installed of rabbitmq and activemq, in turns, the broker on one core
 and the generator on another, and writes a table to bench/results/brokers.md. Takes a quarter of an hour.
 
-  --scenarios <letters>  of these, all by default:
+  --scenarios <letters>  of these, all by default; what else was measured before stays in the table:
 ${Object.entries(scenarios)
   .map(([key, { what }]) => `                           ${key}  ${what}\n`)
   .join('')}  --runs <n>             runs of each, of which the median counts; 5 by default
@@ -85,9 +85,12 @@ async function main() {
     const folder = keep('curves', 'What more of it costs', text);
     for (const [name, svg] of Object.entries(plots)) writeFileSync(join(folder, `${name}.svg`), svg);
   } else {
-    const { text, results, complete } = await brokers(root, which(Object.keys(scenarios).join('')), options);
-    const folder = keep('brokers', 'Brokers', text);
-    writeFileSync(join(folder, 'brokers.json'), `${JSON.stringify(results, null, 1)}\n`);
+    const file = join(import.meta.dirname, 'results', 'brokers.json');
+    const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+    const all = which(Object.keys(scenarios).join(''));
+    const { text, results, complete } = await brokers(root, all, options, before);
+    keep('brokers', 'Brokers', text);
+    writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
     process.exitCode = complete ? 0 : 1;
   }
 }

@@ -24,14 +24,16 @@ export function table(heads, rows) {
   return cells.map(line).join('');
 }
 
+export const commit = (root) =>
+  execFileSync('git', ['describe', '--always', '--dirty'], { cwd: root, encoding: 'utf8' }).trim();
+
 const atStart = loadavg()[0];
 /** What figures depend on. Who else is at work shows in the load: two are ours, while something is measured. */
 export function facts(root) {
-  const commit = execFileSync('git', ['describe', '--always', '--dirty'], { cwd: root, encoding: 'utf8' }).trim();
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
   const load = `load ${atStart.toFixed(1)} at the start and ${loadavg()[0].toFixed(1)} at the end`;
   return (
-    `${new Date().toISOString().slice(0, 10)}, commit ${commit}; ${cpus().length} x ${cpus()[0]?.model}, ${memory}, ` +
+    `${new Date().toISOString().slice(0, 10)}, commit ${commit(root)}; ${cpus().length} x ${cpus()[0]?.model}, ${memory}, ` +
     `${process.platform} ${release()}, Node ${process.version}; ${pinned ? 'a core each' : 'not pinned'}; ${load}.`
   );
 }
