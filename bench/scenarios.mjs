@@ -3,7 +3,7 @@
 const four = { destination: '/topic/bench.w', consumers: 4 };
 
 export const scenarios = {
-  H: { what: 'idle connection with a subscription, KiB', job: { mode: 'idle', consumers: 1000 }, figures: ['kib'] },
+  H: { what: 'idle connection with a subscription', job: { mode: 'idle', consumers: 1000 }, figures: ['kib'] },
   A: { what: 'topic 1->1, 128 B', job: {} },
   B: { what: 'topic 1->10, 128 B', job: { consumers: 10 } },
   C: { what: '10 topics, 10->10', job: { consumers: 10, publishers: 10, destinations: 10 } },
