@@ -7,7 +7,7 @@ import { scenarios } from './scenarios.mjs';
 import { calibrate, measure, median, say } from './turns.mjs';
 
 /** A ratio may fall to this share of the committed one before it is called a drop: machines, and what else they do, differ. */
-const DROP = 0.4;
+const DROP = 0.35;
 const ROUNDS = 5;
 const SECONDS = 0.25;
 /** What is worst by chance is not worst that many times. */
