@@ -3,6 +3,9 @@
 //   npm run build && node --expose-gc bench/cost.mjs
 import { duplexPair } from 'node:stream';
 import { LocalEngine, MemoryStore, StompBroker } from 'nestjs-stomp-broker';
+import { keep } from './keep.mjs';
+import { table } from './report.mjs';
+import { say } from './turns.mjs';
 
 const MESSAGES = 20_000;
 const BODY = 'x'.repeat(128);
@@ -77,9 +80,16 @@ async function cost(count, work) {
   return { each: (user + system) / count, octets: octets / count };
 }
 
-const rows = [];
-const row = (...cells) => rows.push(cells);
-const us = (value) => value.toFixed(2);
+const tables = [];
+let rows = [];
+const row = (...cells) => {
+  rows.push(cells);
+  say(cells.join(', '));
+};
+const tabulate = (...heads) => {
+  tables.push(table(heads, rows));
+  rows = [];
+};
 
 const makeBroker = async () => {
   const broker = new StompBroker({
@@ -115,13 +125,11 @@ for (const [kind, subscription] of Object.entries(kinds)) {
     const frame = () => ['SEND', { destination: '/topic/m.x', n: -1 }, BODY];
     await sender.all(Math.min(messages, 1_000), frame);
     const published = await cost(messages, () => sender.all(messages, frame));
-    row(kind, size, us(subscribed.each), Math.round(subscribed.octets), us(published.each));
+    row(`${size} ${kind}`, subscribed.each, Math.round(subscribed.octets), published.each);
     await broker.close(10);
   }
 }
-console.log('| subscriptions | how many | µs to subscribe | octets each | µs to publish and deliver one |');
-console.log('|---|--:|--:|--:|--:|');
-for (const cells of rows.splice(0)) console.log(`| ${cells.join(' | ')} |`);
+tabulate('subscriptions in place', 'µs to subscribe', 'octets each', 'µs to publish and deliver one');
 
 for (const size of [10_000, 1_000_000]) {
   const broker = await makeBroker();
@@ -133,21 +141,23 @@ for (const size of [10_000, 1_000_000]) {
     reader.write('SUBSCRIBE', { id: 'r', destination: '/queue/deep' });
     await last;
   });
-  row(size, us(sent.each), Math.round(sent.octets), us(taken.each));
+  row(String(size), sent.each, Math.round(sent.octets), taken.each);
   await broker.close(10);
 }
-console.log('\n| messages waiting in one queue | µs to send one | octets each | µs to deliver one |');
-console.log('|---|--:|--:|--:|');
-for (const cells of rows.splice(0)) console.log(`| ${cells.join(' | ')} |`);
+tabulate('messages waiting in one queue', 'µs to send one', 'octets each', 'µs to deliver one');
 
 for (const size of [100, 10_000]) {
   const broker = await makeBroker();
   const sender = await new Peer(broker).connect();
   const made = await cost(size, () => sender.all(size, (i) => ['SEND', { destination: `/queue/q.${i}` }, BODY]));
   const again = await cost(size, () => sender.all(size, (i) => ['SEND', { destination: `/queue/q.${i}` }, BODY]));
-  row(size, us(made.each), Math.round(made.octets), us(again.each));
+  row(String(size), made.each, Math.round(made.octets), again.each);
   await broker.close(10);
 }
-console.log('\n| queues | µs to make one by its first message | octets each | µs for one more message |');
-console.log('|---|--:|--:|--:|');
-for (const cells of rows.splice(0)) console.log(`| ${cells.join(' | ')} |`);
+tabulate('queues', 'µs to make one by its first message', 'octets each', 'µs for one more message');
+keep(
+  'cost',
+  'What much of everything costs',
+  'In process, over in-memory connections: CPU time holds the share of the clients too, and the first row of each kind the ' +
+    `warm-up. Octets are what the heap has grown by.\n\n${tables.join('\n')}`,
+);

@@ -1,15 +1,18 @@
 // The generator of the bench: one measurement of a broker that listens, as one line of JSON.
 //   node bench/load.mjs '{"port":61613,"pids":[1234],"messages":100000}'
 // Frames are made beforehand and written in blocks of 64 KiB; what comes back is counted by its NULs, which bodies do not
-// hold. With the relay it takes about half of its core.
-import { readFileSync } from 'node:fs';
+// hold. All plain sockets read into one buffer. `npm run bench -- --limit` shows how much of its core that takes.
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuTime, memoryOf } from './cpu.mjs';
 
 const BLOCK = 64 * 1024;
 const STAMP = 16;
+/** Digits of a receipt's id. */
+const ID = 8;
+const incoming = Buffer.allocUnsafeSlow(256 * 1024);
 /** How long one measurement may take, in ms. */
 const PATIENCE = 60_000;
 
@@ -24,56 +27,53 @@ const job = {
   messages: 10_000,
   mode: 'throughput',
   rate: 5000,
+  /** How many messages may be without their receipt; 0 asks for none. */
+  window: 0,
   sendHeaders: [],
   subscribeHeaders: [],
   ...JSON.parse(process.argv[2]),
 };
 
-/** Seconds of CPU time of the broker's processes. */
-function brokerCpu() {
-  let ticks = 0;
-  for (const pid of job.pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(stat);
-    ticks += Number(user) + Number(system);
-  }
-  return ticks / 100;
-}
-
-/** KiB of memory of the broker's processes. */
-function brokerMemory() {
-  const of = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
-  return job.pids.map(of).reduce((a, b) => a + b, 0);
-}
-
 const lines = (...headers) => headers.map((header) => `${header}\n`).join('');
 
-/** Writes a frame and waits for the answer that begins like this. */
-function ask(socket, frame, expected) {
+/** Writes a frame and waits for the answer that begins like this; resolves to it. */
+function ask(peer, frame, expected) {
   return new Promise((resolve, reject) => {
     let text = '';
-    const read = (chunk) => {
+    peer.take = (chunk) => {
       text += chunk.latin1Slice();
       if (!text.includes('\0')) return;
-      socket.off('data', read).off('close', gone);
-      if (text.trimStart().startsWith(expected)) resolve();
+      peer.socket.off('close', gone);
+      if (text.trimStart().startsWith(expected)) resolve(text);
       else reject(new Error(`not ${expected} but ${text.slice(0, 300)}`));
     };
     const gone = () => reject(new Error(`the broker closed the connection instead of answering ${expected}`));
-    socket.on('data', read).on('close', gone).write(frame);
+    peer.socket.on('close', gone).write(frame);
   });
 }
 
+let server = '';
+
+/** A connection, with `take` for whatever comes; the chunk is only good until it returns. */
 async function open() {
   const { port, ca, login, passcode } = job;
-  const socket = ca
-    ? connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' })
-    : connect({ port, host: '127.0.0.1', noDelay: true });
-  socket.on('error', (error) => fail(error));
+  const peer = { take: () => undefined };
+  const callback = (length) => {
+    peer.take(incoming.subarray(0, length));
+    return true;
+  };
+  peer.socket = ca
+    ? connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' }).on('data', (chunk) => peer.take(chunk))
+    : connect({ port, host: '127.0.0.1', noDelay: true, onread: { buffer: incoming, callback } });
+  peer.socket.on('error', (error) => fail(error));
   const credentials = login === undefined ? [] : [`login:${login}`, `passcode:${passcode}`];
   const headers = lines('accept-version:1.2', 'host:/', 'heart-beat:0,0', ...credentials);
-  await ask(socket, `CONNECT\n${headers}\n\0`, 'CONNECTED');
-  return socket;
+  const connected = await ask(peer, `CONNECT\n${headers}\n\0`, 'CONNECTED');
+  server = /\nserver:([^\n]*)/.exec(connected)?.[1] ?? '';
+  // Whoever is sent away in the middle of a run is told why.
+  peer.take = (chunk) => fail(new Error(`the broker says ${chunk.latin1Slice(0, 300)}`));
+  peer.socket.on('close', () => fail(new Error('the broker closed a connection')));
+  return peer;
 }
 
 const name = (base, i) => (job.destinations > 1 ? `${base}.${i % job.destinations}` : base);
@@ -86,7 +86,7 @@ finished.catch(() => undefined);
 const latencies = [];
 
 async function consume(i) {
-  const socket = await open();
+  const peer = await open();
   const destination = name(job.subscribeTo ?? job.destination, i);
   const headers = lines(
     `id:s${i}`,
@@ -95,10 +95,9 @@ async function consume(i) {
     'receipt:r',
     ...job.subscribeHeaders,
   );
-  await ask(socket, `SUBSCRIBE\n${headers}\n\0`, 'RECEIPT');
+  await ask(peer, `SUBSCRIBE\n${headers}\n\0`, 'RECEIPT');
   const whole = job.ack !== 'auto' || job.mode === 'latency';
-  socket.on('data', whole ? reader(socket) : counter());
-  return socket;
+  peer.take = whole ? reader(peer.socket) : counter();
 }
 
 /** Counts frames; a body is jumped over. */
@@ -140,13 +139,14 @@ function reader(socket) {
       at = end + 1;
     }
     if (acks !== '') socket.write(acks, 'latin1');
-    rest = at < buffer.length ? buffer.subarray(at) : undefined;
+    rest = at < buffer.length ? Buffer.from(buffer.subarray(at)) : undefined;
     if (delivered >= expected) done();
   };
 }
 
-const frame = (i) => {
-  const headers = lines(`destination:${name(job.destination, i)}`, `content-length:${job.size}`, ...job.sendHeaders);
+const frame = (i, ...more) => {
+  const named = [`destination:${name(job.destination, i)}`, `content-length:${job.size}`];
+  const headers = lines(...named, ...job.sendHeaders, ...more);
   return Buffer.from(`SEND\n${headers}\n${'x'.repeat(job.size)}\0`, 'latin1');
 };
 
@@ -161,6 +161,33 @@ function publish(socket, i, messages) {
       left -= count;
       if (!socket.write(block.subarray(0, count * one.length))) return void socket.once('drain', pump);
     }
+  };
+  pump();
+}
+
+/** Sends as many as the window allows, and more with every receipt. */
+function publishInWindow(peer, i, messages) {
+  const one = frame(i, `receipt:${''.padStart(ID, '0')}`);
+  const id = one.indexOf('\nreceipt:') + '\nreceipt:'.length;
+  let sent = 0;
+  let confirmed = 0;
+  const pump = () => {
+    const count = Math.min(messages - sent, job.window - (sent - confirmed));
+    if (count <= 0) return;
+    const block = Buffer.allocUnsafe(count * one.length);
+    for (let k = 0; k < count; k++) {
+      one.copy(block, k * one.length);
+      block.latin1Write(String(sent++).padStart(ID, '0'), k * one.length + id, ID);
+    }
+    peer.socket.write(block);
+  };
+  peer.take = (chunk) => {
+    if (chunk.includes('ERROR\n')) return fail(new Error(`the broker says ${chunk.latin1Slice(0, 300)}`));
+    const before = confirmed;
+    for (let at = chunk.indexOf(0); at >= 0; at = chunk.indexOf(0, at + 1)) confirmed++;
+    if (job.consumers === 0) delivered += confirmed - before;
+    if (delivered >= expected) done();
+    pump();
   };
   pump();
 }
@@ -186,11 +213,11 @@ function pace(socket, messages) {
 
 async function main() {
   const timer = setTimeout(() => fail(new Error(`${delivered} of ${expected} came within ${PATIENCE} ms`)), PATIENCE);
-  const memory = brokerMemory();
+  const memory = memoryOf(job.pids);
   for (let i = 0; i < job.consumers; i++) await Promise.race([consume(i), finished]);
   if (job.mode === 'idle') {
     await sleep(2000);
-    return { kib: (brokerMemory() - memory) / job.consumers, start: memory / 1024 };
+    return { server, kib: (memoryOf(job.pids) - memory) / job.consumers };
   }
   const publishers = [];
   for (let i = 0; i < job.publishers; i++) publishers.push(await Promise.race([open(), finished]));
@@ -198,25 +225,28 @@ async function main() {
   const isQueue = job.ack !== 'auto';
   expected = each * job.publishers * (isQueue ? 1 : job.consumers / job.destinations);
   const begin = performance.now();
-  const cpu = brokerCpu();
+  const cpu = cpuTime(job.pids);
   const own = process.cpuUsage();
-  if (job.mode === 'latency') pace(publishers[0], each);
-  else publishers.forEach((socket, i) => publish(socket, i, each));
+  if (job.mode === 'latency') pace(publishers[0].socket, each);
+  else if (job.window > 0) publishers.forEach((peer, i) => publishInWindow(peer, i, each));
+  else publishers.forEach(({ socket }, i) => publish(socket, i, each));
   await finished;
   const seconds = (performance.now() - begin) / 1000;
   const { user, system } = process.cpuUsage(own);
   clearTimeout(timer);
-  const used = brokerCpu() - cpu;
+  const used = cpuTime(job.pids) - cpu;
   // Half of them are warm-up.
   const sorted = latencies.slice(latencies.length >> 1).sort((a, b) => a - b);
   const at = (share) => sorted[Math.floor(sorted.length * share)];
   return {
+    server,
     delivered,
     seconds,
     perSecond: delivered / seconds,
     perCpuSecond: delivered / used,
-    brokerCpu: used / seconds,
-    generatorCpu: (user + system) / 1e6 / seconds,
+    cpu: used,
+    generatorCpu: (user + system) / 1e6,
+    share: (user + system) / 1e6 / used,
     ...(job.mode === 'latency' && { p50: at(0.5), p99: at(0.99), p999: at(0.999) }),
   };
 }

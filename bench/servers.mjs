@@ -41,27 +41,63 @@ async function program(name, ...args) {
 export const broker = (folder, name = 'stompserver', ...options) =>
   program(name, join(folder, 'apps/broker/bin/stompserver.js'), '--port', '0', ...options);
 
-/** A broker over TLS, with a certificate made for it. */
-export async function tlsBroker(folder) {
-  const files = mkdtempSync(join(tmpdir(), 'bench-tls-'));
-  const [key, cert] = [join(files, 'key.pem'), join(files, 'cert.pem')];
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  execFileSync('openssl', [...request, ...subject, '-keyout', key, '-out', cert], { stdio: 'ignore' });
-  const server = await broker(folder, 'stompserver, TLS', '--tls', 'true', '--certfile', cert, '--keyfile', key);
-  server.target.ca = readFileSync(cert, 'utf8');
-  rmSync(files, { recursive: true });
+/** A scratch folder that is gone when the server has stopped. */
+async function withFolder(start) {
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.on('exit', remove);
+  const server = await start(folder);
+  const { stop } = server;
+  server.stop = async () => {
+    await stop();
+    process.off('exit', remove);
+    remove();
+  };
   return server;
 }
 
-export const relay = (...options) => program('relay', join(import.meta.dirname, 'relay.mjs'), '0', ...options);
+/** A broker that keeps persistent messages on disk, and syncs them before it confirms. */
+export const durableBroker = (root, name = 'stompserver') =>
+  withFolder((folder) => broker(root, name, '--store', 'disk', '--data-dir', folder, '--sync', 'always'));
+
+function certificate(folder) {
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  execFileSync('openssl', [...request, ...subject, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  return [key, cert];
+}
+
+/** A broker over TLS, with a certificate made for it. */
+export const tlsBroker = (root, name = 'stompserver') =>
+  withFolder(async (folder) => {
+    const [key, cert] = certificate(folder);
+    const server = await broker(root, name, '--tls', 'true', '--certfile', cert, '--keyfile', key);
+    server.target.ca = readFileSync(cert, 'utf8');
+    return server;
+  });
+
+export async function relay(...options) {
+  const server = await program('relay', join(import.meta.dirname, 'relay.mjs'), '0', ...options);
+  server.target.literal = true;
+  return server;
+}
+
+export const tlsRelay = () =>
+  withFolder(async (folder) => {
+    const [key, cert] = certificate(folder);
+    const server = await relay('--key', key, '--cert', cert);
+    server.target.ca = readFileSync(cert, 'utf8');
+    return server;
+  });
 
 /** Of other people's brokers those that are installed; nobody else has to be. */
 export const peers = ['rabbitmq', 'activemq'].filter(installed);
 
+/** A private one on loopback, with a disk of its own and the memory that its makers would give it. */
 export async function peer(name) {
   const before = new Set(children());
-  const { url, login, passcode, stop } = await startPeer(name);
+  const { url, login, passcode, stop } = await startPeer(name, { persistent: true, java: '-Xmx2g' });
   const [leader] = children().filter((pid) => !before.has(pid));
   const pids = processes()
     .filter(({ group }) => group === leader)

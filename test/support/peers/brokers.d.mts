@@ -15,4 +15,4 @@ export interface Running {
 export const brokers: Readonly<Record<string, Description>>;
 export const CREDENTIALS: { readonly login: string; readonly passcode: string };
 export function installed(name: string): boolean;
-export function start(name: string): Promise<Running>;
+export function start(name: string, options?: { persistent?: boolean; java?: string }): Promise<Running>;

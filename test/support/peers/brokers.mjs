@@ -22,7 +22,13 @@ export const CREDENTIALS = { login: 'guest', passcode: 'guest' };
  * @typedef {object} Description
  * @property {string} program whose presence tells whether the broker is installed
  * @property {string} debian the Debian package
- * @property {(folder: string) => Promise<{ port: number, script: string, env: Record<string, string> }>} prepare
+ * @property {(folder: string, options: Options) => Promise<{ port: number, script: string, env: Record<string, string> }>} prepare
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {boolean} [persistent] whether ActiveMQ keeps messages on its disk; RabbitMQ always does
+ * @property {string} [java] options of the Java virtual machine; by default those of a short life
  */
 
 /** @type {Record<string, Description>} */
@@ -58,7 +64,7 @@ export const brokers = {
   activemq: {
     program: ACTIVEMQ,
     debian: 'activemq',
-    async prepare(folder) {
+    async prepare(folder, { persistent = false, java = '-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1' }) {
       const [port] = await freePorts(1);
       const { login, passcode } = CREDENTIALS;
       const schema = 'http://activemq.apache.org/schema/core';
@@ -66,7 +72,7 @@ export const brokers = {
         join(folder, 'activemq.xml'),
         `<beans xmlns="http://www.springframework.org/schema/beans" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans.xsd ${schema} ${schema}/activemq-core.xsd">
-  <broker xmlns="${schema}" brokerName="test" persistent="false" useJmx="false" schedulerSupport="true">
+  <broker xmlns="${schema}" brokerName="test" persistent="${persistent}" useJmx="false" schedulerSupport="true">
     <destinationPolicy><policyMap><policyEntries><policyEntry queue=">"><deadLetterStrategy>
       <individualDeadLetterStrategy queuePrefix="DLQ." useQueueForQueueMessages="true" processNonPersistent="true"/>
     </deadLetterStrategy></policyEntry></policyEntries></policyMap></destinationPolicy>
@@ -89,8 +95,12 @@ export const brokers = {
         'java.io.tmpdir': folder,
       };
       const options = Object.entries(properties).map(([name, value]) => `-D${name}=${value}`);
-      const java = `java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 ${options.join(' ')}`;
-      return { port, env: {}, script: `${java} -jar ${ACTIVEMQ} start xbean:file:${join(folder, 'activemq.xml')} &` };
+      const command = `java ${java} ${options.join(' ')}`;
+      return {
+        port,
+        env: {},
+        script: `${command} -jar ${ACTIVEMQ} start xbean:file:${join(folder, 'activemq.xml')} &`,
+      };
     },
   },
 };
@@ -102,10 +112,11 @@ export const installed = (name) => existsSync(brokers[name].program);
  * A broker that runs.
  *
  * @param {string} name of `brokers`
+ * @param {Options} [options]
  */
-export async function start(name) {
+export async function start(name, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), `nestjs-stomp-${name}-`));
-  const { port, script, env } = await brokers[name].prepare(folder);
+  const { port, script, env } = await brokers[name].prepare(folder, options);
   let run = await launch();
 
   return {
