@@ -36,8 +36,9 @@ export interface TopicOwner {
 export class Topic implements Route {
   private readers: readonly TopicReader[] = [];
   private version = -1;
-  private readonly subscribed = new Map<Subscription, Reader>();
-  private readonly durable = new Map<Subscription, Route>();
+  // Made when there is something in it: most sessions either send or subscribe.
+  private subscribed: Map<Subscription, Reader> | undefined;
+  private durable: Map<Subscription, Route> | undefined;
   private readonly retains: boolean;
 
   constructor(
@@ -109,7 +110,7 @@ export class Topic implements Route {
     const terms = readConsumer(subscription);
     const durable = owner.durable(name, subscription, terms);
     if (durable !== undefined) {
-      this.durable.set(subscription, durable);
+      (this.durable ??= new Map()).set(subscription, durable);
       durable.subscribe(subscription, (error) => {
         if (error === undefined) owner.sync(done);
         else done(error);
@@ -118,7 +119,7 @@ export class Topic implements Route {
     }
     subscription.prefetch = terms.prefetch;
     const reader = new Reader(subscription, terms, owner.rulesOf(name), (slow) => owner.slow(slow));
-    this.subscribed.set(subscription, reader);
+    (this.subscribed ??= new Map()).set(subscription, reader);
     owner.topics.add(name, reader);
     const kept = owner.retained.match(name);
     owner.subscribed(subscription);
@@ -127,12 +128,12 @@ export class Topic implements Route {
   }
 
   unsubscribe(subscription: Subscription): void {
-    const durable = this.durable.get(subscription);
-    this.durable.delete(subscription);
+    const durable = this.durable?.get(subscription);
+    this.durable?.delete(subscription);
     durable?.unsubscribe(subscription);
-    const reader = this.subscribed.get(subscription);
+    const reader = this.subscribed?.get(subscription);
     if (reader === undefined) return;
-    this.subscribed.delete(subscription);
+    this.subscribed?.delete(subscription);
     this.owner.topics.remove(this.name, reader);
     this.owner.unsubscribed(subscription);
   }

@@ -1,5 +1,13 @@
 import type { Done } from './broker.js';
 
+/** Who owes receipts. */
+interface Promising {
+  /** Sends a RECEIPT. */
+  issueReceipt(receipt: string): void;
+  /** Ends the session: what was promised cannot be kept. */
+  breakPromise(error: Error, receipt: string): void;
+}
+
 interface Entry {
   readonly receipt: string;
   ready: boolean;
@@ -13,18 +21,11 @@ export class Receipts {
   private readonly owed: Entry[] = [];
   private onEmpty: (() => void) | undefined;
 
-  /**
-   * @param issue sends a RECEIPT
-   * @param fail ends the session: what was promised cannot be kept
-   */
-  constructor(
-    private readonly issue: (receipt: string) => void,
-    private readonly fail: (error: Error, receipt: string | undefined) => void,
-  ) {}
+  constructor(private readonly session: Promising) {}
 
   /** A receipt whose promise holds already. */
   settled(receipt: string): void {
-    if (this.owed.length === 0) this.issue(receipt);
+    if (this.owed.length === 0) this.session.issueReceipt(receipt);
     else this.owed.push({ receipt, ready: true });
   }
 
@@ -41,7 +42,7 @@ export class Receipts {
       // What comes after a broken promise is not confirmed either.
       const at = this.owed.indexOf(entry);
       if (at >= 0) this.owed.length = at;
-      this.fail(error, receipt);
+      this.session.breakPromise(error, receipt);
       this.release();
     };
   }
@@ -55,7 +56,7 @@ export class Receipts {
   private release(): void {
     let ready = 0;
     while (this.owed[ready]?.ready === true) ready++;
-    for (const entry of this.owed.splice(0, ready)) this.issue(entry.receipt);
+    for (const entry of this.owed.splice(0, ready)) this.session.issueReceipt(entry.receipt);
     if (this.owed.length > 0) return;
     const callback = this.onEmpty;
     this.onEmpty = undefined;

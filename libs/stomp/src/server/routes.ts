@@ -12,7 +12,8 @@ export type Action = 'send' | 'subscribe';
  * its bytes alone: most sessions send to one destination.
  */
 export class Routes {
-  private readonly granted: Record<Action, Map<string, Route>> = { send: new Map(), subscribe: new Map() };
+  // Made when there is something in it: most sessions either send or subscribe.
+  private readonly granted: Record<Action, Map<string, Route> | undefined> = { send: undefined, subscribe: undefined };
   private lastBytes: Buffer | undefined;
   private lastRoute: Route | undefined;
   /** The destination of the last SEND. */
@@ -28,7 +29,7 @@ export class Routes {
       if (destination === undefined) return undefined;
       this.last = destination;
       this.lastBytes = this.lastRoute = undefined;
-      return this.granted.send.get(destination);
+      return this.granted.send?.get(destination);
     }
     const { bytes, destinationStart: start, destinationEnd: end } = wire;
     const last = this.lastBytes;
@@ -40,24 +41,23 @@ export class Routes {
     }
     this.last = bytes.toString('utf8', start, end);
     this.lastBytes = Buffer.from(bytes.subarray(start, end));
-    this.lastRoute = this.granted.send.get(this.last);
+    this.lastRoute = this.granted.send?.get(this.last);
     return this.lastRoute;
   }
 
   get(action: Action, destination: string): Route | undefined {
-    return this.granted[action].get(destination);
+    return this.granted[action]?.get(destination);
   }
 
   keep(action: Action, destination: string, route: Route): void {
-    const routes = this.granted[action];
+    const routes = (this.granted[action] ??= new Map<string, Route>());
     if (routes.size >= MOST) routes.clear();
     routes.set(destination, route);
   }
 
   clear(): void {
     this.epoch++;
-    this.granted.send.clear();
-    this.granted.subscribe.clear();
+    this.granted.send = this.granted.subscribe = undefined;
     this.lastBytes = this.lastRoute = undefined;
   }
 }

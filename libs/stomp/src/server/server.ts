@@ -112,9 +112,14 @@ export class StompServer {
     // What makes a TLS connection of a TCP connection is a listener, too.
     const open = tls === undefined ? [take] : (server.listeners('connection') as ((socket: Socket) => void)[]);
     server.removeAllListeners('connection');
+    const { sockets } = this;
+    // One function for all of them, as idle connections are to be small.
+    function forget(this: Socket) {
+      sockets.delete(this);
+    }
     server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
+      sockets.add(socket);
+      socket.on('close', forget);
       const go = () => {
         for (const each of open) each.call(server, socket);
       };
@@ -150,11 +155,7 @@ export class StompServer {
    * @param address the client's, where it is not the other end of a socket
    */
   accept(stream: Duplex, address?: string): Session {
-    const onEnd = (ended: Session) => {
-      this.live.delete(ended);
-      if (this.live.size === 0) this.idle?.();
-    };
-    const session = new Session(stream, this.broker, this.options, onEnd, address);
+    const session = new Session(stream, this.broker, this.options, this.ended, address);
     this.live.add(session);
     return session;
   }
@@ -168,6 +169,11 @@ export class StompServer {
     this.closed ??= this.shutDown(deadline);
     return this.closed;
   }
+
+  private readonly ended = (session: Session): void => {
+    this.live.delete(session);
+    if (this.live.size === 0) this.idle?.();
+  };
 
   private async shutDown(deadline: number): Promise<void> {
     const closed = [...this.listeners.values()].map((server) => new Promise((resolve) => server.close(resolve)));

@@ -54,11 +54,11 @@ export class Session {
   user: unknown = undefined;
 
   private state: State = 'opening';
-  private readonly receipts: Receipts;
+  private readonly receipts = new Receipts(this);
   private readonly routes = new Routes();
   private readonly subscribed: Subscriptions;
   private readonly acknowledgements: Acknowledgements;
-  private readonly transactions = new Map<string, Transaction>();
+  private transactions: Map<string, Transaction> | undefined;
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
   // How often the broker thinks about a client or a destination; meanwhile nothing is read.
@@ -69,18 +69,18 @@ export class Session {
   // The client does not read the answers that it asked for; meanwhile it is not read either.
   private flooded = false;
   // Those for whose sake this session is not read.
-  private readonly waitsFor = new Set<Waited>();
+  private waitsFor: Set<Waited> | undefined;
 
   /**
    * @param stream open already; owned by the session from now on
-   * @param onEnd told once, when everything is over
+   * @param onOver told once, when everything is over
    * @param address the client's, where it is not the other end of the socket
    */
   constructor(
     stream: Duplex,
     private readonly broker: Broker,
     private readonly options: ResolvedOptions,
-    private readonly onEnd: (session: Session) => void,
+    private readonly onOver: (session: Session) => void,
     address?: string,
   ) {
     this.verbose = options.log?.level ?? 0;
@@ -88,24 +88,10 @@ export class Session {
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
     this.subscribed = new Subscriptions(this, options.maxSubscriptions);
     this.acknowledgements = new Acknowledgements(this.subscribed);
-    this.receipts = new Receipts(
-      (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
-      (error, receipt) => this.breakPromise(error, receipt),
-    );
     this.connection = new Connection(
       stream,
-      {
-        onFrame: (frame) => this.receive(frame),
-        onRead: () => this.acknowledgements.wake(),
-        onFault: (error) => this.fail(error, error.receipt),
-        onEnd: () => this.finish(),
-        onClose: (error) => this.gone(error),
-        onDrain: () => this.drained(),
-        onSilence: (ms) => {
-          const what = this.idleOnly ? 'idle for too long' : 'heart-beat missed';
-          this.fail(new StompError(what, `nothing was heard for ${ms} ms`));
-        },
-      },
+      // Itself, not an object of closures: an idle session is to be small.
+      this,
       { ...options, maxFrame: options.maxUnauthenticated },
     );
     if (options.loginTimeout > 0) {
@@ -137,7 +123,7 @@ export class Session {
 
   /** The destinations of the messages in open transactions. */
   get uncommitted(): ReadonlySet<string> {
-    const operations = [...this.transactions.values()].flatMap((transaction) => transaction.operations);
+    const operations = [...(this.transactions?.values() ?? [])].flatMap((transaction) => transaction.operations);
     return new Set(operations.flatMap((each) => ('message' in each ? [each.message.destination] : [])));
   }
 
@@ -169,14 +155,14 @@ export class Session {
 
   /** Reads no further from the client until `goOn` is called by the same. */
   waitFor(slow: Waited): void {
-    if (this.state === 'closed' || this.waitsFor.has(slow)) return;
-    this.waitsFor.add(slow);
+    if (this.state === 'closed' || this.waitsFor?.has(slow) === true) return;
+    (this.waitsFor ??= new Set()).add(slow);
     this.connection.pause();
   }
 
   /** Reads on, unless there is somebody else to wait for. */
   goOn(slow: Waited): void {
-    if (this.waitsFor.delete(slow)) this.connection.resume();
+    if (this.waitsFor?.delete(slow) === true) this.connection.resume();
   }
 
   /** Whether the client has messages that it has not acknowledged. */
@@ -189,7 +175,8 @@ export class Session {
     if (this.verbose >= 4) this.log(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription.id ?? '')}`);
   }
 
-  private receive(frame: Frame): void {
+  /** @internal A frame came in. */
+  onFrame(frame: Frame): void {
     if (this.verbose >= 4) this.trace('received', frame);
     try {
       if (this.state === 'connected') this.handle(frame);
@@ -213,7 +200,7 @@ export class Session {
   private accept({ version, heartbeat }: Handshake): void {
     if (this.state !== 'connecting') return;
     const { options, connection } = this;
-    clearTimeout(this.loginTimer);
+    this.stopLoginTimer();
     this.state = 'connected';
     connection.limits.maxFrame = options.maxFrame;
     connection.version = version;
@@ -301,7 +288,7 @@ export class Session {
       if (receipt !== undefined) transaction.receipts.push(receipt);
       return;
     }
-    const done = receipt === undefined ? this.orFail : this.receipts.open(receipt);
+    const done = this.promise(receipt);
     try {
       route.send(message, this, receipt === undefined ? undefined : done);
     } catch (error) {
@@ -314,7 +301,7 @@ export class Session {
     this.subscribed.supersede(frame.headers.get('destination')!);
     const subscription = this.subscribed.create(frame, route);
     this.subscribed.add(subscription);
-    const settled = receipt === undefined ? this.orFail : this.receipts.open(receipt);
+    const settled = this.promise(receipt);
     try {
       route.subscribe(subscription, (error) => {
         settled(error);
@@ -348,9 +335,10 @@ export class Session {
   private begin(frame: Frame): void {
     this.require(frame);
     const id = frame.headers.get('transaction')!;
-    if (this.transactions.has(id)) {
+    if (this.transactions?.has(id) === true) {
       throw new StompError('transaction exists', `the transaction ${quote(id)} is open already in this session`);
     }
+    this.transactions ??= new Map();
     if (this.transactions.size >= this.options.maxTransactions) {
       throw new StompError('too many transactions', `a session has at most ${this.options.maxTransactions} open`);
     }
@@ -362,9 +350,8 @@ export class Session {
     const receipt = this.receiptOf(frame);
     const transaction = this.takeTransaction(frame);
     const promised = receipt === undefined ? transaction.receipts : [...transaction.receipts, receipt];
-    const settles = promised.map((each) => this.receipts.open(each));
+    const settles = promised.length === 0 ? [this.promise(undefined)] : promised.map((each) => this.promise(each));
     const done: Done = (error) => {
-      if (settles.length === 0) this.orFail(error);
       for (const settle of settles) settle(error);
     };
     transaction.complete();
@@ -391,12 +378,12 @@ export class Session {
   private takeTransaction(frame: Frame): Transaction {
     this.require(frame);
     const transaction = this.findTransaction(frame.headers.get('transaction')!);
-    this.transactions.delete(transaction.id);
+    this.transactions?.delete(transaction.id);
     return transaction;
   }
 
   private findTransaction(id: string): Transaction {
-    const transaction = this.transactions.get(id);
+    const transaction = this.transactions?.get(id);
     if (transaction !== undefined) return transaction;
     throw new StompError('unknown transaction', `no transaction ${quote(id)} is open in this session: BEGIN it first`);
   }
@@ -466,12 +453,21 @@ export class Session {
     return receipt;
   }
 
-  private readonly orFail: Done = (error) => {
-    if (error !== undefined) this.breakPromise(error);
-  };
+  /** Told when something holds, or cannot be kept; with a receipt the client is told, too. */
+  private promise(receipt: string | undefined): Done {
+    if (receipt !== undefined) return this.receipts.open(receipt);
+    return (error) => {
+      if (error !== undefined) this.breakPromise(error);
+    };
+  }
 
-  /** The client is told even when it is leaving. */
-  private breakPromise(error: Error, receipt?: string): void {
+  /** @internal */
+  issueReceipt(receipt: string): void {
+    this.reply(new Frame('RECEIPT', [['receipt-id', receipt]]));
+  }
+
+  /** @internal A promise cannot be kept: the client is told even when it is leaving. */
+  breakPromise(error: Error, receipt?: string): void {
     if (this.state === 'leaving') this.state = 'connected';
     this.fail(error, receipt);
   }
@@ -484,11 +480,37 @@ export class Session {
     this.connection.pause();
   }
 
+  /** @internal What came together has been handled. */
+  onRead(): void {
+    this.acknowledgements.wake();
+  }
+
+  /** @internal */
+  onFault(error: FrameError): void {
+    this.fail(error, error.receipt);
+  }
+
+  /** @internal */
+  onEnd(): void {
+    this.finish();
+  }
+
+  /** @internal */
+  onSilence(milliseconds: number): void {
+    const what = this.idleOnly ? 'idle for too long' : 'heart-beat missed';
+    this.fail(new StompError(what, `nothing was heard for ${milliseconds} ms`));
+  }
+
   /** The client sends nothing more: once every promise made to it holds, the session is over. */
   private finish(): void {
     if (this.over) return;
     this.state = 'leaving';
     this.receipts.whenEmpty(() => this.end());
+  }
+
+  private stopLoginTimer(): void {
+    clearTimeout(this.loginTimer);
+    this.loginTimer = undefined;
   }
 
   private get over(): boolean {
@@ -518,30 +540,31 @@ export class Session {
     this.connection.end();
   }
 
-  private gone(error: Error | undefined): void {
+  /** @internal The connection is gone. */
+  onClose(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
-    this.onEnd(this);
+    this.onOver(this);
   }
 
   /** Gives back everything that the session holds of others. */
   private release(): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
-    clearTimeout(this.loginTimer);
+    this.stopLoginTimer();
     // What the transactions give back is for other sessions.
     this.subscribed.stopAll();
-    for (const transaction of this.transactions.values()) transaction.abort();
-    this.transactions.clear();
+    for (const transaction of this.transactions?.values() ?? []) transaction.abort();
+    this.transactions = undefined;
     this.subscribed.end();
     this.routes.clear();
-    for (const slow of this.waitsFor) slow.forget(this);
-    this.waitsFor.clear();
+    for (const slow of this.waitsFor ?? []) slow.forget(this);
+    this.waitsFor = undefined;
     this.broker.disconnect?.(this);
   }
 
-  /** The client has read what waited for it. */
-  private drained(): void {
+  /** @internal The client has read what waited for it. */
+  onDrain(): void {
     if (this.flooded) {
       this.flooded = false;
       this.connection.resume();

@@ -8,6 +8,8 @@ import { type AckMode, Subscription } from './subscription.js';
 /** How long what a subscription left unacknowledged waits for a late ACK after its UNSUBSCRIBE, in ms. */
 const LATE_ACK = 1_000;
 
+const ACK_MODES: readonly AckMode[] = ['auto', 'client', 'client-individual'];
+
 /** How many ended subscriptions are remembered for acknowledgements that come later still. */
 const MAX_LATE = 100;
 
@@ -17,10 +19,11 @@ export class Subscriptions {
   readonly byId = new Map<string, Subscription>();
   /** By the first number of their `ack` headers; those that ended stay for a while, for late acknowledgements. */
   readonly bySerial = new Map<number, Subscription>();
-  private readonly departed = new Map<Subscription, NodeJS.Timeout>();
-  private readonly late: Subscription[] = [];
+  // What few sessions ever need is made when it is needed.
+  private departed: Map<Subscription, NodeJS.Timeout> | undefined;
+  private late: Subscription[] | undefined;
   // Made in the client's name, by destination.
-  private readonly implicit = new Map<string, Subscription>();
+  private implicit: Map<string, Subscription> | undefined;
   private serials = 0;
 
   constructor(
@@ -60,16 +63,16 @@ export class Subscriptions {
    * @throws StompError as `create` does
    */
   attach(destination: string, route: Route): void {
-    if (this.implicit.has(destination)) return;
+    if (this.implicit?.has(destination) === true) return;
     const subscription = this.create(new Frame('SUBSCRIBE', { id: destination, destination }), route);
-    this.implicit.set(destination, subscription);
+    (this.implicit ??= new Map()).set(destination, subscription);
     this.add(subscription);
     route.subscribe(subscription, () => subscription.start());
   }
 
   /** The client subscribes to that destination for itself. */
   supersede(destination: string): void {
-    const subscription = this.implicit.get(destination);
+    const subscription = this.implicit?.get(destination);
     if (subscription !== undefined) this.leave(destination, subscription);
   }
 
@@ -105,11 +108,11 @@ export class Subscriptions {
   /** After `stopAll`: everything ends, and what was not acknowledged goes back. */
   end(): void {
     const all = [...this.bySerial.values()];
-    for (const timer of this.departed.values()) clearTimeout(timer);
+    for (const timer of this.departed?.values() ?? []) clearTimeout(timer);
     const current = [...this.byId.values()];
     this.byId.clear();
     this.bySerial.clear();
-    this.departed.clear();
+    this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.returnAll();
     for (const subscription of current) subscription.route.unsubscribe(subscription);
@@ -117,11 +120,11 @@ export class Subscriptions {
 
   private leave(key: string, subscription: Subscription): void {
     this.byId.delete(key);
-    this.implicit.delete(key);
+    this.implicit?.delete(key);
     this.stop(subscription);
     if (subscription.pending.size === 0) this.bySerial.delete(subscription.serial);
     else
-      this.departed.set(
+      (this.departed ??= new Map()).set(
         subscription,
         setTimeout(() => this.returnLate(subscription), LATE_ACK),
       );
@@ -134,16 +137,18 @@ export class Subscriptions {
 
   /** Nobody came back to it in time. An acknowledgement may still come, and counts if nobody else has it by then. */
   private returnLate(subscription: Subscription): void {
-    this.departed.delete(subscription);
+    this.departed?.delete(subscription);
     subscription.returnAll();
-    this.late.push(subscription);
-    if (this.late.length > MAX_LATE) this.bySerial.delete(this.late.shift()!.serial);
+    const late = (this.late ??= []);
+    late.push(subscription);
+    if (late.length > MAX_LATE) this.bySerial.delete(late.shift()!.serial);
   }
 }
 
 /** 1.0 has no client-individual, but clients of ActiveMQ and RabbitMQ ask for it there, too. */
 function readAckMode(value = 'auto'): AckMode {
-  if (value === 'auto' || value === 'client' || value === 'client-individual') return value;
+  const mode = ACK_MODES.find((each) => each === value);
+  if (mode !== undefined) return mode;
   throw new StompError(
     'unknown ack mode',
     `the ack mode ${quote(value)} is none of auto, client and client-individual`,

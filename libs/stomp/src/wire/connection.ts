@@ -56,7 +56,8 @@ export class Connection {
   /** @internal Where a hot path writes bytes of its own; call `touch` afterwards. */
   readonly outbox: Outbox;
   private readonly decoder: FrameDecoder;
-  private readonly heartBeat: HeartBeat;
+  // Where one was agreed on.
+  private heartBeat: HeartBeat | undefined;
   private readonly highWaterMark: number;
   private scheduled = false;
   private blocked = false;
@@ -79,7 +80,6 @@ export class Connection {
     this.highWaterMark = options.highWaterMark ?? 1024 * 1024;
     this.outbox = new Outbox(stream);
     this.decoder = new FrameDecoder({ ...options, onFrame: (frame) => this.handler.onFrame(frame) });
-    this.heartBeat = new HeartBeat({ beat: () => this.beat(), lost: (silence) => this.silent(silence) });
     if (stream instanceof Socket) {
       stream.setNoDelay(true);
       stream.setKeepAlive(true, KEEP_ALIVE);
@@ -149,8 +149,8 @@ export class Connection {
   flush(): void {
     this.scheduled = false;
     if (this.closed || this.outbox.size === 0) return;
-    this.heartBeat.wrote();
-    this.outbox.flush(this.written);
+    this.heartBeat?.wrote();
+    this.outbox.flush(this);
   }
 
   /**
@@ -161,6 +161,11 @@ export class Connection {
    * @param tolerance the peer is lost after `incoming` times this
    */
   startHeartBeat(outgoing: number, incoming: number, tolerance: number): void {
+    this.heartBeat?.stop();
+    this.heartBeat = undefined;
+    if (outgoing === 0 && incoming === 0) return;
+    this.heartBeat = new HeartBeat(this);
+    if (this.pauses > 0) this.heartBeat.pause();
     this.heartBeat.start(outgoing, incoming * tolerance);
   }
 
@@ -169,12 +174,12 @@ export class Connection {
     if (++this.pauses > 1) return;
     this.decoder.pause();
     this.stream.pause();
-    this.heartBeat.pause();
+    this.heartBeat?.pause();
   }
 
   resume(): void {
     if (--this.pauses > 0 || this.closed) return;
-    this.heartBeat.resume();
+    this.heartBeat?.resume();
     this.decode(() => this.decoder.resume());
     if (this.pauses > 0) return;
     this.stream.resume();
@@ -188,7 +193,7 @@ export class Connection {
   end(): void {
     if (!this.open) return;
     this.closing = true;
-    this.heartBeat.stop();
+    this.heartBeat?.stop();
     this.flush();
     this.stream.end();
     this.stream.resume();
@@ -204,7 +209,7 @@ export class Connection {
 
   private read(chunk: Buffer): void {
     if (this.closing) return;
-    this.heartBeat.read();
+    this.heartBeat?.read();
     this.decode(() => this.decoder.push(chunk));
   }
 
@@ -231,30 +236,33 @@ export class Connection {
     else this.stream.end();
   }
 
-  private beat(): void {
+  /** @internal The peer is to hear something. */
+  beat(): void {
     if (!this.open) return;
     this.outbox.text(EOL);
     this.touch();
   }
 
-  private silent(silence: number): void {
+  /** @internal The peer was silent for so many ms. */
+  lost(silence: number): void {
     if (this.handler.onSilence !== undefined) this.handler.onSilence(silence);
     else this.destroy(new Error(`nothing was heard from the peer for ${silence} ms`));
   }
 
-  private readonly written = (): void => {
+  /** @internal The stream is done with what was flushed. */
+  written(): void {
     // A stream that broke calls back, too.
     if (this.blocked && this.stream.writable && this.buffered < this.highWaterMark / 2) {
       this.blocked = false;
       this.handler.onDrain?.();
     }
-  };
+  }
 
   private gone(): void {
     if (this.closed) return;
     this.closed = true;
     clearTimeout(this.linger);
-    this.heartBeat.stop();
+    this.heartBeat?.stop();
     this.outbox.clear();
     this.handler.onClose(this.error);
   }

@@ -85,8 +85,8 @@ export class Outbox {
     this.at += slab.write(text, this.at);
   }
 
-  /** Hands what was collected to the stream. `done` is called when the stream is finished with it. */
-  flush(done: () => void): void {
+  /** Hands what was collected to the stream, and tells the owner when the stream is finished with it. */
+  flush(owner: { written(): void }): void {
     this.cut();
     const { pieces, slabs, gathered, stream } = this;
     if (pieces.length === 0) return;
@@ -95,12 +95,10 @@ export class Outbox {
     this.slab = undefined;
     this.at = this.start = this.gathered = 0;
     this.wanted = gathered <= SMALL ? SMALL : LARGE;
-    const written = this.recycles
-      ? () => {
-          for (const slab of slabs) give(slab);
-          done();
-        }
-      : done;
+    const written = () => {
+      if (this.recycles) for (const slab of slabs) give(slab);
+      owner.written();
+    };
     if (pieces.length === 1) {
       stream.write(pieces[0], written);
       return;
