@@ -5,15 +5,16 @@
  *
  *   push, remove, keep ... -> to be written -> one group -> log (disk/log.ts) -> synced: receipts
  */
-import fs from 'node:fs';
+import node from 'node:fs';
 import { join } from 'node:path';
 import { type Done, type Message, packMessage, StompError, unpackMessage } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
+import { type FileSystem, makeDirectory, putFile, readWhole } from './disk/files.js';
 import { Lock } from './disk/lock.js';
-import { Log, type LogFile, nameOf, type Sync } from './disk/log.js';
+import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { eachRecord, readLog, setAside } from './disk/recovery.js';
 import { type Found, GROUPED, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
@@ -88,11 +89,16 @@ export class DiskStore implements Store {
   private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
   private onIdle: (() => void) | undefined;
 
-  constructor(private readonly options: DiskStoreOptions) {
+  /** @param fs of tests, as is the size from which on a file of the log is followed by another */
+  constructor(
+    private readonly options: DiskStoreOptions,
+    private readonly fs: FileSystem = node,
+    fileSize = FILE_SIZE,
+  ) {
     this.directory = options.directory;
     this.report = options.report ?? (() => undefined);
-    this.log = new Log(options.directory, options.sync ?? 'always');
-    this.reserve = new Reserve(options.directory);
+    this.log = new Log(options.directory, options.sync ?? 'always', fs, fileSize);
+    this.reserve = new Reserve(options.directory, fs);
   }
 
   /** Whether messages that wait take as much memory as they may. */
@@ -101,10 +107,10 @@ export class DiskStore implements Store {
   }
 
   async open(): Promise<readonly string[]> {
-    fs.mkdirSync(this.directory, { recursive: true });
+    makeDirectory(this.fs, this.directory);
     this.lock = await Lock.take(this.directory);
     try {
-      checkFormat(this.directory);
+      checkFormat(this.fs, this.directory);
       await this.recover();
     } catch (error) {
       await this.lock.release();
@@ -241,8 +247,8 @@ export class DiskStore implements Store {
         entry.count = this.counts.get(seq) ?? 0;
         return entry;
       }
-      setAside(this.directory, `${where.file}-${where.offset}`, bytes.subarray(at, at + where.length));
-      this.report(`a message of queue ${name} is damaged: set aside in damaged/${where.file}-${where.offset}`);
+      const kept = setAside(this.log, `${nameOf(where.file)}-${where.offset}`, bytes.subarray(at, at + where.length));
+      this.report(`a message of queue ${name} is damaged: ${kept}`);
       this.kill(seq);
     } catch (error) {
       this.report(
@@ -256,7 +262,13 @@ export class DiskStore implements Store {
     const { ahead } = this;
     if (ahead.file !== file || offset < ahead.at || offset + length > ahead.at + ahead.bytes.length) {
       const { size } = this.log.files.get(file)!;
-      const bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)));
+      let bytes: Buffer;
+      try {
+        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)));
+      } catch {
+        // Others behind it may be what cannot be read.
+        bytes = this.log.read(file, offset, length);
+      }
       this.ahead = { file, at: offset, bytes };
     }
     return { bytes: this.ahead.bytes, at: offset - this.ahead.at };
@@ -554,7 +566,7 @@ export class DiskStore implements Store {
     const { log } = this;
     const oldest = Math.min(...log.files.keys()) === file.number;
     if (!oldest || live > 0) {
-      const bytes = await fs.promises.readFile(join(this.directory, nameOf(file.number)));
+      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)));
       if (this.closing) return;
       this.copyLive(bytes, file, oldest);
       await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
@@ -618,21 +630,30 @@ function copiesLast(tasks: readonly Task[]): readonly Task[] {
   return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
 }
 
-function checkFormat(directory: string): void {
+/** @throws Error when the directory is not, and cannot become, a store of this format */
+function checkFormat(fs: FileSystem, directory: string): void {
   const path = join(directory, 'format');
-  const known = fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : undefined;
+  const known = fs.statSync(path, { throwIfNoEntry: false }) && readText(fs, path);
   if (known === FORMAT) return;
   if (known !== undefined) {
     const what = JSON.stringify(known.slice(0, 40).trim());
     throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()}`);
   }
-  const others = fs
-    .readdirSync(directory)
-    .filter((name) => name !== 'lock' && name !== 'lost+found' && name !== 'format');
-  if (others.some((name) => !name.endsWith('.log'))) {
+  const own = /^(lock|lost\+found|format\.new|\d{8,}\.log)$/;
+  if (fs.readdirSync(directory).some((name) => !own.test(name))) {
     throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
   }
-  fs.writeFileSync(path, FORMAT);
+  putFile(fs, path, Buffer.from(FORMAT));
+}
+
+function readText(fs: FileSystem, path: string): string {
+  const fd = fs.openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(1024);
+    return bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, bytes.length, 0));
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 const full = () =>

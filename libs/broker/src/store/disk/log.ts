@@ -3,8 +3,8 @@
  * when nothing in them counts any more.
  */
 import { randomBytes } from 'node:crypto';
-import fs from 'node:fs';
 import { join } from 'node:path';
+import { cutFile, type FileSystem, syncDirectory, writeAll } from './files.js';
 import { seal } from './record.js';
 
 /**
@@ -41,9 +41,14 @@ export class Log {
   private timer: NodeJS.Timeout | undefined;
   private unsynced = false;
 
+  /** A file that was given up, and is to be cut off where it ended. */
+  private broken: LogFile | undefined;
+
   constructor(
     readonly directory: string,
     private readonly sync: Sync,
+    readonly fs: FileSystem,
+    private readonly fileSize: number,
   ) {}
 
   /** The file that is written to; 0 for none yet. */
@@ -53,7 +58,7 @@ export class Log {
 
   /** The numbers of the files that there are, in their order. */
   list(): number[] {
-    const numbers = fs.readdirSync(this.directory).flatMap((name) => {
+    const numbers = this.fs.readdirSync(this.directory).flatMap((name) => {
       const match = /^(\d{8,})\.log$/.exec(name);
       return match === null ? [] : [Number(match[1])];
     });
@@ -81,7 +86,7 @@ export class Log {
       file = this.fileFor(group.length);
       for (const at of records) seal(group, at, file.salt);
       seal(group, 0, file.salt);
-      writeAll(this.fd, group, file.size);
+      writeAll(this.fs, this.fd, group, file.size);
     } catch (error) {
       this.giveUp();
       done(error as Error);
@@ -97,7 +102,7 @@ export class Log {
       end();
       return;
     }
-    fs.fdatasync(this.fd, (error) => {
+    this.fs.fdatasync(this.fd, (error) => {
       if (error === null) end();
       else {
         this.giveUp();
@@ -112,7 +117,7 @@ export class Log {
     const fd = this.reader(number);
     let at = 0;
     while (at < length) {
-      const got = fs.readSync(fd, bytes, at, length - at, offset + at);
+      const got = this.fs.readSync(fd, bytes, at, length - at, offset + at);
       if (got === 0) break;
       at += got;
     }
@@ -121,14 +126,14 @@ export class Log {
 
   /** Makes all that was written safe, whatever was asked for. */
   settle(): void {
-    if (this.fd >= 0) fs.fdatasyncSync(this.fd);
+    if (this.fd >= 0) this.fs.fdatasyncSync(this.fd);
   }
 
   /** Deletes a file; when this returns it cannot come back. */
   remove(number: number): void {
     this.closeReader(number);
-    fs.rmSync(join(this.directory, nameOf(number)), { force: true });
-    syncDirectory(this.directory);
+    this.fs.rmSync(join(this.directory, nameOf(number)), { force: true });
+    syncDirectory(this.fs, this.directory);
     this.files.delete(number);
   }
 
@@ -136,9 +141,9 @@ export class Log {
     clearTimeout(this.timer);
     if (this.fd >= 0) {
       try {
-        fs.fdatasyncSync(this.fd);
+        this.fs.fdatasyncSync(this.fd);
       } finally {
-        fs.closeSync(this.fd);
+        this.fs.closeSync(this.fd);
         this.fd = -1;
         this.current = undefined;
       }
@@ -147,22 +152,23 @@ export class Log {
   }
 
   private fileFor(length: number): LogFile {
-    if (this.current !== undefined && this.current.size + length <= FILE_SIZE) return this.current;
+    if (this.current !== undefined && this.current.size + length <= this.fileSize) return this.current;
     if (this.current !== undefined && this.current.size <= FILE_HEAD) return this.current;
     this.endFile();
+    this.cutOff();
     const number = this.last + 1;
     const path = join(this.directory, nameOf(number));
     const salt = randomBytes(4);
-    this.fd = fs.openSync(path, 'wx');
+    this.fd = this.fs.openSync(path, 'wx');
     this.last = number;
     try {
-      writeAll(this.fd, Buffer.concat([MAGIC, salt]), 0);
-      if (this.sync !== 'never') fs.fdatasyncSync(this.fd);
-      syncDirectory(this.directory);
+      writeAll(this.fs, this.fd, Buffer.concat([MAGIC, salt]), 0);
+      if (this.sync !== 'never') this.fs.fdatasyncSync(this.fd);
+      syncDirectory(this.fs, this.directory);
     } catch (error) {
-      fs.closeSync(this.fd);
+      this.fs.closeSync(this.fd);
       this.fd = -1;
-      fs.rmSync(path, { force: true });
+      this.fs.rmSync(path, { force: true });
       throw error;
     }
     this.current = { number, salt: salt.readUInt32LE(0), size: FILE_HEAD };
@@ -174,20 +180,27 @@ export class Log {
   private giveUp(): void {
     const { current, fd } = this;
     if (current === undefined) return;
+    this.broken = current;
     this.current = undefined;
     this.fd = -1;
     try {
-      fs.ftruncateSync(fd, current.size);
-      fs.closeSync(fd);
+      this.fs.closeSync(fd);
     } catch {
-      // What is behind its end is no whole group, or one that was not confirmed: recovery tells.
+      // It tells of the same trouble once more.
     }
+  }
+
+  /** What was not confirmed must not come back once other records have the numbers of those in it. */
+  private cutOff(): void {
+    if (this.broken === undefined) return;
+    cutFile(this.fs, join(this.directory, nameOf(this.broken.number)), this.broken.size);
+    this.broken = undefined;
   }
 
   private endFile(): void {
     if (this.current === undefined) return;
-    if (this.sync === 'interval' && this.unsynced) fs.fdatasyncSync(this.fd);
-    fs.closeSync(this.fd);
+    if (this.sync === 'interval' && this.unsynced) this.fs.fdatasyncSync(this.fd);
+    this.fs.closeSync(this.fd);
     this.fd = -1;
     this.current = undefined;
   }
@@ -196,7 +209,7 @@ export class Log {
     this.timer = undefined;
     if (!this.unsynced || this.fd < 0) return;
     this.unsynced = false;
-    fs.fdatasync(this.fd, (error) => {
+    this.fs.fdatasync(this.fd, (error) => {
       if (error !== null && this.fd >= 0) this.giveUp();
     });
   }
@@ -205,7 +218,7 @@ export class Log {
     const known = this.open.get(number);
     if (known !== undefined) return known;
     if (this.open.size >= OPEN) this.closeReader(this.open.keys().next().value!);
-    const fd = fs.openSync(join(this.directory, nameOf(number)), 'r');
+    const fd = this.fs.openSync(join(this.directory, nameOf(number)), 'r');
     this.open.set(number, fd);
     return fd;
   }
@@ -214,22 +227,6 @@ export class Log {
     const fd = this.open.get(number);
     if (fd === undefined) return;
     this.open.delete(number);
-    fs.closeSync(fd);
-  }
-}
-
-function writeAll(fd: number, bytes: Buffer, position: number): void {
-  let at = 0;
-  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, bytes.length - at, position + at);
-}
-
-/** Makes it safe that a file was made or deleted; Windows does so by itself. */
-export function syncDirectory(directory: string): void {
-  if (process.platform === 'win32') return;
-  const fd = fs.openSync(directory, 'r');
-  try {
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
+    this.fs.closeSync(fd);
   }
 }

@@ -2,8 +2,8 @@
  * Reads the log from its beginning. What no checksum vouches for is set aside in `damaged`, and told of; the rest is
  * used. A group at the very end that is not whole was never confirmed: the write was cut off.
  */
-import fs from 'node:fs';
 import { join } from 'node:path';
+import { cutFile, makeDirectory, putFile, readWhole } from './files.js';
 import { FILE_HEAD, type Log, type LogFile, nameOf } from './log.js';
 import { type Found, HEAD, Kind, nextRecord, recordAt } from './record.js';
 
@@ -16,31 +16,37 @@ export interface Reader {
 
 /** Reads all files. */
 export async function readLog(log: Log, reader: Reader, progress: (done: number, all: number) => void): Promise<void> {
+  const { fs, directory } = log;
   const numbers = log.list();
-  const sizes = numbers.map((number) => fs.statSync(join(log.directory, nameOf(number))).size);
+  const pathOf = (number: number) => join(directory, nameOf(number));
+  const sizes = numbers.map((number) => fs.statSync(pathOf(number), { throwIfNoEntry: false })?.size ?? 0);
   const all = sizes.reduce((sum, size) => sum + size, 0);
   let done = 0;
   for (const [index, number] of numbers.entries()) {
-    const last = index === numbers.length - 1;
-    const path = join(log.directory, nameOf(number));
-    const bytes = await fs.promises.readFile(path);
+    const path = pathOf(number);
+    const { bytes, unreadable } = await readWhole(fs, path);
+    if (unreadable > 0) reader.report(`${nameOf(number)}: ${unreadable} octets cannot be read, and are left there`);
+    // What cannot be read now may be read another time: such a file is not changed.
+    const last = index === numbers.length - 1 && unreadable === 0;
     const file = log.admit(number, bytes);
     if (file === undefined) {
+      if (unreadable > 0) continue;
       if (!last || bytes.length > FILE_HEAD) {
-        setAside(log.directory, nameOf(number), bytes);
-        reader.report(`${nameOf(number)} is no file of a store: set aside in damaged/, ${bytes.length} octets`);
+        const kept = setAside(log, nameOf(number), bytes);
+        reader.report(`${nameOf(number)} is no file of a store: ${kept}, ${bytes.length} octets`);
+        if (kept === STAYS) continue;
       }
-      fs.rmSync(path);
+      fs.rmSync(path, { force: true });
       continue;
     }
-    file.size = readFile(bytes, file, last, reader, log.directory);
-    if (file.size < bytes.length) fs.truncateSync(path, file.size);
+    file.size = readFile(bytes, file, last, reader, log);
+    if (file.size < bytes.length) cutFile(fs, path, file.size);
     progress((done += bytes.length), all);
   }
 }
 
 /** Reads the records of a file; returns where it ends. */
-function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader, directory: string): number {
+function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader, log: Log): number {
   let at = FILE_HEAD;
   while (at < bytes.length) {
     const found = recordAt(bytes, at, file.salt);
@@ -58,18 +64,18 @@ function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader, d
     const group = nextGroup(bytes, at, file.salt);
     if (last && group === bytes.length) {
       const whole = at + HEAD <= bytes.length && at + HEAD + bytes.readUInt32LE(at + 8) <= bytes.length;
-      if (whole) setAside(directory, `${nameOf(file.number)}-${at}`, bytes.subarray(at));
+      const kept = whole ? `; ${setAside(log, `${nameOf(file.number)}-${at}`, bytes.subarray(at))}` : '';
       reader.report(
-        `${nameOf(file.number)} ends with a write that was cut off, ${bytes.length - at} octets from ${at}: nothing of it was confirmed${whole ? '; set aside in damaged/' : ''}`,
+        `${nameOf(file.number)} ends with a write that was cut off, ${bytes.length - at} octets from ${at}: nothing of it was confirmed${kept}`,
       );
       return at;
     }
     // The head of a damaged group says nothing of what is in it: its records are looked for.
     const next = nextRecord(bytes, at + 1, file.salt);
     if (bytes[at + 12] !== Kind.group || next > at + HEAD) {
-      setAside(directory, `${nameOf(file.number)}-${at}`, bytes.subarray(at, next));
+      const kept = setAside(log, `${nameOf(file.number)}-${at}`, bytes.subarray(at, next));
       reader.report(
-        `${nameOf(file.number)} is damaged from ${at} to ${next}: ${nameDamaged(bytes.subarray(at, next))}set aside in damaged/`,
+        `${nameOf(file.number)} is damaged from ${at} to ${next}: ${nameDamaged(bytes.subarray(at, next))}${kept}`,
       );
     } else reader.report(`${nameOf(file.number)}: the group of records at ${at} is damaged`);
     at = next;
@@ -100,12 +106,15 @@ function nameDamaged(bytes: Buffer): string {
   return names.size === 0 ? '' : `messages of ${[...names].slice(0, 5).join(', ')}, `;
 }
 
-/** Keeps bytes that are not to be served. */
-export function setAside(directory: string, name: string, bytes: Buffer): void {
+const STAYS = 'it stays where it is, there is no room to set it aside';
+
+/** Keeps bytes that are not to be served; tells what became of them. */
+export function setAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, name: string, bytes: Buffer): string {
   try {
-    fs.mkdirSync(join(directory, 'damaged'), { recursive: true });
-    fs.writeFileSync(join(directory, 'damaged', name), bytes);
+    makeDirectory(fs, join(directory, 'damaged'));
+    putFile(fs, join(directory, 'damaged', name), bytes);
+    return `set aside in damaged/${name}`;
   } catch {
-    // A full disk: they are still where they were, or worth nothing.
+    return STAYS;
   }
 }

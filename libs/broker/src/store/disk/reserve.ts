@@ -1,5 +1,5 @@
-import fs from 'node:fs';
 import { join } from 'node:path';
+import { type FileSystem, writeAll } from './files.js';
 
 /** So much is kept free for what has to be written when the disk is full: acknowledgements, and what is under way. */
 const MOST = 16 * 1024 * 1024;
@@ -9,7 +9,10 @@ export class Reserve {
   private readonly path: string;
   there = false;
 
-  constructor(private readonly directory: string) {
+  constructor(
+    private readonly directory: string,
+    private readonly fs: FileSystem,
+  ) {
     this.path = join(directory, 'reserve');
   }
 
@@ -17,12 +20,12 @@ export class Reserve {
   take(): boolean {
     if (this.there) return true;
     try {
-      const { bavail, blocks, bsize } = fs.statfsSync(this.directory);
+      const { bavail, blocks, bsize } = this.fs.statfsSync(this.directory);
       const size = Math.min(MOST, Math.floor((blocks * bsize) / 32));
-      const had = fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
+      const had = this.fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
       if (had !== size) {
         if (bavail * bsize < 2 * size) return false;
-        fs.writeFileSync(this.path, Buffer.alloc(size));
+        this.write(size);
       }
       this.there = true;
     } catch {
@@ -33,6 +36,15 @@ export class Reserve {
 
   release(): void {
     this.there = false;
-    fs.rmSync(this.path, { force: true });
+    this.fs.rmSync(this.path, { force: true });
+  }
+
+  private write(size: number): void {
+    const fd = this.fs.openSync(this.path, 'w');
+    try {
+      writeAll(this.fs, fd, Buffer.alloc(size), 0);
+    } finally {
+      this.fs.closeSync(fd);
+    }
   }
 }

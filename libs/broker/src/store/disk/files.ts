@@ -1,0 +1,115 @@
+/*
+ * What the store asks of files, and what has to be done so that it survives power loss: a file's data is safe once the
+ * file is synced, that it is there, or gone, or called so once its directory is.
+ */
+import { dirname, resolve } from 'node:path';
+
+/** The part of node:fs that a store uses; tests put disks in its place that fail, or lose power. */
+export interface FileSystem {
+  openSync(path: string, flags: string): number;
+  closeSync(fd: number): void;
+  read(
+    fd: number,
+    into: Buffer,
+    at: number,
+    length: number,
+    position: number,
+    done: (error: Error | null, got: number) => void,
+  ): void;
+  readSync(fd: number, into: Buffer, at: number, length: number, position: number): number;
+  writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number): number;
+  ftruncateSync(fd: number, size: number): void;
+  fdatasync(fd: number, done: (error: Error | null) => void): void;
+  fdatasyncSync(fd: number): void;
+  fsyncSync(fd: number): void;
+  renameSync(from: string, to: string): void;
+  rmSync(path: string, options: { force: true }): void;
+  mkdirSync(path: string): void;
+  readdirSync(path: string): string[];
+  statSync(path: string, options: { throwIfNoEntry: false }): { readonly size: number } | undefined;
+  statfsSync(path: string): { readonly bavail: number; readonly blocks: number; readonly bsize: number };
+}
+
+/** Octets that are read at a time. */
+const PIECE = 4 * 1024 * 1024;
+/** Where a piece cannot be read, so much at a time is tried. */
+const BLOCK = 4096;
+
+/** Makes it safe that files were made, renamed or deleted there; Windows does so by itself. */
+export function syncDirectory(fs: FileSystem, directory: string): void {
+  if (process.platform === 'win32') return;
+  const fd = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Makes a directory, and those above it, that are safe when this returns. */
+export function makeDirectory(fs: FileSystem, directory: string): void {
+  if (fs.statSync(directory, { throwIfNoEntry: false }) !== undefined) return;
+  const above = dirname(resolve(directory));
+  makeDirectory(fs, above);
+  fs.mkdirSync(directory);
+  syncDirectory(fs, above);
+}
+
+/** Writes a file that is there as a whole, and safe, when this returns; or not at all. */
+export function putFile(fs: FileSystem, path: string, bytes: Buffer): void {
+  const draft = `${path}.new`;
+  const fd = fs.openSync(draft, 'w');
+  try {
+    writeAll(fs, fd, bytes, 0);
+    fs.fdatasyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+  fs.renameSync(draft, path);
+  syncDirectory(fs, dirname(path));
+}
+
+export function writeAll(fs: FileSystem, fd: number, bytes: Buffer, position: number): void {
+  let at = 0;
+  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, bytes.length - at, position + at);
+}
+
+/** Cuts a file off; what was behind that place does not come back. */
+export function cutFile(fs: FileSystem, path: string, size: number): void {
+  const fd = fs.openSync(path, 'r+');
+  try {
+    fs.ftruncateSync(fd, size);
+    fs.fdatasyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** What a file holds, with zeros in place of what the disk does not give. */
+export async function readWhole(fs: FileSystem, path: string): Promise<{ bytes: Buffer; unreadable: number }> {
+  const fd = fs.openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    let unreadable = 0;
+    for (let at = 0; at < bytes.length;) {
+      const got = await readPiece(fs, fd, bytes, at, PIECE);
+      if (got > 0) at += got;
+      else {
+        const end = Math.min(at + PIECE, bytes.length);
+        for (; at < end; at += BLOCK) {
+          if ((await readPiece(fs, fd, bytes, at, BLOCK)) === 0) unreadable += Math.min(BLOCK, end - at);
+        }
+        at = end;
+      }
+    }
+    return { bytes, unreadable };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** How much was read; 0 when nothing could be. */
+function readPiece(fs: FileSystem, fd: number, into: Buffer, at: number, most: number): Promise<number> {
+  const length = Math.min(most, into.length - at);
+  return new Promise((done) => fs.read(fd, into, at, length, at, (error, got) => done(error === null ? got : 0)));
+}
