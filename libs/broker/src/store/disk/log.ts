@@ -199,7 +199,9 @@ export class Log {
 
   private endFile(): void {
     if (this.current === undefined) return;
-    if (this.sync === 'interval' && this.unsynced) this.fs.fdatasyncSync(this.fd);
+    // Whatever was asked for: what is cleaned later moves here from other files, which then go.
+    if (this.sync !== 'always') this.fs.fdatasyncSync(this.fd);
+    this.unsynced = false;
     this.fs.closeSync(this.fd);
     this.fd = -1;
     this.current = undefined;
@@ -209,8 +211,10 @@ export class Log {
     this.timer = undefined;
     if (!this.unsynced || this.fd < 0) return;
     this.unsynced = false;
+    const { current } = this;
     this.fs.fdatasync(this.fd, (error) => {
-      if (error !== null && this.fd >= 0) this.giveUp();
+      // A file that was ended meanwhile was synced then.
+      if (error !== null && this.current === current) this.giveUp();
     });
   }
 
