@@ -114,6 +114,7 @@ export class DiskStore implements Store {
   private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly room = Buffer.allocUnsafeSlow(AHEAD);
   private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
   private onIdle: (() => void) | undefined;
 
@@ -307,11 +308,13 @@ export class DiskStore implements Store {
     if (ahead.file !== file || offset < ahead.at || offset + length > ahead.at + ahead.bytes.length) {
       const { size } = this.log.files.get(file)!;
       let bytes: Buffer;
+      // What was there is overwritten, also when this fails.
+      ahead.file = 0;
       try {
-        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)));
+        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)), this.room);
       } catch {
         // Others behind it may be what cannot be read.
-        bytes = this.log.read(file, offset, length);
+        bytes = this.log.read(file, offset, length, this.room);
       }
       this.ahead = { file, at: offset, bytes };
     }

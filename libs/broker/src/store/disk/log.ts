@@ -111,9 +111,13 @@ export class Log {
     });
   }
 
-  /** Octets from a file. */
-  read(number: number, offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+  /**
+   * Octets from a file.
+   *
+   * @param room where they are put, if they fit
+   */
+  read(number: number, offset: number, length: number, room: Buffer): Buffer {
+    const bytes = length <= room.length ? room.subarray(0, length) : Buffer.allocUnsafe(length);
     const fd = this.reader(number);
     let at = 0;
     while (at < length) {
