@@ -109,9 +109,9 @@ export class Reload {
         throw new Error('there would be no rules any more, and everybody might do everything: start anew for that');
       }
       // Everything could be read: only now anything changes.
+      broker.setPolicies(options.policies);
       rules.set(readRules(options));
       lockout.set(lockoutOf(options));
-      broker.setPolicies(options.policies);
       identities.change(proofs);
       Object.assign(addresses, { allow: options.allow, deny: options.deny });
       if (tls !== undefined) for (const listener of broker.listeners) listener.renew(tls);

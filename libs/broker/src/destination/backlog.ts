@@ -1,4 +1,4 @@
-import { Delivery, type Done, type Message } from 'nestjs-stomp/server';
+import { Delivery, type Done, type Message, type Session } from 'nestjs-stomp/server';
 import { ORDINARY, readTerms } from './dialect.js';
 
 /** A message of a queue, from its arrival until it is acknowledged. */
@@ -94,4 +94,8 @@ export interface Backlog {
    * @param entry what the caller asks for, where it is that alone
    */
   sync(done: Done, entry?: Entry): void;
+  /** Calls back when the queue itself is as safe as the store makes it, whatever it holds. */
+  syncName(done: Done): void;
+  /** A publisher has added to it: where the store is behind, it is not read until the store has caught up. */
+  hold(publisher: Session): void;
 }

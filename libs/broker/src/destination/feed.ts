@@ -26,6 +26,6 @@ export class Feed implements TopicReader {
       (selector !== undefined && !takes(selector, message, 0)) ||
       (publisher !== undefined && skips?.(publisher) === true);
     if (unwanted) done?.();
-    else this.queue().offer(readdress === undefined ? message : readdress(message), done);
+    else this.queue().offer(readdress === undefined ? message : readdress(message), done, publisher);
   }
 }

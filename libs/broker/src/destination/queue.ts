@@ -149,6 +149,7 @@ export class Queue implements Route, DeliverySource {
     }
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session, queue.backlog.length);
+    queue.backlog.hold(session);
   }
 
   /** @throws StompError when the message has to survive, and cannot be kept */
@@ -176,7 +177,7 @@ export class Queue implements Route, DeliverySource {
   }
 
   /** Takes a message that nobody can be refused for: what is too much goes to the dead letters. */
-  offer(message: Message, done?: Done): void {
+  offer(message: Message, done?: Done, publisher?: Session): void {
     try {
       this.checkRoom(1, message.size);
     } catch {
@@ -185,6 +186,7 @@ export class Queue implements Route, DeliverySource {
       return;
     }
     this.put(message, done);
+    if (publisher !== undefined) this.backlog.hold(publisher);
   }
 
   /** Takes a message, whoever it comes from. */
@@ -216,7 +218,7 @@ export class Queue implements Route, DeliverySource {
       subscription.onReady = () => queue.ready(subscription);
     }
     this.owner.subscribed(subscription);
-    done();
+    queue.backlog.syncName(done);
   }
 
   /** Makes a subscription one of its consumers; `ready` tells it when messages can be taken. */

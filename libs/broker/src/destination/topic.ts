@@ -1,5 +1,5 @@
 import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
-import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
+import { type ConsumerTerms, isPersistent, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import type { Retained } from './retained.js';
@@ -78,8 +78,11 @@ export class Topic implements Route {
       }
       if (retain && this.retains) {
         this.owner.retain(this.name, message, expires);
-        this.publish(message, publisher, undefined);
-        if (done !== undefined) this.owner.sync(done);
+        if (done === undefined || !isPersistent(message)) this.publish(message, publisher, done);
+        else {
+          this.publish(message, publisher, undefined);
+          this.owner.sync(done);
+        }
         return;
       }
     }

@@ -1,4 +1,4 @@
-import type { Delivery, Done, Message } from 'nestjs-stomp/server';
+import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
 import type { Entry, Recovered } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
 import { MemoryBacklog } from './memory.js';
@@ -7,6 +7,8 @@ import type { DiskStore } from './disk.js';
 
 /** Octets of a queue that stay in memory when memory is short. */
 const WINDOW = 64 * 1024;
+/** Octets that a message in memory takes besides its own: the objects that it is made of. */
+const OBJECTS = 512;
 
 /** A queue's messages: those in front in memory, those behind in the log when memory is short. */
 export class DiskBacklog extends MemoryBacklog {
@@ -32,7 +34,7 @@ export class DiskBacklog extends MemoryBacklog {
     const lane = this.lane(priority);
     const entry = new DiskEntry(lane.next, message, source, priority, special && isPersistent(message));
     this.add(lane, entry, priority);
-    this.hold(entry, 1);
+    this.weigh(entry, 1);
     if (entry.persistent || this.crowded) this.store.push(this, entry);
     return entry;
   }
@@ -67,7 +69,7 @@ export class DiskBacklog extends MemoryBacklog {
       for (const slot of lane?.slots() ?? []) {
         if (typeof slot === 'number') this.store.kill(slot);
         else {
-          this.hold(slot as DiskEntry, -1);
+          this.weigh(slot as DiskEntry, -1);
           this.remove(slot);
         }
       }
@@ -77,7 +79,7 @@ export class DiskBacklog extends MemoryBacklog {
 
   override restore(entry: Entry): void {
     super.restore(entry);
-    this.hold(entry as DiskEntry, 1);
+    this.weigh(entry as DiskEntry, 1);
   }
 
   override count(entry: Entry): void {
@@ -90,7 +92,7 @@ export class DiskBacklog extends MemoryBacklog {
 
   override cancel(entry: Entry): boolean {
     if (!super.cancel(entry)) return false;
-    this.hold(entry as DiskEntry, -1);
+    this.weigh(entry as DiskEntry, -1);
     this.store.remove(entry as DiskEntry);
     return true;
   }
@@ -100,10 +102,19 @@ export class DiskBacklog extends MemoryBacklog {
     else done();
   }
 
+  override syncName(done: Done): void {
+    if (this.store.knows(this.seq)) done();
+    else this.store.sync(done);
+  }
+
+  override hold(publisher: Session): void {
+    this.store.hold(publisher);
+  }
+
   /** An entry stands in the log: where memory is short its number stays in its place. */
   page(entry: DiskEntry): void {
     if (!this.crowded || entry.holder !== undefined) return;
-    if (this.lanes[entry.priority]?.page(entry, entry.seq) === true) this.hold(entry, -1);
+    if (this.lanes[entry.priority]?.page(entry, entry.seq) === true) this.weigh(entry, -1);
   }
 
   private get crowded(): boolean {
@@ -111,15 +122,15 @@ export class DiskBacklog extends MemoryBacklog {
   }
 
   private out(entry: Entry | undefined): Entry | undefined {
-    if (entry !== undefined) this.hold(entry as DiskEntry, -1);
+    if (entry !== undefined) this.weigh(entry as DiskEntry, -1);
     return entry;
   }
 
-  private hold(entry: DiskEntry, sign: 1 | -1): void {
+  private weigh(entry: DiskEntry, sign: 1 | -1): void {
     const held = sign === 1;
     if (held === entry.held) return;
     entry.held = held;
-    const octets = sign * entry.message.size;
+    const octets = sign * (entry.message.size + OBJECTS);
     this.octets += octets;
     this.store.memory += octets;
   }

@@ -7,14 +7,23 @@
  */
 import node from 'node:fs';
 import { join } from 'node:path';
-import { type Done, type Message, packMessage, StompError, unpackMessage } from 'nestjs-stomp/server';
+import {
+  type Done,
+  type Message,
+  packedSize,
+  packMessage,
+  type Session,
+  StompError,
+  unpackMessage,
+} from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
-import { type FileSystem, makeDirectory, putFile, readWhole } from './disk/files.js';
+import { type FileSystem, makeDirectory, putFile, readWhole, syncDirectory } from './disk/files.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
+import { Publishers } from './disk/publishers.js';
 import { eachRecord, readLog, setAside } from './disk/recovery.js';
 import { type Found, GROUPED, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
@@ -37,6 +46,12 @@ const FORMAT = 'nestjs-stomp store 1\n';
 const MEMORY = 32 * 1024 * 1024;
 /** Octets that are read at a time from the log. */
 const AHEAD = 256 * 1024;
+/** So many octets may wait to be written before publishers wait for the disk. */
+const BEHIND = 4 * 1024 * 1024;
+/** Octets that something to be written takes besides a message. */
+const TASK = 128;
+/** The file that a store leaves which was ended properly: what is numbered above what it says was not handed out. */
+const CLOSED = 'closed';
 /** How long to wait before a disk that failed is tried again, in ms. */
 const RETRY = 250;
 
@@ -45,9 +60,17 @@ type Task =
   | { readonly kind: 'push'; readonly backlog: DiskBacklog; readonly entry: DiskEntry }
   | { readonly kind: 'remove'; readonly seq: number }
   | { readonly kind: 'drop'; readonly seq: number }
-  | { readonly kind: 'count'; readonly entry: DiskEntry; readonly count: number }
+  | { readonly kind: 'count'; readonly entry: DiskEntry }
   | { readonly kind: 'keep'; readonly seq: number; readonly kept: Kept }
   | { readonly kind: 'copy'; readonly seq: number; readonly from: number; readonly record: Buffer };
+
+/** What is found of a queue's messages while the log is read. */
+interface Held {
+  readonly seqs: number[];
+  /** Their priorities and flags. */
+  readonly flags: number[];
+  readonly sizes: number[];
+}
 
 /** Where a record of a group stands in it. */
 interface Spot {
@@ -77,6 +100,11 @@ export class DiskStore implements Store {
   private readonly reserve: Reserve;
   private lock: Lock | undefined;
   private seq = 0;
+  /** What is numbered up to here may have been handed out by a process that was killed: nobody knows any more. */
+  private doubtful = 0;
+  /** Octets that wait to be written, not counting what is being written. */
+  private behind = 0;
+  private readonly publishers = new Publishers();
   private tasks: Task[] = [];
   private dones: Done[] = [];
   private underWay: Done[] = [];
@@ -86,6 +114,7 @@ export class DiskStore implements Store {
   private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly room = Buffer.allocUnsafeSlow(AHEAD);
   private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
   private onIdle: (() => void) | undefined;
 
@@ -112,6 +141,7 @@ export class DiskStore implements Store {
     try {
       checkFormat(this.fs, this.directory);
       await this.recover();
+      this.readEnd();
     } catch (error) {
       await this.lock.release();
       throw error;
@@ -146,6 +176,7 @@ export class DiskStore implements Store {
     this.forget(kept.kind, kept.key);
     const seq = ++this.seq;
     this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
+    this.behind += kept.message?.size ?? 0;
     this.add({ kind: 'keep', seq, kept });
   }
 
@@ -184,15 +215,27 @@ export class DiskStore implements Store {
     await this.cleaning;
     clearTimeout(this.timer);
     this.log.close();
+    this.writeEnd();
     const { lock } = this;
     this.lock = undefined;
     await lock.release();
+  }
+
+  /** @internal Whether what has that number stands in the log, or need not. */
+  knows(seq: number): boolean {
+    return seq === 0 || this.catalog.get(seq) !== undefined;
+  }
+
+  /** @internal A publisher has added something: it is not read until the disk has caught up. */
+  hold(publisher: Session): void {
+    if (this.behind > BEHIND) this.publishers.hold(publisher);
   }
 
   /** @internal A message is to be written. */
   push(backlog: DiskBacklog, entry: DiskEntry): void {
     this.name(backlog);
     entry.seq = ++this.seq;
+    this.behind += entry.message.size;
     this.add({ kind: 'push', backlog, entry });
   }
 
@@ -215,7 +258,9 @@ export class DiskStore implements Store {
   count(entry: DiskEntry): void {
     if (entry.seq === 0 || entry.count === 0) return;
     this.counts.set(entry.seq, entry.count);
-    this.add({ kind: 'count', entry, count: entry.count });
+    if (entry.counting) return;
+    entry.counting = true;
+    this.add({ kind: 'count', entry });
   }
 
   /** @internal */
@@ -244,7 +289,7 @@ export class DiskStore implements Store {
         entry.seq = seq;
         entry.written = true;
         entry.expires = bytes.readDoubleLE(found.start + 16);
-        entry.count = this.counts.get(seq) ?? 0;
+        entry.count = this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0);
         return entry;
       }
       const kept = setAside(this.log, `${nameOf(where.file)}-${where.offset}`, bytes.subarray(at, at + where.length));
@@ -263,11 +308,13 @@ export class DiskStore implements Store {
     if (ahead.file !== file || offset < ahead.at || offset + length > ahead.at + ahead.bytes.length) {
       const { size } = this.log.files.get(file)!;
       let bytes: Buffer;
+      // What was there is overwritten, also when this fails.
+      ahead.file = 0;
       try {
-        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)));
+        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)), this.room);
       } catch {
         // Others behind it may be what cannot be read.
-        bytes = this.log.read(file, offset, length);
+        bytes = this.log.read(file, offset, length, this.room);
       }
       this.ahead = { file, at: offset, bytes };
     }
@@ -283,6 +330,7 @@ export class DiskStore implements Store {
 
   private add(task: Task): void {
     this.tasks.push(task);
+    this.behind += TASK;
     if (this.scheduled || this.writing) return;
     this.scheduled = true;
     // All that comes in this turn goes together.
@@ -304,10 +352,12 @@ export class DiskStore implements Store {
     this.underWay = this.dones;
     this.tasks = [];
     this.dones = [];
+    this.behind = 0;
     this.writing = true;
     const { group, spots } = this.encode(tasks);
     if (spots.length === 0) this.complete();
     else this.write(group, spots, false);
+    this.publishers.release();
   }
 
   private write(group: Buffer, spots: readonly Spot[], again: boolean): void {
@@ -419,9 +469,10 @@ export class DiskStore implements Store {
         writer.number(task.seq);
         return true;
       case 'count':
+        task.entry.counting = false;
         if (task.entry.gone || !task.entry.written || !task.entry.persistent) return false;
         writer.begin(Kind.count);
-        writer.number(task.entry.seq).count(task.count);
+        writer.number(task.entry.seq).count(task.entry.count);
         return true;
       case 'copy':
         if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;
@@ -433,7 +484,7 @@ export class DiskStore implements Store {
   private async recover(): Promise<void> {
     const begun = performance.now();
     let told = begun;
-    const held = new Map<number, { seqs: number[]; flags: number[] }>();
+    const held = new Map<number, Held>();
     const names = new Map<number, Kept>();
     await readLog(
       this.log,
@@ -474,7 +525,25 @@ export class DiskStore implements Store {
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
   }
 
-  private recoverQueue(backlog: DiskBacklog, { seqs, flags }: { seqs: number[]; flags: number[] }): number {
+  /** Whether the last process that had the store ended properly: whoever was handed something then gave it back. */
+  private readEnd(): void {
+    const path = join(this.directory, CLOSED);
+    const there = this.fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
+    this.doubtful = there ? Number(readText(this.fs, path)) || 0 : this.seq;
+    if (!there) return;
+    this.fs.rmSync(path, { force: true });
+    syncDirectory(this.fs, this.directory);
+  }
+
+  private writeEnd(): void {
+    try {
+      putFile(this.fs, join(this.directory, CLOSED), Buffer.from(String(this.doubtful)));
+    } catch {
+      // Without it more is doubtful than has to be.
+    }
+  }
+
+  private recoverQueue(backlog: DiskBacklog, { seqs, flags, sizes }: Held): number {
     let order: number[] | undefined;
     for (let i = 1; i < seqs.length; i++) {
       if (seqs[i]! > seqs[i - 1]!) continue;
@@ -491,7 +560,7 @@ export class DiskStore implements Store {
       if (where === undefined || seq === before) continue;
       before = seq;
       const flag = flags[at]!;
-      backlog.recover(seq, flag >> 4, where.length, this.catalog.expires(seq) > 0, (flag & GROUPED) !== 0);
+      backlog.recover(seq, flag >> 4, sizes[at]!, this.catalog.expires(seq) > 0, (flag & GROUPED) !== 0);
       count++;
     }
     return count;
@@ -502,7 +571,7 @@ export class DiskStore implements Store {
     bytes: Buffer,
     file: LogFile,
     at: number,
-    held: Map<number, { seqs: number[]; flags: number[] }>,
+    held: Map<number, Held>,
     names: Map<number, Kept>,
   ): void {
     const seq = bytes.readDoubleLE(start);
@@ -519,9 +588,10 @@ export class DiskStore implements Store {
       catalog.set(seq, file.number, at, end - at, bytes.readDoubleLE(start + 16));
       const queue = bytes.readDoubleLE(start + 8);
       let list = held.get(queue);
-      if (list === undefined) held.set(queue, (list = { seqs: [], flags: [] }));
+      if (list === undefined) held.set(queue, (list = { seqs: [], flags: [], sizes: [] }));
       list.seqs.push(seq);
       list.flags.push((bytes[start + 24]! << 4) | flags);
+      list.sizes.push(packedSize(bytes, start + PUSH_HEAD, end));
     } else if (kind === Kind.keep) {
       catalog.set(seq, file.number, at, end - at, 0);
       const text = start + 12 + bytes.readUInt32LE(start + 8);
@@ -609,8 +679,13 @@ export class DiskStore implements Store {
   }
 
   private fail(failure: StompError): void {
-    if (this.failure === undefined) this.report(`${failure.message}: ${failure.detail}`);
+    const first = this.failure === undefined;
     this.failure = failure;
+    if (first) {
+      this.report(`${failure.message}: ${failure.detail}`);
+      // Who is held gets to know.
+      this.publishers.release();
+    }
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
       this.tryAgain();

@@ -91,19 +91,33 @@ export class Lane {
     let back = this.find(place.returned);
     let earlier: Entry | undefined;
     while (back < returned.length) {
-      earlier = this.read(returned[back]!);
-      if (earlier !== undefined && accepts(earlier)) break;
+      const slot = returned[back]!;
+      earlier = this.read(slot);
+      if (earlier === undefined) {
+        // It cannot be read: it is not there any more.
+        this.length--;
+        this.takeBack(back);
+        back = this.find(slot.order);
+        continue;
+      }
+      if (accepts(earlier)) break;
       earlier = undefined;
       back++;
     }
     place.returned = returned[back]?.order ?? Number.POSITIVE_INFINITY;
     const { fresh, offset } = this;
+    const holes = this.holes;
     let at = Math.max(this.head, place.fresh - offset);
     let found: Entry | undefined;
     while (at < fresh.length) {
       const slot = fresh[at];
       found = typeof slot === 'number' ? this.pages!.load(slot, offset + at) : slot;
       if (found !== undefined && accepts(found)) break;
+      if (found === undefined && slot !== undefined) {
+        fresh[at] = undefined;
+        this.holes++;
+        this.length--;
+      }
       found = undefined;
       at++;
     }
@@ -111,9 +125,13 @@ export class Lane {
     if (earlier !== undefined && (found === undefined || earlier.order < found.order)) {
       this.length--;
       this.takeBack(back);
+      if (this.holes > holes) this.trim();
       return earlier;
     }
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      if (this.holes > holes) this.trim();
+      return undefined;
+    }
     this.length--;
     this.dig(at);
     return found;

@@ -1,4 +1,4 @@
-import type { Delivery, Done, Message } from 'nestjs-stomp/server';
+import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, Entry, type Recovered } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
 import { Lane, type Pages, type Place } from './lane.js';
@@ -162,6 +162,14 @@ export class MemoryBacklog implements Backlog {
 
   sync(done: Done): void {
     done();
+  }
+
+  syncName(done: Done): void {
+    done();
+  }
+
+  hold(_publisher: Session): void {
+    // It is never behind.
   }
 
   protected lane(priority: number): Lane {

@@ -2,7 +2,7 @@ export type { Broker, Done, Operation, Route } from './broker.js';
 export { StompError } from './error.js';
 export { findVhost } from './handshake.js';
 export { Message } from './message.js';
-export { packMessage, unpackMessage } from './packed.js';
+export { packedSize, packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';
 export { Delivery, type DeliverySource, type Outcome } from './pending.js';
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';

@@ -52,6 +52,8 @@ const EPOCH = Date.now().toString(36);
 const FIRST = Buffer.from('redelivered:false\n');
 const AGAIN = Buffer.from('redelivered:true\ndelivery-count:');
 const LENGTH_LINE = Buffer.from('content-length:');
+/** Octets that the objects take which a message is made of, roughly. */
+export const OBJECTS = 256;
 /** The server's own lines, numbers included, fit into this many octets. */
 const OWN_LINES = 192;
 /** Bodies up to this size are copied right behind their head. */
@@ -147,7 +149,7 @@ export class Message {
   /** Octets that the message keeps in memory, roughly. */
   get size(): number {
     const wire = this.frame.wire;
-    return this.length + (wire === undefined ? 512 : wire.end - wire.start + 256);
+    return this.length + (wire === undefined ? 512 : wire.end - wire.start + OBJECTS);
   }
 
   /**

@@ -8,7 +8,7 @@ import { encodeHeader } from '../frame/encoder.js';
 import type { Escaping } from '../frame/escape.js';
 import { Frame, WireHead } from '../frame/frame.js';
 import { findKnown } from '../frame/names.js';
-import { Message } from './message.js';
+import { Message, OBJECTS } from './message.js';
 
 const HEAD = 25;
 const ESCAPINGS: readonly Escaping[] = ['raw', '1.0', '1.1', '1.2'];
@@ -35,6 +35,11 @@ export function packMessage(message: Message): Buffer[] {
   head.writeUInt32LE(wire.end - wire.start, 21);
   const lines = wire.bytes.subarray(wire.start, wire.end);
   return [head, id, destination, lines, LINE_FEED, ...(frame.parts ?? [frame.body])];
+}
+
+/** The size that the message has, which stands packed from there to there. */
+export function packedSize(bytes: Buffer, from: number, to: number): number {
+  return to - from - HEAD - bytes[from + 18]! - bytes.readUInt16LE(from + 19) - LINE_FEED.length + OBJECTS;
 }
 
 /** The message that was packed into those bytes, which belong to it from now on. */

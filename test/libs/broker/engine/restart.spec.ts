@@ -196,3 +196,31 @@ describe.each(Object.entries(ways))('after %s', (_, restart) => {
     expect(textsOf(await consumer.rest())).toEqual([]);
   });
 });
+
+it('what may have been handed out before a kill comes as redelivered, and what came after that does not', async () => {
+  const first = await start();
+  const peer = await join(first);
+  await sendAll(peer, '/queue/a', ['handed out'], KEPT);
+  await peer.subscribe('/queue/a', { id: 'x', ack: 'client' });
+  expect((await peer.message()).header('redelivered')).toBe('false');
+
+  const second = await ways['a kill'](first);
+  await sendAll(await join(second), '/queue/a', ['fresh'], KEPT);
+  // It is not forgotten at a proper end.
+  const third = await ways['a proper end'](second);
+  const consumer = await join(third);
+  await consumer.subscribe('/queue/a', { ack: 'client' });
+  const got = await consumer.messages(2);
+  expect(got.map((one) => [one.text, one.header('redelivered')])).toEqual([
+    ['handed out', 'true'],
+    ['fresh', 'false'],
+  ]);
+});
+
+it('what was never handed out before a proper end is not redelivered', async () => {
+  const first = await start();
+  await sendAll(await join(first), '/queue/a', ['one'], KEPT);
+  const consumer = await join(await ways['a proper end'](first));
+  await consumer.subscribe('/queue/a');
+  expect((await consumer.message()).header('redelivered')).toBe('false');
+});

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { FrameDecoder } from 'nestjs-stomp/frame';
 import { Frame, Message } from 'nestjs-stomp/server';
 import { type Backlog, DiskStore, type DiskStoreOptions } from 'nestjs-stomp-broker';
 import { describeStore } from './store.contract.js';
@@ -178,6 +179,38 @@ describe('a store on disk', () => {
     expect(numbers(drain(backlog))).toEqual(Array.from({ length: 199 }, (_, i) => i));
     expect(backlog.length).toBe(0);
     expect(lines.join()).toMatch('a message of queue q is damaged');
+  });
+
+  it('does not count a damaged message as waiting once a consumer that chooses has met it', async () => {
+    const store = await opened(make(undefined, { memory: 0 }));
+    const backlog = store.backlog('q');
+    push(backlog, 200, 1000);
+    await synced(store);
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    for (const damaged of ['150 ', '199 ']) bytes[bytes.lastIndexOf(damaged)] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const cursor = backlog.cursor();
+    expect(backlog.take(cursor, () => false)).toBeUndefined();
+    expect(backlog.length).toBe(198);
+    const left = Array.from({ length: 200 }, (_, i) => i).filter((i) => i !== 150 && i !== 199);
+    expect(numbers(drain(backlog))).toEqual(left);
+    expect(backlog.length).toBe(0);
+  });
+
+  it('knows after a restart how many octets wait', async () => {
+    const store = await opened(make());
+    const wire = new FrameDecoder({
+      onFrame: (frame) => store.backlog('q').push(new Message('/queue/a', frame), undefined),
+    });
+    for (let i = 0; i < 10; i++) {
+      wire.push(
+        Buffer.from(`SEND\ndestination:/queue/a\npersistent:true\nn:${'x'.repeat(i)}\n\n${'y'.repeat(2 * i)}\0`),
+      );
+    }
+    const octets = [...store.backlog('q').values()].reduce((sum, { message }) => sum + message.size, 0);
+    await store.close();
+    expect((await opened(again(store))).backlog('q').recovered!.octets).toBe(octets);
   });
 
   it('gives the space back that messages took which are gone, and keeps those that are not', async () => {

@@ -9,7 +9,8 @@ class Piece {
   readonly file = new Uint32Array(SIZE);
   readonly offset = new Uint32Array(SIZE);
   readonly length = new Uint32Array(SIZE);
-  readonly expires = new Float64Array(SIZE);
+  /** Most messages never expire. */
+  expires: Float64Array | undefined;
 }
 
 export class Catalog {
@@ -27,7 +28,8 @@ export class Catalog {
     piece.file[at] = file;
     piece.offset[at] = offset;
     piece.length[at] = length;
-    piece.expires[at] = expires;
+    if (expires !== 0) piece.expires ??= new Float64Array(SIZE);
+    if (piece.expires !== undefined) piece.expires[at] = expires;
     this.add(file, length);
   }
 
@@ -52,7 +54,7 @@ export class Catalog {
   }
 
   expires(seq: number): number {
-    return this.pieces.get(Math.floor(seq / SIZE))?.expires[seq % SIZE] ?? 0;
+    return this.pieces.get(Math.floor(seq / SIZE))?.expires?.[seq % SIZE] ?? 0;
   }
 
   private add(file: number, octets: number): void {

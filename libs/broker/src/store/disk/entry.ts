@@ -9,6 +9,8 @@ export class DiskEntry extends Entry {
   written = false;
   /** Whether it counts among what waits in memory. */
   held = false;
+  /** Whether its count is among what is to be written. */
+  counting = false;
   /** It is gone. */
   gone = false;
 

@@ -85,11 +85,20 @@ export function cutFile(fs: FileSystem, path: string, size: number): void {
   }
 }
 
-/** What a file holds, with zeros in place of what the disk does not give. */
-export async function readWhole(fs: FileSystem, path: string): Promise<{ bytes: Buffer; unreadable: number }> {
+/**
+ * What a file holds, with zeros in place of what the disk does not give.
+ *
+ * @param room where it is put, if it fits
+ */
+export async function readWhole(
+  fs: FileSystem,
+  path: string,
+  room?: Buffer,
+): Promise<{ bytes: Buffer; unreadable: number }> {
   const fd = fs.openSync(path, 'r');
   try {
-    const bytes = Buffer.alloc(fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    const size = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    const bytes = room !== undefined && size <= room.length ? room.subarray(0, size) : Buffer.allocUnsafe(size);
     let unreadable = 0;
     for (let at = 0; at < bytes.length;) {
       const got = await readPiece(fs, fd, bytes, at, PIECE);
@@ -97,7 +106,9 @@ export async function readWhole(fs: FileSystem, path: string): Promise<{ bytes: 
       else {
         const end = Math.min(at + PIECE, bytes.length);
         for (; at < end; at += BLOCK) {
-          if ((await readPiece(fs, fd, bytes, at, BLOCK)) === 0) unreadable += Math.min(BLOCK, end - at);
+          if ((await readPiece(fs, fd, bytes, at, BLOCK)) > 0) continue;
+          unreadable += Math.min(BLOCK, end - at);
+          bytes.fill(0, at, Math.min(at + BLOCK, end));
         }
         at = end;
       }

@@ -111,9 +111,13 @@ export class Log {
     });
   }
 
-  /** Octets from a file. */
-  read(number: number, offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+  /**
+   * Octets from a file.
+   *
+   * @param room where they are put, if they fit
+   */
+  read(number: number, offset: number, length: number, room: Buffer): Buffer {
+    const bytes = length <= room.length ? room.subarray(0, length) : Buffer.allocUnsafe(length);
     const fd = this.reader(number);
     let at = 0;
     while (at < length) {
@@ -199,7 +203,9 @@ export class Log {
 
   private endFile(): void {
     if (this.current === undefined) return;
-    if (this.sync === 'interval' && this.unsynced) this.fs.fdatasyncSync(this.fd);
+    // Whatever was asked for: what is cleaned later moves here from other files, which then go.
+    if (this.sync !== 'always') this.fs.fdatasyncSync(this.fd);
+    this.unsynced = false;
     this.fs.closeSync(this.fd);
     this.fd = -1;
     this.current = undefined;
@@ -209,8 +215,10 @@ export class Log {
     this.timer = undefined;
     if (!this.unsynced || this.fd < 0) return;
     this.unsynced = false;
+    const { current } = this;
     this.fs.fdatasync(this.fd, (error) => {
-      if (error !== null && this.fd >= 0) this.giveUp();
+      // A file that was ended meanwhile was synced then.
+      if (error !== null && this.current === current) this.giveUp();
     });
   }
 

@@ -22,9 +22,12 @@ export async function readLog(log: Log, reader: Reader, progress: (done: number,
   const sizes = numbers.map((number) => fs.statSync(pathOf(number), { throwIfNoEntry: false })?.size ?? 0);
   const all = sizes.reduce((sum, size) => sum + size, 0);
   let done = 0;
+  // One after the other is read into the same memory.
+  let room: Buffer | undefined;
   for (const [index, number] of numbers.entries()) {
     const path = pathOf(number);
-    const { bytes, unreadable } = await readWhole(fs, path);
+    const { bytes, unreadable } = await readWhole(fs, path, room);
+    if (room === undefined || bytes.length > room.length) room = bytes;
     if (unreadable > 0) reader.report(`${nameOf(number)}: ${unreadable} octets cannot be read, and are left there`);
     // What cannot be read now may be read another time: such a file is not changed.
     const last = index === numbers.length - 1 && unreadable === 0;
