@@ -9,6 +9,7 @@ import {
   type Delivery,
   type DeliverySource,
   type Done,
+  type Memory,
   type Message,
   type Outcome,
   type Route,
@@ -34,6 +35,8 @@ const SWEEP = 1_000;
 export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
+  /** What messages may take in all. */
+  readonly memory: Memory;
   /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
@@ -128,6 +131,7 @@ export class Queue implements Route, DeliverySource {
     }
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session);
+    if (this.owner.memory.full) this.owner.memory.hold(session);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
+import { type Done, type Memory, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
@@ -6,6 +6,8 @@ import type { Retained } from './retained.js';
 import type { Topics } from './topics.js';
 
 export interface TopicOwner {
+  /** What messages may take in all. */
+  readonly memory: Memory;
   readonly topics: Topics;
   readonly retained: Retained;
   rulesOf(destination: string): Rules;
@@ -61,6 +63,7 @@ export class Topic implements Route {
       if (retain && this.retains) this.owner.retained.keep(this.name, message, expires);
     }
     this.publish(message, publisher, done);
+    if (this.owner.memory.full && publisher !== undefined) this.owner.memory.hold(publisher);
   }
 
   /** Hands a message to everybody who reads the name. */

@@ -1,5 +1,5 @@
 import type { Cron } from 'croner';
-import { type Message, StompError } from 'nestjs-stomp/server';
+import { Memory, type Message, StompError } from 'nestjs-stomp/server';
 import { SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
 
 /** How many messages may wait for their time. */
@@ -8,6 +8,8 @@ const MOST = 1_000_000;
 const LONGEST = 2 ** 31 - 1;
 
 interface Job {
+  /** Octets that are free once it has run. */
+  readonly size: number;
   readonly due: number;
   /** Of those that are due at the same moment the first to come is the first to go. */
   readonly serial: number;
@@ -23,6 +25,9 @@ export class Schedule {
   private timer: NodeJS.Timeout | undefined;
   private serials = 0;
 
+  /** @param memory is told what the messages take */
+  constructor(private readonly memory = new Memory()) {}
+
   /**
    * @param deliver gets a message of its own each time
    * @throws StompError when too many messages wait
@@ -32,7 +37,7 @@ export class Schedule {
     message.detach();
     const run = () => this.repeat(message, delay, period, repeat, deliver);
     if (cron === undefined) run();
-    else this.recur(cron, run);
+    else this.recur(cron, message.size, run);
   }
 
   /** @throws StompError when not that many more messages can wait */
@@ -45,6 +50,7 @@ export class Schedule {
   clear(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    for (const { size } of this.heap) this.memory.add(-size);
     this.heap.length = 0;
   }
 
@@ -58,16 +64,16 @@ export class Schedule {
     let left = repeat;
     const fire = () => {
       deliver(message.readdress(message.destination, DONE));
-      if (left-- > 0) this.push(Date.now() + period, fire);
+      if (left-- > 0) this.push(Date.now() + period, message.size, fire);
     };
-    this.push(Date.now() + delay, fire);
+    this.push(Date.now() + delay, message.size, fire);
   }
 
-  private recur(cron: Cron, run: () => void): void {
+  private recur(cron: Cron, size: number, run: () => void): void {
     const next = () => {
       const due = cron.nextRun();
       if (due === null) return;
-      this.push(due.getTime(), () => {
+      this.push(due.getTime(), size, () => {
         run();
         next();
       });
@@ -75,9 +81,10 @@ export class Schedule {
     next();
   }
 
-  private push(due: number, run: () => void): void {
+  private push(due: number, size: number, run: () => void): void {
+    this.memory.add(size);
     const { heap } = this;
-    const job: Job = { due, serial: this.serials++, run };
+    const job: Job = { due, size, serial: this.serials++, run };
     let at = heap.push(job) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -92,6 +99,7 @@ export class Schedule {
   private pop(): Job {
     const { heap } = this;
     const top = heap[0]!;
+    this.memory.add(-top.size);
     const last = heap.pop()!;
     if (heap.length === 0) return top;
     let at = 0;

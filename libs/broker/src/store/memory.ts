@@ -1,4 +1,4 @@
-import type { Delivery, Done, Message } from 'nestjs-stomp/server';
+import { type Delivery, type Done, Memory, type Message } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, Entry } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
 import { Lane, type Place } from './lane.js';
@@ -8,13 +8,16 @@ import type { Store } from './store.js';
 export class MemoryStore implements Store {
   private readonly backlogs = new Map<string, MemoryBacklog>();
 
+  /** @param memory is told what the messages take */
+  constructor(private readonly memory = new Memory()) {}
+
   open(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
 
   backlog(queue: string): Backlog {
     let backlog = this.backlogs.get(queue);
-    if (backlog === undefined) this.backlogs.set(queue, (backlog = new MemoryBacklog()));
+    if (backlog === undefined) this.backlogs.set(queue, (backlog = new MemoryBacklog(this.memory)));
     return backlog;
   }
 
@@ -59,11 +62,14 @@ class MemoryBacklog implements Backlog {
   private occupied = 0;
   length = 0;
 
+  constructor(private readonly memory: Memory) {}
+
   push(message: Message, source: Delivery['source']): Entry {
     const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
     const lane = (this.lanes[priority] ??= new Lane());
     const entry = new Entry(lane.next, message, source, priority);
     lane.push(entry);
+    this.memory.add(entry.size);
     this.occupied |= 1 << priority;
     this.length++;
     return entry;
@@ -112,13 +118,15 @@ class MemoryBacklog implements Backlog {
     this.length++;
   }
 
-  remove(): void {
-    // What was taken is not held here any more.
+  remove(entry: Entry): void {
+    // What was taken is in no lane any more.
+    this.memory.add(-entry.size);
   }
 
   cancel(entry: Entry): boolean {
     if (!this.lanes[entry.priority]!.cancel(entry)) return false;
     this.left(entry.priority);
+    this.memory.add(-entry.size);
     return true;
   }
 

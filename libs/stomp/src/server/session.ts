@@ -21,10 +21,17 @@ import { Receipts } from './receipts.js';
 import { type Action, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
 import { ACKNOWLEDGED, type Named, Subscriptions } from './subscriptions.js';
-import { Transaction } from './transaction.js';
+import { Budget, Transaction } from './transaction.js';
 
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
 type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
+
+/** Who wants to know how far a session is. */
+export interface SessionWatcher {
+  /** The client has come in. */
+  connected(session: Session): void;
+  ended(session: Session): void;
+}
 
 /** Somebody who cannot keep up with a client. */
 export interface Waited {
@@ -60,6 +67,7 @@ export class Session {
   private readonly routes = new Routes();
   private readonly subscribed: Subscriptions;
   private readonly transactions = new Map<string, Transaction>();
+  private readonly budget: Budget;
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
   // How often the broker thinks about a client or a destination; meanwhile nothing is read.
@@ -76,20 +84,21 @@ export class Session {
 
   /**
    * @param stream open already; owned by the session from now on
-   * @param onEnd told once, when everything is over
+   * @param watcher told when the client is connected, and once when everything is over
    * @param address the client's, where it is not the other end of the socket
    */
   constructor(
     stream: Duplex,
     private readonly broker: Broker,
     private readonly options: ResolvedOptions,
-    private readonly onEnd: (session: Session) => void,
+    private readonly watcher: SessionWatcher,
     address?: string,
   ) {
     this.verbose = options.log?.level ?? 0;
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
-    this.subscribed = new Subscriptions(this, options.maxSubscriptions);
+    this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
+    this.budget = new Budget(options, options.memory);
     this.receipts = new Receipts(
       (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
       (error, receipt) => this.breakPromise(error, receipt),
@@ -99,7 +108,7 @@ export class Session {
       {
         onFrame: (frame) => this.receive(frame),
         onRead: () => this.wakeAcknowledged(),
-        onFault: (error) => this.fail(error, error.receipt),
+        onFault: (error) => (error.code === 'not-stomp' ? this.turnAway(error) : this.fail(error, error.receipt)),
         onEnd: () => this.finish(),
         onClose: (error) => this.gone(error),
         onDrain: () => this.drained(),
@@ -186,6 +195,23 @@ export class Session {
     return this.subscribed.owes;
   }
 
+  /** Whether a transaction is open. */
+  get inTransaction(): boolean {
+    return this.transactions.size > 0;
+  }
+
+  /** @internal Whether nothing was said yet that could be looked at. */
+  get silent(): boolean {
+    return this.state === 'opening';
+  }
+
+  /** @internal Ends the session when a frame takes too long to come. */
+  checkFrame(): void {
+    const { frameTimeout } = this.options;
+    if (this.state !== 'connected' || this.connection.frameAge <= frameTimeout) return;
+    this.fail(new StompError('frame timeout', `a frame was not complete within ${frameTimeout} ms of its first octet`));
+  }
+
   /** @internal A message went out. */
   traceMessage(subscription: Subscription, message: Message): void {
     if (this.verbose >= 4) this.log(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription.id ?? '')}`);
@@ -217,6 +243,7 @@ export class Session {
     const { options, connection } = this;
     clearTimeout(this.loginTimer);
     this.state = 'connected';
+    this.watcher.connected(this);
     connection.limits.maxFrame = options.maxFrame;
     connection.version = version;
     const ours = version === '1.0' ? { outgoing: 0, incoming: 0 } : options.heartbeat;
@@ -404,7 +431,7 @@ export class Session {
     if (this.transactions.size >= this.options.maxTransactions) {
       throw new StompError('too many transactions', `a session has at most ${this.options.maxTransactions} open`);
     }
-    this.transactions.set(id, new Transaction(id, this.options));
+    this.transactions.set(id, new Transaction(id, this.budget));
     this.receipt(frame);
   }
 
@@ -555,6 +582,17 @@ export class Session {
     });
   }
 
+  /** Somebody speaks HTTP, and is told so in it. */
+  private turnAway({ message }: FrameError): void {
+    if (this.over) return;
+    this.state = 'ending';
+    if (this.verbose >= 2) this.log(2, `refused: ${message}`);
+    const { outbox } = this.connection;
+    outbox.text(`HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${message}\n`);
+    this.connection.touch();
+    this.end();
+  }
+
   private end(): void {
     this.release();
     this.connection.end();
@@ -563,7 +601,7 @@ export class Session {
   private gone(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
-    this.onEnd(this);
+    this.watcher.ended(this);
   }
 
   /** Gives back everything that the session holds of others. */
