@@ -41,18 +41,13 @@ export const limitFields = {
   ),
 
   maxConnections: limit(whole(1, 1_000_000), 10_000, 'Most connections at a time', '--max-connections 500'),
-  maxConnectionsPerAddress: limit(
+  maxPerAddress: limit(
     whole(1, 1_000_000),
     5_000,
     'Most connections from one address, or from one network of IPv6 (/64), at a time',
-    '--max-connections-per-address 100',
+    '--max-per-address 100',
   ),
-  maxConnectionsPerUser: limit(
-    whole(1, 1_000_000),
-    5_000,
-    'Most connections of one user at a time',
-    '--max-connections-per-user 20',
-  ),
+  maxPerUser: limit(whole(1, 1_000_000), 5_000, 'Most connections of one user at a time', '--max-per-user 20'),
   maxPendingLogins: limit(
     whole(1, 1_000_000),
     1_000,

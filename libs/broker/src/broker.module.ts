@@ -45,7 +45,7 @@ export interface BrokerOptions extends Omit<SessionOptions, 'memory'>, ListenOpt
   /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
   policies?: readonly Policy[];
   /** Connections of one user at a time; no limit by default. */
-  maxConnectionsPerUser?: number;
+  maxPerUser?: number;
   /**
    * Octets of the messages that wait, from which on publishers are not read until consumers have brought them down to
    * three quarters; by default two fifths of the machine's memory, but half of what Node takes for its heap at most.

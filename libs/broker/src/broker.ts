@@ -54,7 +54,7 @@ export interface StompBrokerOptions extends SessionOptions, NameLimits, Connecti
   /** Everybody may do everything without one. */
   admission?: Admission;
   /** Connections of one user at a time; no limit by default. */
-  maxConnectionsPerUser?: number;
+  maxPerUser?: number;
   admits?: (address: string) => boolean;
 }
 
@@ -70,18 +70,18 @@ export class StompBroker {
   private readonly admission: Admission | undefined;
   private readonly expiries = new Expiries();
   private readonly names: NameLimits;
-  private readonly maxConnectionsPerUser: number;
+  private readonly maxPerUser: number;
   /** How many sessions each user has, and under which name each is counted: new credentials may bring another one. */
   private readonly users = new Map<string, number>();
   private readonly counted = new Map<Session, string>();
   private started: Promise<void> | undefined;
 
   constructor(options: StompBrokerOptions) {
-    const { engine, admission, maxConnectionsPerUser, maxDestination, maxDestinationDepth, ...server } = options;
+    const { engine, admission, maxPerUser, maxDestination, maxDestinationDepth, ...server } = options;
     this.engine = engine;
     this.admission = admission;
     this.names = { maxDestination, maxDestinationDepth };
-    this.maxConnectionsPerUser = maxConnectionsPerUser ?? Number.POSITIVE_INFINITY;
+    this.maxPerUser = maxPerUser ?? Number.POSITIVE_INFINITY;
     this.server = new StompServer({ ...server, broker: this });
   }
 
@@ -228,8 +228,8 @@ export class StompBroker {
     const name = nameOf(session.user);
     if (name === undefined) return;
     const count = this.users.get(name) ?? 0;
-    if (count >= this.maxConnectionsPerUser) {
-      const detail = `this user has ${this.maxConnectionsPerUser} connections, the limit: try again later`;
+    if (count >= this.maxPerUser) {
+      const detail = `this user has ${this.maxPerUser} connections, the limit: try again later`;
       throw new StompError('too many connections', detail);
     }
     this.users.set(name, count + 1);

@@ -8,7 +8,7 @@ export interface ConnectionLimits {
   /** At a time; no limit by default. */
   maxConnections?: number;
   /** From one address, or one network of IPv6 addresses (/64); no limit by default. */
-  maxConnectionsPerAddress?: number;
+  maxPerAddress?: number;
   /** That have not logged in yet: one more, and the one that has kept silent for longest is ended. No limit by default. */
   maxPendingLogins?: number;
 }
@@ -37,11 +37,11 @@ export class Entrance {
    * @throws StompError when it is one too many
    */
   enter(socket: Socket, address: string, others: number): Guest {
-    const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, maxPendingLogins = Infinity } = this.limits;
+    const { maxConnections = Infinity, maxPerAddress = Infinity, maxPendingLogins = Infinity } = this.limits;
     const network = networkOf(address);
     const count = this.networks.get(network) ?? 0;
     if (this.guests.size + others >= maxConnections) throw tooMany(`the server has ${maxConnections} connections`);
-    if (count >= maxConnectionsPerAddress) throw tooMany(`your address has ${maxConnectionsPerAddress} connections`);
+    if (count >= maxPerAddress) throw tooMany(`your address has ${maxPerAddress} connections`);
     if (this.pending.size >= maxPendingLogins) this.makeRoom(maxPendingLogins);
     const guest: Guest = { socket, address, session: undefined };
     this.guests.add(guest);

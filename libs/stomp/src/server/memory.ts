@@ -3,7 +3,7 @@
  * only sends is not read from the high mark on, until consumers have brought it down to the low mark.
  *
  * Nobody waits for ever for somebody who waits: a client that has acknowledgements or a COMMIT still to send, which would
- * make room, is read on now and then.
+ * make room, is read on all the same, a message at a time.
  */
 import type { ServerLog } from './options.js';
 import type { Session } from './session.js';
@@ -11,7 +11,7 @@ import type { Session } from './session.js';
 /** The low mark, as a part of the high one. */
 const LOW = 0.75;
 /** How often clients that others may wait for are read on while memory is full, in ms. */
-const BREATH = 100;
+const BREATH = 25;
 
 /** The octets of messages that a server may hold, and those whom it does not read while there are too many. */
 export class Memory {
