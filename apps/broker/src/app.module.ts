@@ -28,6 +28,15 @@ export class AppModule {
       heartbeatTolerance: options.heartbeatTolerance,
       idleTimeout: options.idleTimeout,
       policies: options.policies,
+      ...(options.store === 'disk' && options.dataDir !== undefined
+        ? {
+            store: {
+              directory: options.dataDir,
+              sync: options.sync,
+              report: (line) => logger.warn(line, 'Store'),
+            },
+          }
+        : {}),
       ...(options.hideServer ? { server: '' } : {}),
       ...limitsOf(options),
       log: sessionLog(logger, options.maxLogLines),

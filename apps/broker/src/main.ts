@@ -1,4 +1,5 @@
 import { Users } from './auth/users.js';
+import { subcommands } from './commands.js';
 import { type Options, OptionsAnswer, OptionsError, parseOptions } from './options.js';
 
 /** Writes lines to stderr, and ends with that code once they are out. */
@@ -40,4 +41,5 @@ function describe(error: unknown, { host, port }: Options): string {
 
 // In place of the arguments, among which there may be passwords.
 process.title = 'stompserver';
-await start();
+const [name = '', ...rest] = process.argv.slice(2);
+await (subcommands.get(name)?.run(rest) ?? start());

@@ -11,6 +11,7 @@ export interface OptionHelp {
     | 'Who may connect'
     | 'What they may do'
     | 'Destinations'
+    | 'Store'
     | 'TLS'
     | 'Heart-beats'
     | 'Limits'

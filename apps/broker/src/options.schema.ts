@@ -19,6 +19,7 @@ import {
 } from './options.kinds.js';
 import { limitFields } from './options.limits.js';
 import { policies } from './options.policy.js';
+import { requireDataDir, storeFields } from './options.store.js';
 
 const user = readBy((text) => {
   if (!text.includes(':')) {
@@ -134,6 +135,7 @@ export const optionFields = {
     fallback: 'none',
     example: `--policies '[{"destination":"/queue/mail.*","max-length":10000}]'`,
   }),
+  ...storeFields,
   hideServer: boolean.default(false).register(optionHelp, {
     group: 'Listening',
     takes: '[yes|no]',
@@ -268,9 +270,11 @@ export const optionSchema = z
   .superRefine(requireLoopbackOrUsers)
   .superRefine(requireUsersForRules)
   .superRefine(requireWholeAccess)
+  .superRefine(requireDataDir)
   .transform((options) => ({
     ...options,
     tls: options.tls ?? false,
+    store: options.store ?? (options.dataDir === undefined ? 'memory' : 'disk'),
     host: options.host ?? (needsLoopback(options) ? '127.0.0.1' : everyInterface()),
   }));
 

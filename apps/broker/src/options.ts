@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Command, CommanderError, Option } from 'commander';
 import type * as Yaml from 'yaml';
+import { subcommands } from './commands.js';
 import { OptionsAnswer, OptionsError } from './options.error.js';
 import { readOptionFile } from './options.file.js';
 import { optionHelp, splitList } from './options.kinds.js';
@@ -142,7 +143,7 @@ function describeFlagError({ code, message }: CommanderError): string {
     case 'commander.optionMissingArgument':
       return `flag ${flag}: needs a value, see stompserver --help`;
     case 'commander.excessArguments':
-      return 'arguments: only options are taken; quote a list that holds blanks, see stompserver --help';
+      return `arguments: only options are taken, or a command before all (${[...subcommands.keys()].join(', ')}); quote a list that holds blanks, see stompserver --help`;
     default:
       return `flags: ${message.replace(/^error: /, '').replaceAll('\n', ' ')}`;
   }
@@ -191,7 +192,7 @@ function variableOf(name: string): string {
 function makeProgram(): Command {
   const program = new Command('stompserver')
     .description('A STOMP 1.0, 1.1 and 1.2 broker. Prints one line per listener on stdout, logs on stderr.')
-    .usage('[options]');
+    .usage('[options]\n       stompserver <command> [options]');
   for (const name of names) {
     const field = optionFields[name];
     const help = optionHelp.get(field);
@@ -215,6 +216,9 @@ function makeProgram(): Command {
     .addHelpText(
       'after',
       `
+Commands, each with a --help of its own:
+${[...subcommands].map(([name, { text }]) => `  ${name.padEnd(8)}${text}`).join('\n')}
+
 Times are in milliseconds. Lists are parted by blanks or commas, or the option is
 repeated. Every option can also be an environment variable (--heartbeat-in is
 STOMPSERVER_HEARTBEAT_IN) or a key of the configuration file (heartbeat-in). Flags

@@ -24,6 +24,7 @@ import { StompBroker } from './broker.js';
 import type { NameLimits } from './destination/name.js';
 import type { Policy } from './destination/policy.js';
 import { LocalEngine } from './engine/local.js';
+import { DiskStore, type DiskStoreOptions } from './store/disk.js';
 import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
 
@@ -40,8 +41,8 @@ export interface BrokerOptions extends Omit<SessionOptions, 'memory'>, ListenOpt
   lockout?: LockoutOptions;
   /** Takes a record of who came in, and of each refusal; to be written to a log. */
   audit?: Audit;
-  /** Where messages are kept: in memory by default. */
-  store?: 'memory' | Store;
+  /** Where messages are kept: in memory by default, or in a directory, or in a store of your own. */
+  store?: 'memory' | DiskStoreOptions | Store;
   /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
   policies?: readonly Policy[];
   /** Connections of one user at a time; no limit by default. */
@@ -172,8 +173,7 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
     ...rest
   } = options;
   const memory = new Memory(maxMemory, options.log);
-  const kept = store === undefined || store === 'memory' ? new MemoryStore(memory) : store;
-  const engine = new LocalEngine(kept, policies, { memory, maxQueues });
+  const engine = new LocalEngine(makeStore(store, memory), policies, { memory, maxQueues });
   return new StompBroker({ ...rest, memory, engine, admission });
 }
 
@@ -181,4 +181,9 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
 export function defaultMemory(): number {
   const machine = Math.min(totalmem(), process.constrainedMemory() || Infinity);
   return Math.floor(Math.min(0.4 * machine, 0.5 * getHeapStatistics().heap_size_limit));
+}
+
+function makeStore(store: BrokerOptions['store'] = 'memory', memory: Memory): Store {
+  if (store === 'memory') return new MemoryStore(memory);
+  return 'open' in store ? store : new DiskStore(store);
 }

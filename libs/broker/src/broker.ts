@@ -185,6 +185,11 @@ export class StompBroker {
     this.engine.commit(operations, session, done);
   }
 
+  /** @internal */
+  sync(done: Done): void {
+    this.engine.sync(done);
+  }
+
   private part(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
     const address = checkName(destination, action, this.names);
     const uses = usesOf(destination, address, action, frame, this.names);

@@ -18,4 +18,5 @@ export type { Policy } from './destination/policy.js';
 export type { Engine } from './engine/engine.js';
 export { LocalEngine } from './engine/local.js';
 export { MemoryStore } from './store/memory.js';
-export type { Store } from './store/store.js';
+export { DiskStore, type DiskStoreOptions, type Sync } from './store/disk.js';
+export type { Kept, Store } from './store/store.js';

@@ -25,14 +25,19 @@ export class UsageError extends Error {
  * The arguments disappear from the process title, for the passwords that may be among them.
  *
  * @param work returns the exit code
+ * @param argv the arguments behind the program's name
  */
-export async function runProgram(program: Command, work: () => Promise<number>): Promise<void> {
+export async function runProgram(
+  program: Command,
+  work: () => Promise<number>,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> {
   const name = program.name();
   process.title = name;
   process.stderr.on('error', () => undefined); // Whoever closed it does not want to hear.
   program.exitOverride().configureOutput({ writeErr: () => undefined });
   try {
-    program.parse();
+    program.parse(argv, { from: 'user' });
     process.exitCode = await work();
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;

@@ -168,6 +168,9 @@ describe('the sources', () => {
       rules: '[{"destination":"/queue/a","user":"ann bob","group":["staff"],"allow":"read write"}]',
       'audit-log': 'audit.json',
       crlfile: 'crl.pem',
+      store: 'disk',
+      'data-dir': 'data',
+      sync: 'interval',
       verbose: '5',
       'log-format': 'json',
     };

@@ -42,6 +42,15 @@ export interface Cursor {
   close(): void;
 }
 
+/** What a queue has to know of messages that are there from before a restart. */
+export interface Recovered {
+  /** Some of them expire. */
+  readonly expiring: boolean;
+  /** Some of them belong to groups. */
+  readonly grouped: boolean;
+  readonly octets: number;
+}
+
 /**
  * What a queue needs of its store: the messages that wait, those of higher priority first and else in the order of
  * their arrival, and those that were handed out and not acknowledged.
@@ -49,6 +58,10 @@ export interface Cursor {
 export interface Backlog {
   /** How many messages wait. */
   readonly length: number;
+  /** Undefined where nothing is from before. */
+  readonly recovered: Recovered | undefined;
+  /** Who settles what was there from before; to be set before anything is taken. */
+  source: Delivery['source'];
   /** Adds a message behind all others of its priority. */
   push(message: Message, source: Delivery['source']): Entry;
   /** Takes the first that waits; it stays in the store until `remove`. */
@@ -60,16 +73,28 @@ export interface Backlog {
    * that cursor, but for messages that were put back.
    */
   take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined;
-  /** Takes all that wait and are accepted. */
-  sweep(accepts: (entry: Entry) => boolean): Entry[];
+  /**
+   * Takes all that wait and are accepted.
+   *
+   * @param accepts gets the moment at which one expires, in ms since 1970; 0 for never
+   */
+  sweep(accepts: (expires: number) => boolean): Entry[];
+  /** Forgets all that wait. */
+  clear(): void;
   /** All that wait, in their order. */
   values(): Iterable<Entry>;
   /** Puts one that was taken back into its place. */
   restore(entry: Entry): void;
+  /** Remembers how often one that was taken was delivered: it comes back, at once or later. */
+  count(entry: Entry): void;
   /** Forgets one that was taken: it is acknowledged. */
   remove(entry: Entry): void;
   /** Forgets one that was put back and waits: its acknowledgement came late. Tells whether it was there. */
   cancel(entry: Entry): boolean;
-  /** Calls back when all that was pushed and removed so far is as safe as the store makes it. */
-  sync(done: Done): void;
+  /**
+   * Calls back when all that was pushed and removed so far is as safe as the store makes it.
+   *
+   * @param entry what the caller asks for, where it is that alone
+   */
+  sync(done: Done, entry?: Entry): void;
 }

@@ -35,6 +35,7 @@ export class Composite implements Route {
 
   send(message: Message, session: Session, done: Done | undefined): void {
     // All of them or none.
+    if (message.special) for (const queue of queuesOf(this)) queue.checkStore(message);
     if (!message.special || readTerms(message).timing === undefined) {
       for (const queue of queuesOf(this)) queue.checkRoom(1, message.size);
     }

@@ -62,6 +62,11 @@ export const SCHEDULE_HEADERS = [
   'AMQ_SCHEDULED_CRON',
 ];
 
+/** Whether a message is to survive the end of the broker. */
+export function isPersistent({ headers }: Message): boolean {
+  return isTrue(headers, 'persistent');
+}
+
 /** 0 to 9; what is no such number counts as the normal one, as in JMS. */
 export function readPriority({ headers }: Message): number {
   const value = headers.get('priority');

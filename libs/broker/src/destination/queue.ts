@@ -53,7 +53,13 @@ export interface QueueOwner {
    */
   deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void;
   /** A message is to be delivered later. */
-  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
+  schedule(message: Message, timing: Timing, to: Queue): void;
+  /**
+   * Whether a message that has to survive can be kept.
+   *
+   * @throws StompError when not
+   */
+  checkStore(message: Message): void;
   /** A message names in `reply-to` where its sender waits for an answer. */
   addressReply(message: Message, session: Session): void;
 }
@@ -65,6 +71,8 @@ export class Queue implements Route, DeliverySource {
   private readonly groups = new Groups<Consumer>();
   private readonly pace = new Pace();
   private dispatching = false;
+  /** It has been dropped: what comes back to it comes too late. */
+  private cleared = false;
   /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
   private grouped = false;
   private readonly waiting = () => this.backlog.length;
@@ -84,9 +92,18 @@ export class Queue implements Route, DeliverySource {
     readonly destination: string,
     readonly rules: Rules,
     readonly autoDelete: boolean,
+    /** What it is made again of after a restart. */
+    readonly about: object,
     private readonly backlog: Backlog,
     private readonly owner: QueueOwner,
-  ) {}
+  ) {
+    backlog.source = this;
+    const { recovered } = backlog;
+    if (recovered === undefined) return;
+    this.grouped = recovered.grouped;
+    this.octets = recovered.octets;
+    if (recovered.expiring || rules.timeToLive > 0) this.watch();
+  }
 
   /** Whether somebody takes messages from it. */
   get used(): boolean {
@@ -114,6 +131,7 @@ export class Queue implements Route, DeliverySource {
     if (!message.special || readTerms(message).timing === undefined) {
       (this.active ? this : this.owner.adopt(this)).checkRoom(1, message.size);
     }
+    if (message.special) this.owner.checkStore(message);
     this.accept(message, session, done);
   }
 
@@ -124,14 +142,19 @@ export class Queue implements Route, DeliverySource {
     if (message.special) {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.owner.adopt(this).offer(due));
-        done?.();
+        this.owner.schedule(message, timing, this);
+        if (done !== undefined) this.backlog.sync(done);
         return;
       }
     }
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session);
     if (this.owner.memory.full) this.owner.memory.hold(session);
+  }
+
+  /** @throws StompError when the message has to survive, and cannot be kept */
+  checkStore(message: Message): void {
+    this.owner.checkStore(message);
   }
 
   /**
@@ -182,7 +205,7 @@ export class Queue implements Route, DeliverySource {
       message.detach();
       this.dropOldest();
     }
-    if (done !== undefined) backlog.sync(done);
+    if (done !== undefined) backlog.sync(done, entry);
   }
 
   subscribe(subscription: Subscription, done: Done): void {
@@ -231,10 +254,11 @@ export class Queue implements Route, DeliverySource {
     const entry = delivery as Entry;
     if (entry.holder !== from) {
       if (outcome.kind === 'ack' && entry.holder === undefined) this.cancel(entry);
-    } else if (outcome.kind === 'ack') this.forget(entry);
+    } else if (outcome.kind === 'ack' || this.cleared) this.forget(entry);
     else {
       entry.holder = undefined;
       entry.count++;
+      this.backlog.count(entry);
       if (outcome.kind === 'return') this.restore(entry);
       else this.refuse(entry, outcome);
     }
@@ -252,8 +276,10 @@ export class Queue implements Route, DeliverySource {
 
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
+    this.cleared = true;
+    for (const entry of this.delayed.keys()) this.backlog.remove(entry);
     this.stop();
-    for (const entry of this.backlog.sweep(() => true)) this.backlog.remove(entry);
+    this.backlog.clear();
     this.octets = 0;
   }
 
@@ -368,7 +394,7 @@ export class Queue implements Route, DeliverySource {
       this.sweeper = undefined;
       const now = Date.now();
       let left = false;
-      const due = this.backlog.sweep(({ expires }) => {
+      const due = this.backlog.sweep((expires) => {
         if (expires === 0) return false;
         left ||= expires > now;
         return expires <= now;
@@ -387,7 +413,8 @@ export class Queue implements Route, DeliverySource {
     const { maxLength, maxBytes, overflow } = this.rules;
     if (overflow !== 'drop-oldest') return;
     while (this.backlog.length > 0 && (this.backlog.length > maxLength || this.octets > maxBytes)) {
-      const entry = this.backlog.shift()!;
+      const entry = this.backlog.shift();
+      if (entry === undefined) return;
       this.count(entry, -1);
       this.backlog.remove(entry);
       this.owner.deadLetter(this, entry.message, entry.count, 'queue length');

@@ -15,6 +15,9 @@ export class Retained {
   private readonly kept = new Map<string, Kept>();
   private octets = 0;
 
+  /** @param onForget told of each that is not kept any more */
+  constructor(private readonly onForget: (topic: string) => void) {}
+
   /** @param expires a moment in ms since 1970; 0 for never */
   keep(topic: string, message: Message, expires: number): void {
     this.forget(topic);
@@ -47,5 +50,6 @@ export class Retained {
     if (kept === undefined) return;
     this.kept.delete(topic);
     this.octets -= kept.message.size;
+    this.onForget(topic);
   }
 }

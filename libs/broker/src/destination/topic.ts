@@ -11,7 +11,17 @@ export interface TopicOwner {
   readonly topics: Topics;
   readonly retained: Retained;
   rulesOf(destination: string): Rules;
-  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void;
+  schedule(message: Message, timing: Timing, to: string): void;
+  /**
+   * Whether a message that has to survive can be kept.
+   *
+   * @throws StompError when not
+   */
+  checkStore(message: Message): void;
+  /** Keeps the last message of a topic. */
+  retain(topic: string, message: Message, expires: number): void;
+  /** Calls back when all that was done so far is as safe as was promised. */
+  sync(done: Done): void;
   addressReply(message: Message, session: Session): void;
   /** The queue that a subscription wants the topic's messages to wait in; undefined when it wants none. */
   durable(name: string, subscription: Subscription, terms: ConsumerTerms): Route | undefined;
@@ -42,10 +52,11 @@ export class Topic implements Route {
   send(message: Message, session: Session, done: Done | undefined): void {
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.special) {
+      this.owner.checkStore(message);
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, (due) => this.release(due, undefined, undefined));
-        done?.();
+        this.owner.schedule(message, timing, this.name);
+        if (done !== undefined) this.owner.sync(done);
         return;
       }
     }
@@ -53,14 +64,19 @@ export class Topic implements Route {
   }
 
   /** Its time has come: it is kept where it asks for that, and published if it lives still. */
-  private release(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+  release(message: Message, publisher: Session | undefined, done: Done | undefined): void {
     if (message.special) {
       const { retain, expires } = readTerms(message);
       if (expires !== 0 && expires <= Date.now()) {
         done?.();
         return;
       }
-      if (retain && this.retains) this.owner.retained.keep(this.name, message, expires);
+      if (retain && this.retains) {
+        this.owner.retain(this.name, message, expires);
+        this.publish(message, publisher, undefined);
+        if (done !== undefined) this.owner.sync(done);
+        return;
+      }
     }
     this.publish(message, publisher, done);
     if (this.owner.memory.full && publisher !== undefined) this.owner.memory.hold(publisher);
@@ -97,7 +113,10 @@ export class Topic implements Route {
     const durable = owner.durable(name, subscription, terms);
     if (durable !== undefined) {
       this.durable.set(subscription, durable);
-      durable.subscribe(subscription, done);
+      durable.subscribe(subscription, (error) => {
+        if (error === undefined) owner.sync(done);
+        else done(error);
+      });
       return;
     }
     subscription.prefetch = terms.prefetch;

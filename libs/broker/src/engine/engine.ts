@@ -24,6 +24,8 @@ export interface Engine {
   leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** Does all parts of a transaction, or none. */
   commit(operations: readonly Operation[], session: Session, done: Done): void;
+  /** Calls back when all that was settled so far is as safe as was promised. */
+  sync(done: Done): void;
   /** The session is over: what belonged to it alone goes. */
   release(session: Session): void;
 }

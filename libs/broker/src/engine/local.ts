@@ -35,7 +35,16 @@ export class LocalEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    for (const key of await this.store.open()) {
+    const queues = await this.store.open();
+    const kept = [...this.store.kept()];
+    // What a queue is made of comes before what it feeds on.
+    for (const first of [true, false]) {
+      for (const one of kept.filter(({ kind }) => (kind === 'queue') === first)) {
+        const at = one.key.indexOf('\0');
+        this.world(one.key.slice(0, at)).recover(one.kind, one.key.slice(at + 1), one);
+      }
+    }
+    for (const key of queues) {
       const at = key.indexOf('\0');
       this.world(key.slice(0, at)).queue(key.slice(at + 1));
     }
@@ -60,7 +69,9 @@ export class LocalEngine implements Engine {
 
   commit(operations: readonly Operation[], session: Session, done: Done): void {
     // What could refuse a part is asked first; the rest happens in this turn of the event loop: so it is atomic.
-    this.world(session.vhost).checkSchedule(checkMessages(operations));
+    const world = this.world(session.vhost);
+    for (const operation of operations) if ('message' in operation) world.checkStore(operation.message);
+    world.checkSchedule(checkMessages(operations));
     let pending = 1;
     let failed: Error | undefined;
     const one: Done = (error) => {
@@ -73,7 +84,11 @@ export class LocalEngine implements Engine {
         deliver(operation.route, operation.message, session, one);
       } else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
     }
-    one();
+    this.store.sync(one);
+  }
+
+  sync(done: Done): void {
+    this.store.sync(done);
   }
 
   release(session: Session): void {

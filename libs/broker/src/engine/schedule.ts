@@ -1,19 +1,49 @@
+import { randomUUID } from 'node:crypto';
 import type { Cron } from 'croner';
 import { Memory, type Message, StompError } from 'nestjs-stomp/server';
-import { SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
+import { readTerms, SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
 
 /** How many messages may wait for their time. */
 const MOST = 1_000_000;
 /** The longest time that a timer can wait, in ms. */
 const LONGEST = 2 ** 31 - 1;
 
-interface Job {
-  /** Octets that are free once it has run. */
+/** Where a message goes when its time has come. */
+export interface Target {
+  readonly kind: 'queue' | 'topic';
+  readonly name: string;
+  /** What a queue is made again of, if it has gone by then. */
+  readonly about?: object;
+}
+
+/** A message that waits for its time. */
+export interface Job {
+  readonly id: string;
+  readonly message: Message;
+  readonly to: Target;
+  /** The moment in ms since 1970. */
+  readonly due: number;
+  /** How often it is delivered after that. */
+  readonly left: number;
+  /** It is the time of a cron expression, to be followed by another. */
+  readonly recurs: boolean;
+}
+
+/** A job in its place among the others. */
+interface Waiting {
+  readonly job: Job;
   readonly size: number;
   readonly due: number;
   /** Of those that are due at the same moment the first to come is the first to go. */
   readonly serial: number;
-  run(): void;
+}
+
+export interface ScheduleOwner {
+  /** The time of a message has come; it gets one of its own each time. */
+  release(message: Message, to: Target): void;
+  /** A job is there, or has changed. */
+  keep(job: Job): void;
+  forget(job: Job): void;
 }
 
 /**
@@ -21,23 +51,28 @@ interface Job {
  * A heap of jobs, the next one on top, and one timer for all.
  */
 export class Schedule {
-  private readonly heap: Job[] = [];
+  private readonly heap: Waiting[] = [];
   private timer: NodeJS.Timeout | undefined;
   private serials = 0;
 
   /** @param memory is told what the messages take */
-  constructor(private readonly memory = new Memory()) {}
+  constructor(
+    private readonly owner: ScheduleOwner,
+    private readonly memory = new Memory(),
+  ) {}
 
-  /**
-   * @param deliver gets a message of its own each time
-   * @throws StompError when too many messages wait
-   */
-  add(message: Message, { delay, period, repeat, cron }: Timing, deliver: (message: Message) => void): void {
+  /** @throws StompError when too many messages wait */
+  add(message: Message, { delay, repeat, cron }: Timing, to: Target): void {
     this.checkRoom(1);
     message.detach();
-    const run = () => this.repeat(message, delay, period, repeat, deliver);
-    if (cron === undefined) run();
-    else this.recur(cron, message.size, run);
+    const id = randomUUID();
+    if (cron === undefined) this.keep({ id, message, to, due: Date.now() + delay, left: repeat, recurs: false });
+    else this.recur(id, message, to, cron);
+  }
+
+  /** Takes a job up again that was kept. */
+  recover(job: Job): void {
+    this.push(job);
   }
 
   /** @throws StompError when not that many more messages can wait */
@@ -54,49 +89,46 @@ export class Schedule {
     this.heap.length = 0;
   }
 
-  private repeat(
-    message: Message,
-    delay: number,
-    period: number,
-    repeat: number,
-    deliver: (message: Message) => void,
-  ): void {
-    let left = repeat;
-    const fire = () => {
-      deliver(message.readdress(message.destination, DONE));
-      if (left-- > 0) this.push(Date.now() + period, message.size, fire);
-    };
-    this.push(Date.now() + delay, message.size, fire);
+  private keep(job: Job): void {
+    this.owner.keep(job);
+    this.push(job);
   }
 
-  private recur(cron: Cron, size: number, run: () => void): void {
-    const next = () => {
-      const due = cron.nextRun();
-      if (due === null) return;
-      this.push(due.getTime(), size, () => {
-        run();
-        next();
-      });
-    };
-    next();
+  private recur(id: string, message: Message, to: Target, cron: Cron): void {
+    const due = cron.nextRun()?.getTime();
+    if (due !== undefined) this.keep({ id, message, to, due, left: 0, recurs: true });
   }
 
-  private push(due: number, size: number, run: () => void): void {
-    this.memory.add(size);
+  private run(job: Job): void {
+    const { message, to, left } = job;
+    this.owner.forget(job);
+    const { delay = 0, period = 0, repeat = 0, cron } = readTerms(message).timing ?? {};
+    if (job.recurs) {
+      this.keep({ id: randomUUID(), message, to, due: Date.now() + delay, left: repeat, recurs: false });
+      if (cron !== undefined) this.recur(job.id, message, to, cron);
+      return;
+    }
+    this.owner.release(message.readdress(message.destination, DONE), to);
+    if (left > 0) this.keep({ ...job, due: Date.now() + period, left: left - 1 });
+  }
+
+  private push(job: Job): void {
     const { heap } = this;
-    const job: Job = { due, size, serial: this.serials++, run };
-    let at = heap.push(job) - 1;
+    const { size } = job.message;
+    this.memory.add(size);
+    const waiting = { job, size, due: job.due, serial: this.serials++ };
+    let at = heap.push(waiting) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (precedes(heap[parent]!, job)) break;
+      if (precedes(heap[parent]!, waiting)) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
-    heap[at] = job;
+    heap[at] = waiting;
     if (at === 0) this.arm();
   }
 
-  private pop(): Job {
+  private pop(): Waiting {
     const { heap } = this;
     const top = heap[0]!;
     this.memory.add(-top.size);
@@ -124,11 +156,12 @@ export class Schedule {
 
   private readonly fire = (): void => {
     const now = Date.now();
-    while (this.heap.length > 0 && this.heap[0]!.due <= now) this.pop().run();
+    while (this.heap.length > 0 && this.heap[0]!.due <= now) this.run(this.pop().job);
     this.arm();
   };
 }
 
-const precedes = (one: Job, other: Job) => (one.due === other.due ? one.serial < other.serial : one.due < other.due);
+const precedes = (one: Waiting, other: Waiting) =>
+  one.due === other.due ? one.serial < other.serial : one.due < other.due;
 
 const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));

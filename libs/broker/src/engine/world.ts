@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type Done,
   type Frame,
   type FrameHeaders,
   type Memory,
@@ -11,6 +12,7 @@ import {
 } from 'nestjs-stomp/server';
 import {
   type ConsumerTerms,
+  isPersistent,
   readDeletion,
   readDurable,
   readQueueName,
@@ -18,6 +20,7 @@ import {
   type Timing,
 } from '../destination/dialect.js';
 import { Feed } from '../destination/feed.js';
+import { compileSelector } from '../destination/selector.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
@@ -30,9 +33,9 @@ import { Topics } from '../destination/topics.js';
 import { virtualTopic } from '../destination/virtual.js';
 import { Wildcards } from '../destination/wildcard.js';
 import { MemoryStore } from '../store/memory.js';
-import type { Store } from '../store/store.js';
+import type { Kept, Store } from '../store/store.js';
 import { Advisory } from './advisory.js';
-import { Schedule } from './schedule.js';
+import { type Job, Schedule, type Target } from './schedule.js';
 
 /** Headers of a dead letter that tell how it became one. */
 const DEAD_REASON = 'dead-letter-reason';
@@ -55,6 +58,24 @@ export interface EngineLimits {
   maxQueues?: number;
 }
 
+/** What a queue that clients made with rules is made again of. */
+interface QueueAbout {
+  readonly destination: string;
+  readonly asked: Partial<Rules>;
+  readonly autoDelete: boolean;
+}
+
+/** What a durable subscription is made again of. */
+interface DurableAbout {
+  readonly topic: string;
+  readonly name: string;
+  readonly selector?: string | undefined;
+  readonly noLocal: boolean;
+  /** Who made it. */
+  readonly clientId?: string | undefined;
+  readonly user?: string | undefined;
+}
+
 /** A durable subscription: a queue that is fed by a topic until it is deleted. */
 interface Durable {
   readonly topic: string;
@@ -67,7 +88,7 @@ interface Durable {
 /** One virtual host: its destinations, and what stands between them. */
 export class World implements QueueOwner, TopicOwner {
   readonly topics = new Topics();
-  readonly retained = new Retained();
+  readonly retained = new Retained((topic) => this.store.forget('retained', this.key(topic)));
   readonly advisory = new Advisory(this);
   private readonly queues = new Map<string, Queue>();
   /** What feeds a queue, by topic. */
@@ -90,7 +111,18 @@ export class World implements QueueOwner, TopicOwner {
   ) {
     this.memory = limits.memory;
     this.transient = new MemoryStore(limits.memory);
-    this.scheduled = new Schedule(limits.memory);
+    this.scheduled = new Schedule(
+      {
+        release: (message, to) => this.releaseScheduled(message, to),
+        keep: ({ id, message, ...about }) => {
+          if (isPersistent(message) && !about.to.name.startsWith(TEMPORARY)) {
+            this.store.keep({ kind: 'scheduled', key: this.key(id), about, message });
+          }
+        },
+        forget: ({ id }) => this.store.forget('scheduled', this.key(id)),
+      },
+      limits.memory,
+    );
   }
 
   /** @param headers of the frame that asks: they may say how a queue is to be made */
@@ -129,11 +161,65 @@ export class World implements QueueOwner, TopicOwner {
     const known = this.queues.get(name);
     if (known !== undefined) return known;
     const { autoDelete = false, ...asked } = headers === undefined ? {} : readQueueRules(headers);
-    const destination = `/queue/${name}`;
-    const queue = this.open(this.make(name, destination, { ...this.rulesOf(destination), ...asked }, autoDelete));
+    return this.openQueue(name, `/queue/${name}`, asked, autoDelete);
+  }
+
+  private openQueue(name: string, destination: string, asked: Partial<Rules>, autoDelete: boolean): Queue {
+    const rules = { ...this.rulesOf(destination), ...asked };
+    // What is fed by a virtual topic is there for what comes, whether or not it holds anything.
+    const lasts = Object.keys(asked).length > 0 || autoDelete || virtualTopic(name) !== undefined;
+    const about = lasts ? { destination, asked, autoDelete } : {};
+    const queue = this.open(this.make(name, destination, rules, autoDelete, about));
     // It may be that nothing comes of the frame that it is made for.
     if (queue.idle) this.giveUp(queue);
     return queue;
+  }
+
+  private reopen(name: string, about: object = {}): Queue {
+    const { destination = `/queue/${name}`, asked = {}, autoDelete = false } = about as Partial<QueueAbout>;
+    return this.openQueue(name, destination, asked, autoDelete);
+  }
+
+  /** Makes again what was kept. */
+  recover(kind: Kept['kind'], key: string, { about, message }: Kept): void {
+    switch (kind) {
+      case 'queue': {
+        // The queue of a durable subscription is made with that.
+        if (!key.startsWith(DURABLE)) this.reopen(key, about);
+        return;
+      }
+      case 'feed': {
+        const { queue, topic } = about as { queue: string; topic: string };
+        const fed = this.queue(queue);
+        this.feed(fed, topic, undefined);
+        if (fed.idle) this.giveUp(fed);
+        return;
+      }
+      case 'durable': {
+        this.makeDurable(key, about as unknown as DurableAbout);
+        return;
+      }
+      case 'retained':
+        this.retained.keep(key, message!, Number(about['expires']));
+        return;
+      case 'scheduled':
+        this.scheduled.recover({ ...(about as unknown as Omit<Job, 'id' | 'message'>), id: key, message: message! });
+    }
+  }
+
+  checkStore(message: Message): void {
+    if (message.special && isPersistent(message)) this.store.checkRoom();
+  }
+
+  retain(topic: string, message: Message, expires: number): void {
+    this.retained.keep(topic, message, expires);
+    if (message.length > 0 && isPersistent(message) && !topic.startsWith(TEMP_TOPIC)) {
+      this.store.keep({ kind: 'retained', key: this.key(topic), about: { expires }, message });
+    }
+  }
+
+  sync(done: Done): void {
+    this.store.sync(done);
   }
 
   rulesOf(destination: string): Rules {
@@ -145,8 +231,20 @@ export class World implements QueueOwner, TopicOwner {
     this.scheduled.checkRoom(messages);
   }
 
-  schedule(message: Message, timing: Timing, deliver: (message: Message) => void): void {
-    this.scheduled.add(message, timing, deliver);
+  schedule(message: Message, timing: Timing, to: Queue | string): void {
+    const target: Target =
+      typeof to === 'string' ? { kind: 'topic', name: to } : { kind: 'queue', name: to.name, about: to.about };
+    this.scheduled.add(message, timing, target);
+  }
+
+  private releaseScheduled(message: Message, { kind, name, about }: Target): void {
+    if (kind === 'topic') {
+      new Topic(name, this).release(message, undefined, undefined);
+      return;
+    }
+    // A temporary queue may have gone with its session.
+    if (name.startsWith(TEMPORARY) && !this.queues.has(name)) return;
+    this.adopt(this.queues.get(name) ?? this.reopen(name, about)).offer(message);
   }
 
   /**
@@ -175,12 +273,15 @@ export class World implements QueueOwner, TopicOwner {
     }
   }
 
-  durable(name: string, subscription: Subscription, { selector, noLocal }: ConsumerTerms): Route | undefined {
+  durable(name: string, subscription: Subscription, { noLocal }: ConsumerTerms): Route | undefined {
     const own = readQueueName(subscription);
     if (own !== undefined) {
       this.checkCount(own);
       const queue = this.queue(own, subscription.headers);
-      if (this.feeds.get(queue)?.has(name) !== true) this.feed(queue, name, undefined);
+      if (this.feeds.get(queue)?.has(name) !== true) {
+        this.feed(queue, name, undefined);
+        this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about: { queue: own, topic: name } });
+      }
       return queue;
     }
     const durable = readDurable(subscription);
@@ -193,18 +294,26 @@ export class World implements QueueOwner, TopicOwner {
     if (known !== undefined && same) return known.queue;
     if (known !== undefined) this.deleteDurable(key, known);
     this.checkCount(DURABLE + key);
-    // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
-    const rules = { ...this.rulesOf(name), overflow: 'drop-oldest' as const };
-    const queue = this.make(DURABLE + key, `/queue/${durable.name}`, rules, false);
     const { clientId, user } = subscription.session;
-    const owner = nameOf(user);
+    const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
+    this.store.keep({ kind: 'durable', key: this.key(key), about });
+    return this.makeDurable(key, about);
+  }
+
+  private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Queue {
+    // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
+    const rules = { ...this.rulesOf(topic), overflow: 'drop-oldest' as const };
+    const queue = this.make(DURABLE + key, `/queue/${name}`, rules, false, {});
     // Also while it is away, and comes back under another connection.
     const isOwn = (publisher: Session) =>
       queue.serves(publisher) ||
-      (clientId !== undefined && publisher.clientId === clientId && nameOf(publisher.user) === owner);
-    const feed = new Feed(() => queue, { selector, skips: noLocal ? isOwn : undefined });
-    this.topics.add(name, feed);
-    this.durables.set(key, { topic: name, selector: text, noLocal, queue, feed });
+      (clientId !== undefined && publisher.clientId === clientId && nameOf(publisher.user) === user);
+    const feed = new Feed(() => queue, {
+      selector: text === undefined || text.trim() === '' ? undefined : compileSelector(text),
+      skips: noLocal ? isOwn : undefined,
+    });
+    this.topics.add(topic, feed);
+    this.durables.set(key, { topic, selector: text, noLocal, queue, feed });
     return queue;
   }
 
@@ -299,8 +408,8 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** A queue in place of one that was removed, and its backlog with it. */
-  private renew({ name, destination, rules, autoDelete }: Queue): Queue {
-    return this.open(this.make(name, destination, rules, autoDelete));
+  private renew({ name, destination, rules, autoDelete, about }: Queue): Queue {
+    return this.open(this.make(name, destination, rules, autoDelete, about));
   }
 
   /** Tells of a queue that clients know by name. */
@@ -312,8 +421,9 @@ export class World implements QueueOwner, TopicOwner {
     return queue;
   }
 
-  private make(name: string, destination: string, rules: Rules, autoDelete: boolean): Queue {
-    const queue = new Queue(name, destination, rules, autoDelete, this.storeOf(name).backlog(this.key(name)), this);
+  private make(name: string, destination: string, rules: Rules, autoDelete: boolean, about: object): Queue {
+    const backlog = this.storeOf(name).backlog(this.key(name), about as Kept['about']);
+    const queue = new Queue(name, destination, rules, autoDelete, about, backlog, this);
     this.queues.set(name, queue);
     return queue;
   }
@@ -344,7 +454,10 @@ export class World implements QueueOwner, TopicOwner {
     clearTimeout(this.idle.get(queue));
     this.idle.delete(queue);
     if (this.queues.get(queue.name) !== queue) return;
-    for (const [topic, feed] of this.feeds.get(queue) ?? []) this.topics.remove(topic, feed);
+    for (const [topic, feed] of this.feeds.get(queue) ?? []) {
+      this.topics.remove(topic, feed);
+      this.store.forget('feed', this.key(`${queue.name}\0${topic}`));
+    }
     this.feeds.delete(queue);
     queue.active = false;
     queue.clear();
@@ -359,7 +472,7 @@ export class World implements QueueOwner, TopicOwner {
     if (known !== undefined) return known;
     this.checkCount(name);
     const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
-    const queue = this.make(name, TEMP_QUEUE + local, rules, false);
+    const queue = this.make(name, TEMP_QUEUE + local, rules, false, {});
     this.giveUp(queue);
     return queue;
   }
@@ -398,6 +511,7 @@ export class World implements QueueOwner, TopicOwner {
       );
     }
     this.durables.delete(key);
+    this.store.forget('durable', this.key(key));
     this.topics.remove(topic, feed);
     this.remove(queue);
   }

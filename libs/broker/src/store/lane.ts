@@ -10,6 +10,22 @@
  */
 import type { Entry } from '../destination/backlog.js';
 
+/** Where messages are that are not in memory; a lane holds their numbers. */
+export interface Pages {
+  /** Reads one; undefined when that cannot be done: it is passed over from then on. */
+  load(seq: number, order: number): Entry | undefined;
+  /** The moment at which one expires, in ms since 1970; 0 for never. */
+  expires(seq: number): number;
+}
+
+/** A message that is not in memory, with its place. */
+interface Paged {
+  readonly order: number;
+  readonly seq: number;
+}
+
+const isPaged = (slot: Entry | Paged): slot is Paged => 'seq' in slot && !('message' in slot);
+
 /** Where a cursor stands in one lane: what is before has been looked at. */
 export interface Place {
   /** The order of the first fresh message not looked at. */
@@ -27,52 +43,71 @@ export class Lane {
   length = 0;
   /** Where the cursors stand that look at this lane. */
   readonly places = new Set<Place>();
-  private fresh: (Entry | undefined)[] = [];
+  private fresh: (Entry | number | undefined)[] = [];
   private head = 0;
   private offset = 0;
   private holes = 0;
-  private returned: Entry[] = [];
+  private returned: (Entry | Paged)[] = [];
   /** Where `returned` begins: what is before has been taken. */
   private first = 0;
 
-  push(entry: Entry): void {
-    this.fresh.push(entry);
+  constructor(private readonly pages?: Pages) {}
+
+  push(slot: Entry | number): void {
+    this.fresh.push(slot);
     this.next++;
     this.length++;
+  }
+
+  /** Puts the number of a message in its place, unless it has gone from there. */
+  page(entry: Entry, seq: number): boolean {
+    const at = entry.order - this.offset;
+    if (this.fresh[at] !== entry) return false;
+    this.fresh[at] = seq;
+    return true;
   }
 
   shift(): Entry | undefined {
     if (this.length === 0) return undefined;
     const first = this.fresh[this.head];
     const back = this.returned[this.first];
-    if (back !== undefined && (first === undefined || back.order < first.order)) {
+    if (back !== undefined && (first === undefined || back.order < this.offset + this.head)) {
       this.length--;
+      const entry = this.read(back);
       this.takeBack(this.first);
-      return back;
+      return entry;
     }
     if (first === undefined) return undefined;
     this.length--;
+    const entry = typeof first === 'number' ? this.pages!.load(first, this.offset + this.head) : first;
     this.fresh[this.head++] = undefined;
     this.trim();
-    return first;
+    return entry;
   }
 
   /** Takes the first that is accepted; see `Backlog.take`. */
   take(place: Place, accepts: (entry: Entry) => boolean): Entry | undefined {
     const { returned } = this;
     let back = this.find(place.returned);
-    while (back < returned.length && !accepts(returned[back]!)) back++;
+    let earlier: Entry | undefined;
+    while (back < returned.length) {
+      earlier = this.read(returned[back]!);
+      if (earlier !== undefined && accepts(earlier)) break;
+      earlier = undefined;
+      back++;
+    }
     place.returned = returned[back]?.order ?? Number.POSITIVE_INFINITY;
     const { fresh, offset } = this;
     let at = Math.max(this.head, place.fresh - offset);
+    let found: Entry | undefined;
     while (at < fresh.length) {
-      const entry = fresh[at];
-      if (entry !== undefined && accepts(entry)) break;
+      const slot = fresh[at];
+      found = typeof slot === 'number' ? this.pages!.load(slot, offset + at) : slot;
+      if (found !== undefined && accepts(found)) break;
+      found = undefined;
       at++;
     }
     place.fresh = offset + at;
-    const found = fresh[at];
-    const earlier = returned[back];
     if (earlier !== undefined && (found === undefined || earlier.order < found.order)) {
       this.length--;
       this.takeBack(back);
@@ -84,37 +119,49 @@ export class Lane {
     return found;
   }
 
-  /** Takes all that are accepted. */
-  sweep(accepts: (entry: Entry) => boolean, into: Entry[]): void {
-    const before = into.length;
-    const kept: Entry[] = [];
+  /** Takes all whose expiry is accepted. */
+  sweep(accepts: (expires: number) => boolean, into: Entry[]): void {
+    const kept: (Entry | Paged)[] = [];
     for (let at = this.first; at < this.returned.length; at++) {
-      const entry = this.returned[at]!;
-      (accepts(entry) ? into : kept).push(entry);
+      const slot = this.returned[at]!;
+      if (accepts(isPaged(slot) ? this.pages!.expires(slot.seq) : slot.expires)) {
+        this.length--;
+        const entry = this.read(slot);
+        if (entry !== undefined) into.push(entry);
+      } else kept.push(slot);
     }
     this.returned = kept;
     this.first = 0;
     for (let at = this.head; at < this.fresh.length; at++) {
-      const entry = this.fresh[at];
-      if (entry === undefined || !accepts(entry)) continue;
-      into.push(entry);
+      const slot = this.fresh[at];
+      if (slot === undefined) continue;
+      if (!accepts(typeof slot === 'number' ? this.pages!.expires(slot) : slot.expires)) continue;
+      const entry = typeof slot === 'number' ? this.pages!.load(slot, this.offset + at) : slot;
+      if (entry !== undefined) into.push(entry);
       this.fresh[at] = undefined;
       this.holes++;
+      this.length--;
     }
-    this.length -= into.length - before;
     this.trim();
     this.fill();
   }
 
+  /** The numbers of those that are not in memory, and the others. */
+  *slots(): IterableIterator<Entry | number> {
+    for (const slot of this.returned.slice(this.first)) yield isPaged(slot) ? slot.seq : slot;
+    for (const slot of this.fresh.slice(this.head)) if (slot !== undefined) yield slot;
+  }
+
   *values(): IterableIterator<Entry> {
     const returned = this.returned.slice(this.first);
+    const start = this.offset + this.head;
     let next = 0;
-    for (const entry of this.fresh.slice(this.head)) {
-      if (entry === undefined) continue;
-      while (next < returned.length && returned[next]!.order < entry.order) yield returned[next++]!;
-      yield entry;
+    for (const [at, slot] of this.fresh.slice(this.head).entries()) {
+      if (slot === undefined) continue;
+      while (next < returned.length && returned[next]!.order < start + at) yield* this.each(returned[next++]!);
+      yield* this.each(typeof slot === 'number' ? { order: start + at, seq: slot } : slot);
     }
-    yield* returned.slice(next);
+    for (const slot of returned.slice(next)) yield* this.each(slot);
   }
 
   restore(entry: Entry): void {
@@ -129,6 +176,15 @@ export class Lane {
     this.takeBack(at);
     this.length--;
     return true;
+  }
+
+  private read(slot: Entry | Paged): Entry | undefined {
+    return isPaged(slot) ? this.pages!.load(slot.seq, slot.order) : slot;
+  }
+
+  private *each(slot: Entry | Paged): IterableIterator<Entry> {
+    const entry = this.read(slot);
+    if (entry !== undefined) yield entry;
   }
 
   /** Where the first returned message of that order, or of a later one, stands. */
@@ -168,7 +224,10 @@ export class Lane {
   /** A message that nobody takes would keep all the holes behind it: when they are many, the messages move. */
   private fill(): void {
     if (this.holes < MANY_HOLES || this.holes * 2 < this.fresh.length - this.head) return;
-    const left = this.fresh.filter((entry) => entry !== undefined);
+    const left: (Entry | Paged)[] = [];
+    for (const [at, slot] of this.fresh.entries()) {
+      if (slot !== undefined) left.push(typeof slot === 'number' ? { order: this.offset + at, seq: slot } : slot);
+    }
     this.returned = [...this.returned.slice(this.first), ...left].sort((a, b) => a.order - b.order);
     this.first = 0;
     for (const place of this.places) place.returned = Math.min(place.returned, place.fresh);

@@ -1,8 +1,8 @@
 import { type Delivery, type Done, Memory, type Message } from 'nestjs-stomp/server';
-import { type Backlog, type Cursor, Entry } from '../destination/backlog.js';
+import { type Backlog, type Cursor, Entry, type Recovered } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
-import { Lane, type Place } from './lane.js';
-import type { Store } from './store.js';
+import { Lane, type Pages, type Place } from './lane.js';
+import type { Kept, Store } from './store.js';
 
 /** Keeps messages in this process: they are gone when it ends. */
 export class MemoryStore implements Store {
@@ -23,6 +23,26 @@ export class MemoryStore implements Store {
 
   drop(queue: string): void {
     this.backlogs.delete(queue);
+  }
+
+  keep(): void {
+    // Nothing outlives this process.
+  }
+
+  forget(): void {
+    // Nothing was kept.
+  }
+
+  kept(): Iterable<Kept> {
+    return [];
+  }
+
+  checkRoom(): void {
+    // There is as much room as there is memory.
+  }
+
+  sync(done: Done): void {
+    done();
   }
 
   close(): Promise<void> {
@@ -57,30 +77,40 @@ class MemoryCursor implements Cursor {
 }
 
 /** A lane for each priority that was ever used, and a bit for each that holds something. */
-class MemoryBacklog implements Backlog {
-  private readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
+export class MemoryBacklog implements Backlog {
+  protected readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
   private occupied = 0;
   length = 0;
+  readonly recovered: Recovered | undefined;
+  source: Delivery['source'];
 
-  constructor(private readonly memory: Memory) {}
+  /**
+   * @param memory is told what the messages take
+   * @param pages where messages are that are not in memory
+   */
+  constructor(
+    private readonly memory = new Memory(),
+    private readonly pages?: Pages,
+  ) {}
 
   push(message: Message, source: Delivery['source']): Entry {
     const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
-    const lane = (this.lanes[priority] ??= new Lane());
+    const lane = this.lane(priority);
     const entry = new Entry(lane.next, message, source, priority);
-    lane.push(entry);
+    this.add(lane, entry, priority);
     this.memory.add(entry.size);
-    this.occupied |= 1 << priority;
-    this.length++;
     return entry;
   }
 
   shift(): Entry | undefined {
-    if (this.occupied === 0) return undefined;
-    const priority = 31 - Math.clz32(this.occupied);
-    const entry = this.lanes[priority]!.shift();
-    this.left(priority);
-    return entry;
+    while (this.occupied !== 0) {
+      const priority = 31 - Math.clz32(this.occupied);
+      const entry = this.lanes[priority]!.shift();
+      this.left(priority, 1);
+      if (entry !== undefined) return entry;
+      // It could not be read, and is passed over.
+    }
+    return undefined;
   }
 
   cursor(): Cursor {
@@ -90,22 +120,33 @@ class MemoryBacklog implements Backlog {
   take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined {
     for (let priority = 9; priority >= 0; priority--) {
       if ((this.occupied & (1 << priority)) === 0) continue;
-      const entry = this.lanes[priority]!.take((cursor as MemoryCursor).place(priority), accepts);
-      if (entry === undefined) continue;
-      this.left(priority);
-      return entry;
+      const lane = this.lanes[priority]!;
+      const before = lane.length;
+      const entry = lane.take((cursor as MemoryCursor).place(priority), accepts);
+      if (before !== lane.length) this.left(priority, before - lane.length);
+      if (entry !== undefined) return entry;
     }
     return undefined;
   }
 
-  sweep(accepts: (entry: Entry) => boolean): Entry[] {
+  sweep(accepts: (expires: number) => boolean): Entry[] {
     const taken: Entry[] = [];
     for (let priority = 9; priority >= 0; priority--) {
-      this.lanes[priority]?.sweep(accepts, taken);
-      if (this.lanes[priority]?.length === 0) this.occupied &= ~(1 << priority);
+      const lane = this.lanes[priority];
+      if (lane === undefined) continue;
+      const before = lane.length;
+      lane.sweep(accepts, taken);
+      this.left(priority, before - lane.length);
     }
-    this.length -= taken.length;
     return taken;
+  }
+
+  clear(): void {
+    for (const lane of this.lanes) {
+      for (const slot of lane?.slots() ?? []) if (typeof slot !== 'number') this.memory.add(-slot.size);
+    }
+    this.lanes.fill(undefined);
+    this.occupied = this.length = 0;
   }
 
   *values(): IterableIterator<Entry> {
@@ -113,9 +154,13 @@ class MemoryBacklog implements Backlog {
   }
 
   restore(entry: Entry): void {
-    this.lanes[entry.priority]!.restore(entry);
+    this.lane(entry.priority).restore(entry);
     this.occupied |= 1 << entry.priority;
     this.length++;
+  }
+
+  count(_entry: Entry): void {
+    // The entry knows.
   }
 
   remove(entry: Entry): void {
@@ -124,8 +169,8 @@ class MemoryBacklog implements Backlog {
   }
 
   cancel(entry: Entry): boolean {
-    if (!this.lanes[entry.priority]!.cancel(entry)) return false;
-    this.left(entry.priority);
+    if (this.lanes[entry.priority]?.cancel(entry) !== true) return false;
+    this.left(entry.priority, 1);
     this.memory.add(-entry.size);
     return true;
   }
@@ -134,8 +179,18 @@ class MemoryBacklog implements Backlog {
     done();
   }
 
-  private left(priority: number): void {
-    this.length--;
+  protected lane(priority: number): Lane {
+    return (this.lanes[priority] ??= new Lane(this.pages));
+  }
+
+  protected add(lane: Lane, slot: Entry | number, priority: number): void {
+    lane.push(slot);
+    this.occupied |= 1 << priority;
+    this.length++;
+  }
+
+  private left(priority: number, count: number): void {
+    this.length -= count;
     if (this.lanes[priority]!.length === 0) this.occupied &= ~(1 << priority);
   }
 }

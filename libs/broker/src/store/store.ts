@@ -1,17 +1,45 @@
+import type { Done, Message } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 
-/** Where the local engine keeps the messages of its queues. */
+/** Something besides the messages of queues that has to be there after a restart. */
+export interface Kept {
+  readonly kind: 'queue' | 'feed' | 'durable' | 'retained' | 'scheduled';
+  /** What tells it from others of its kind. */
+  readonly key: string;
+  /** What it is made again of; JSON can say it. */
+  readonly about: Readonly<Record<string, unknown>>;
+  readonly message?: Message | undefined;
+}
+
+/**
+ * Where the local engine keeps the messages of its queues. What is done in one turn of the event loop is kept as a
+ * whole, or not at all.
+ */
 export interface Store {
   /**
    * Makes the store ready.
    *
-   * @returns the names of the queues that hold messages from before
+   * @returns the names of the queues that are there from before
    */
   open(): Promise<readonly string[]>;
-  /** The backlog of a queue; the same one each time, until it is dropped. */
-  backlog(queue: string): Backlog;
+  /**
+   * The backlog of a queue; the same one each time, until it is dropped.
+   *
+   * @param about what the queue is made again of after a restart
+   */
+  backlog(queue: string, about?: Kept['about']): Backlog;
   /** Forgets a queue and all that it holds. */
   drop(queue: string): void;
+  /** Keeps a thing, in place of the one of that kind and key. */
+  keep(kept: Kept): void;
+  /** Forgets a thing. */
+  forget(kind: Kept['kind'], key: string): void;
+  /** What is kept, as it was when the store was opened. */
+  kept(): Iterable<Kept>;
+  /** @throws StompError when nothing more can be kept at the moment */
+  checkRoom(): void;
+  /** Calls back when all that was done so far is as safe as the store makes it. */
+  sync(done: Done): void;
   /** Ends it, when all that was promised is safe. */
   close(): Promise<void>;
 }

@@ -58,6 +58,8 @@ export interface Broker {
   leave?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /** A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other. */
   commit?(operations: readonly Operation[], session: Session, done: Done): void;
+  /** Calls back when all that was settled so far is as safe as was promised. Without this method it is at once. */
+  sync?(done: Done): void;
   /** The session is over; its subscriptions have ended. */
   disconnect?(session: Session): void;
 }

@@ -3,6 +3,7 @@ export type { ConnectionLimits } from './entrance.js';
 export { StompError } from './error.js';
 export { Memory } from './memory.js';
 export { Message } from './message.js';
+export { packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';
 export { Delivery, type DeliverySource, type Outcome } from './pending.js';
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';

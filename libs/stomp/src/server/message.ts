@@ -61,21 +61,41 @@ const DETACH_FROM = 4;
 const LF = 10;
 
 let serials = 0;
+/** The start that the last kept message came from; a string that many of them share. */
+let earlier = EPOCH;
+
+function shareEpoch(epoch: string): string {
+  if (epoch === EPOCH) return EPOCH;
+  if (epoch !== earlier) earlier = epoch;
+  return earlier;
+}
 
 /** A message on its way through a broker. Its headers and body stay bytes until somebody asks for them. */
 export class Message {
-  private readonly serial = ++serials;
+  private readonly serial: number;
+  /** The start of the broker that its id is from. */
+  private readonly epoch: string;
   private plain: WireHead | undefined;
   private blocks: Map<Version, Block> | undefined;
 
   /**
    * @param destination as the publisher wrote it
    * @param frame the SEND frame, or any with such headers and body; it belongs to the message from now on
+   * @param id of a message that was kept: the one that it had
    */
   constructor(
     readonly destination: string,
     private readonly frame: Frame,
+    id?: string,
   ) {
+    if (id === undefined) {
+      this.serial = ++serials;
+      this.epoch = EPOCH;
+    } else {
+      const dash = id.lastIndexOf('-');
+      this.serial = Number(id.slice(dash + 1));
+      this.epoch = shareEpoch(id.slice(0, dash));
+    }
     const wire = frame.wire;
     if (
       wire !== undefined &&
@@ -90,7 +110,12 @@ export class Message {
 
   /** Unique, and the same for every subscription and every redelivery. */
   get id(): string {
-    return `${EPOCH}-${this.serial}`;
+    return `${this.epoch}-${this.serial}`;
+  }
+
+  /** @internal The frame that it is made of. */
+  get origin(): Frame {
+    return this.frame;
   }
 
   /** The publisher's headers; those that are for the server alone are still among them. */
@@ -197,7 +222,13 @@ export class Message {
     const slab = outbox.room(prefix.length + OWN_LINES + lines + (inline ? length : 0));
     let at = outbox.at;
     slab.set(prefix, at);
-    at = writeNumber(slab, at + prefix.length, this.serial);
+    at += prefix.length;
+    if (this.epoch !== EPOCH) {
+      // The prefix ends with the epoch of this start.
+      at -= EPOCH.length + 1;
+      at += slab.write(`${this.epoch}-`, at, 'latin1');
+    }
+    at = writeNumber(slab, at, this.serial);
     if (ack !== undefined) {
       for (let i = 0; i < ack.length; i++) slab[at++] = ack[i]!;
       at = writeNumber(slab, at, number);

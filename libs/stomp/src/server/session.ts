@@ -10,6 +10,7 @@ import { requiredHeaders } from '../frame/rules.js';
 import type { Version } from '../frame/version.js';
 import { Connection } from '../wire/connection.js';
 import { agreeHeartBeat } from '../wire/heartbeat.js';
+import { Acknowledgements, ACKNOWLEDGED } from './acknowledgements.js';
 import { plainAddress } from './address.js';
 import type { Broker, Done, Route } from './broker.js';
 import { errorFrame, StompError, toStompError } from './error.js';
@@ -20,7 +21,7 @@ import type { Outcome } from './pending.js';
 import { Receipts } from './receipts.js';
 import { type Action, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
-import { ACKNOWLEDGED, type Named, Subscriptions } from './subscriptions.js';
+import { Subscriptions } from './subscriptions.js';
 import { Budget, Transaction } from './transaction.js';
 
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
@@ -38,9 +39,6 @@ export interface Waited {
   /** The client has gone. */
   forget(publisher: Session): void;
 }
-
-/** Headers that make more of an ACK than an acknowledgement. */
-const ELABORATE = Known.receipt | Known.transaction;
 
 /** Headers whose values are not logged. */
 const SECRET = /passcode|password|secret|token|authorization/i;
@@ -66,6 +64,7 @@ export class Session {
   private readonly receipts: Receipts;
   private readonly routes = new Routes();
   private readonly subscribed: Subscriptions;
+  private readonly acknowledgements: Acknowledgements;
   private readonly transactions = new Map<string, Transaction>();
   private readonly budget: Budget;
   private readonly verbose: number;
@@ -79,8 +78,6 @@ export class Session {
   private flooded = false;
   // Those for whose sake this session is not read.
   private readonly waitsFor = new Set<Waited>();
-  // Those that were acknowledged to since they were last told that they may go on.
-  private acknowledged: Subscription[] = [];
 
   /**
    * @param stream open already; owned by the session from now on
@@ -98,6 +95,7 @@ export class Session {
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
     this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
+    this.acknowledgements = new Acknowledgements(this.subscribed);
     this.budget = new Budget(options, options.memory);
     this.receipts = new Receipts(
       (receipt) => this.reply(new Frame('RECEIPT', [['receipt-id', receipt]])),
@@ -107,7 +105,7 @@ export class Session {
       stream,
       {
         onFrame: (frame) => this.receive(frame),
-        onRead: () => this.wakeAcknowledged(),
+        onRead: () => this.acknowledgements.wake(),
         onFault: (error) => (error.code === 'not-stomp' ? this.turnAway(error) : this.fail(error, error.receipt)),
         onEnd: () => this.finish(),
         onClose: (error) => this.gone(error),
@@ -266,13 +264,13 @@ export class Session {
   /** The protocol's table of contents (STOMP 1.2, Client Frames). */
   private handle(frame: Frame): void {
     const { command } = frame;
-    if (this.acknowledged.length > 0 && command !== 'ACK' && command !== 'NACK') this.wakeAcknowledged();
+    if (command !== 'ACK' && command !== 'NACK') this.acknowledgements.wake();
     switch (command) {
       case 'SEND':
         this.send(frame);
         return;
       case 'ACK':
-        if (!this.settle(frame)) this.acknowledge(frame, ACKNOWLEDGED);
+        if (this.version !== '1.2' || !this.acknowledgements.settle(frame)) this.acknowledge(frame, ACKNOWLEDGED);
         return;
       case 'NACK':
         this.acknowledge(frame, { kind: 'nack', headers: frame.headers });
@@ -295,7 +293,7 @@ export class Session {
         this.receipt(frame);
         return;
       case 'DISCONNECT':
-        this.receipt(frame);
+        this.receiptWhenSafe(frame);
         this.finish();
         return;
       case 'CONNECT':
@@ -360,65 +358,17 @@ export class Session {
       const name = frame.headers.get('id') ?? frame.headers.get('destination') ?? '';
       throw new StompError('no such subscription', `there is no subscription ${quote(name)} in this session`);
     }
-    this.receipt(frame);
-  }
-
-  /** The short way of an ACK that asks for nothing else and names a delivery by its number. */
-  private settle(frame: Frame): boolean {
-    const { wire } = frame;
-    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0 || this.version !== '1.2')
-      return false;
-    const named = this.subscribed.locate(wire.bytes, wire.idStart, wire.idEnd);
-    if (named === undefined) return false;
-    const { pending } = named;
-    const number = this.subscribed.located;
-    if (named.ack !== 'client-individual' || named.binds(number) || pending.get(number) === undefined) return false;
-    named.settle(number, ACKNOWLEDGED);
-    this.acknowledged.push(named);
-    return true;
+    this.receiptWhenSafe(frame);
   }
 
   private acknowledge(frame: Frame, outcome: Outcome): void {
     this.require(frame);
-    const named = this.subscribed.find(frame);
     const transaction = this.transactionOf(frame);
-    const { subscription, number } = named;
-    if (subscription.binds(number)) {
-      throw new StompError('already acknowledged', `an open transaction holds an acknowledgement of that message`);
-    }
-    if (transaction !== undefined) this.hold(named, outcome, transaction);
-    else if (subscription.ack === 'client') {
-      for (const each of subscription.pending.upTo(number)) {
-        if (!subscription.binds(each)) subscription.settle(each, outcome);
-      }
-    } else subscription.settle(number, outcome);
-    this.acknowledged.push(subscription);
-    if (transaction === undefined) this.receipt(frame);
+    this.acknowledgements.take(frame, outcome, transaction);
+    if (transaction === undefined) this.receiptWhenSafe(frame);
     else {
       const receipt = this.receiptOf(frame);
       if (receipt !== undefined) transaction.receipts.push(receipt);
-    }
-  }
-
-  /** Acknowledgements that came together make room for messages together. */
-  private wakeAcknowledged(): void {
-    const subscriptions = this.acknowledged;
-    if (subscriptions.length === 0) return;
-    this.acknowledged = [];
-    let last: Subscription | undefined;
-    for (const subscription of subscriptions) {
-      if (subscription !== last) subscription.wake();
-      last = subscription;
-    }
-  }
-
-  private hold({ subscription, number }: Named, outcome: Outcome, transaction: Transaction): void {
-    const numbers = subscription.ack === 'client' ? subscription.pending.upTo(number) : [number];
-    for (const each of numbers) {
-      const delivery = subscription.pending.get(each)!;
-      if (!subscription.binds(each)) {
-        transaction.hold({ subscription, number: each, operation: { delivery, outcome, subscription } });
-      }
     }
   }
 
@@ -522,6 +472,14 @@ export class Session {
   private receipt(frame: Frame): void {
     const receipt = this.receiptOf(frame);
     if (receipt !== undefined) this.receipts.settled(receipt);
+  }
+
+  /** A receipt for what has to be safe first. */
+  private receiptWhenSafe(frame: Frame): void {
+    const receipt = this.receiptOf(frame);
+    if (receipt === undefined) return;
+    if (this.broker.sync === undefined) this.receipts.settled(receipt);
+    else this.broker.sync(this.receipts.open(receipt));
   }
 
   /**

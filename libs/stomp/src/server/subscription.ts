@@ -24,6 +24,7 @@ export class Subscription {
   private readonly ackLine: Buffer | undefined;
   private readonly write: Session['connection'];
   private active = false;
+  private stopped = false;
   // Nobody is expected to answer for its messages any more.
   private abandoned = false;
   private waiting: Set<Session> | undefined;
@@ -99,6 +100,7 @@ export class Subscription {
 
   /** @internal Its receipt is on its way: messages may follow. */
   start(): void {
+    if (this.stopped) return;
     this.active = true;
     this.wake();
   }
@@ -126,6 +128,7 @@ export class Subscription {
   /** @internal Nothing goes out any more; what is unacknowledged stays until it is settled or returned. */
   stop(): void {
     this.active = false;
+    this.stopped = true;
     this.onReady = undefined;
     this.releasePublishers();
   }

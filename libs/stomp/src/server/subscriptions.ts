@@ -2,7 +2,6 @@ import { quote } from '../frame/error.js';
 import { Frame } from '../frame/frame.js';
 import type { Route } from './broker.js';
 import { StompError } from './error.js';
-import type { Outcome } from './pending.js';
 import type { Session } from './session.js';
 import { type AckMode, Subscription } from './subscription.js';
 
@@ -12,30 +11,20 @@ const LATE_ACK = 1_000;
 /** How many ended subscriptions are remembered for acknowledgements that come later still. */
 const MAX_LATE = 100;
 
-const DASH = 45;
-const MAX_DIGITS = 15;
-
-/** A delivery that an ACK or NACK frame names. */
-export interface Named {
-  readonly subscription: Subscription;
-  readonly number: number;
-}
-
 /** The subscriptions of one session. */
 export class Subscriptions {
   /** By id; those without one (1.0) have a key that no id can be. */
   readonly byId = new Map<string, Subscription>();
-  private readonly bySerial = new Map<number, Subscription>();
+  /** By the first number of their `ack` headers; those that ended stay for a while, for late acknowledgements. */
+  readonly bySerial = new Map<number, Subscription>();
   private readonly departed = new Map<Subscription, NodeJS.Timeout>();
   private readonly late: Subscription[] = [];
   // Made in the client's name, by destination.
   private readonly implicit = new Map<string, Subscription>();
   private serials = 0;
-  /** The number of the delivery that `locate` has read. */
-  located = 0;
 
   constructor(
-    private readonly session: Session,
+    readonly session: Session,
     private readonly most: number,
     private readonly maxUnacknowledged: number,
   ) {}
@@ -104,25 +93,6 @@ export class Subscriptions {
     return keys.map(([, subscription]) => subscription);
   }
 
-  /**
-   * The delivery that an ACK or NACK frame names: by the `ack` header of its MESSAGE in 1.2, by its message-id
-   * before, there even when the `subscription` header is wrong.
-   *
-   * @throws StompError when no delivery waits under that name
-   */
-  find(frame: Frame): Named {
-    const name = this.session.version === '1.2' ? 'id' : 'message-id';
-    const value = frame.headers.get(name)!;
-    const named = name === 'id' ? this.byAck(value) : this.byMessage(value, frame.headers.get('subscription'));
-    if (named === undefined) {
-      throw new StompError(
-        'unknown message',
-        `${frame.command} of ${quote(value)}: no message of this session waits for an acknowledgement under that ${name}`,
-      );
-    }
-    return named;
-  }
-
   /** Whether a message waits for its acknowledgement. */
   get owes(): boolean {
     for (const { pending } of this.bySerial.values()) if (pending.size > 0) return true;
@@ -171,49 +141,6 @@ export class Subscriptions {
     this.late.push(subscription);
     if (this.late.length > MAX_LATE) this.bySerial.delete(this.late.shift()!.serial);
   }
-
-  /**
-   * The subscription that the `ack` header of a MESSAGE belongs to, given as bytes; `located` is then the number of the
-   * delivery.
-   */
-  locate(bytes: Uint8Array, from: number, to: number): Subscription | undefined {
-    let serial = 0;
-    let number = 0;
-    let at = from;
-    for (; at < to && bytes[at] !== DASH; at++) {
-      const digit = bytes[at]! - 48;
-      if (digit < 0 || digit > 9) return undefined;
-      serial = serial * 10 + digit;
-    }
-    if (at === from || at - from > MAX_DIGITS || to - at - 1 > MAX_DIGITS || at >= to - 1) return undefined;
-    for (at++; at < to; at++) {
-      const digit = bytes[at]! - 48;
-      if (digit < 0 || digit > 9) return undefined;
-      number = number * 10 + digit;
-    }
-    this.located = number;
-    return this.bySerial.get(serial);
-  }
-
-  private byAck(ack: string): Named | undefined {
-    const found = /^(\d{1,15})-(\d{1,15})$/.exec(ack);
-    if (found === null) return undefined;
-    const subscription = this.bySerial.get(Number(found[1]));
-    const number = Number(found[2]);
-    return subscription?.pending.get(number) === undefined ? undefined : { subscription, number };
-  }
-
-  private byMessage(messageId: string, id: string | undefined): Named | undefined {
-    const named = id === undefined ? undefined : this.byId.get(id);
-    let late: Named | undefined;
-    for (const subscription of named === undefined ? this.bySerial.values() : [named, ...this.bySerial.values()]) {
-      const number = subscription.pending.find(messageId);
-      if (number < 0) continue;
-      if (subscription.pending.get(number)!.holder === subscription) return { subscription, number };
-      late ??= { subscription, number };
-    }
-    return late;
-  }
 }
 
 /** 1.0 has no client-individual, but clients of ActiveMQ and RabbitMQ ask for it there, too. */
@@ -224,6 +151,3 @@ function readAckMode(value = 'auto'): AckMode {
     `the ack mode ${quote(value)} is none of auto, client and client-individual`,
   );
 }
-
-/** What becomes of an acknowledged message. */
-export const ACKNOWLEDGED: Outcome = { kind: 'ack' };

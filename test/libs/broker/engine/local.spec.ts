@@ -1,10 +1,24 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
+import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { DiskStore, type Engine, LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
 import { join, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 import { type Headers } from '../../../support/wire.js';
 import { describeEngine } from './engine.contract.js';
 
 describeEngine('local', { make: () => new LocalEngine(new MemoryStore()) });
+
+const directories = new Map<Engine, string>();
+const onDisk = (directory = mkdtempSync(joinPath(tmpdir(), 'store-'))) => {
+  const engine = new LocalEngine(new DiskStore({ directory, sync: 'never' }));
+  directories.set(engine, directory);
+  return engine;
+};
+afterAll(() => {
+  for (const directory of directories.values()) rmSync(directory, { recursive: true, force: true });
+});
+describeEngine('local, on disk', { make: () => onDisk(), again: (engine) => onDisk(directories.get(engine)) });
 
 const HOUR = 3_600_000;
 

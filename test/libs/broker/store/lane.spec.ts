@@ -48,7 +48,11 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Ste
   let count = 0;
   for (const each of steps) {
     if (each.kind === 'push') {
-      const frame = new Frame('SEND', { destination: '/queue/q', priority: each.priority }, String(count++));
+      const frame = new Frame(
+        'SEND',
+        { destination: '/queue/q', priority: each.priority, expires: count + 1 },
+        String(count++),
+      );
       plain.put(backlog.push(new Message('/queue/q', frame), undefined));
     } else if (each.kind === 'shift') {
       const entry = backlog.shift();
@@ -73,8 +77,8 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Ste
       expect(backlog.cancel(entry)).toBe(false);
       plain.waiting.splice(plain.waiting.indexOf(entry), 1);
     } else if (each.kind === 'sweep') {
-      const accepts = (entry: Entry) => number(entry) % each.modulus === 1;
-      const expected = plain.waiting.filter(accepts);
+      const accepts = (expires: number) => (expires - 1) % each.modulus === 1;
+      const expected = plain.waiting.filter(({ expires }) => accepts(expires));
       const swept = backlog.sweep(accepts);
       expect(new Set(swept)).toEqual(new Set(expected));
       for (const entry of swept) plain.take(entry);

@@ -1,0 +1,127 @@
+import type { Delivery, Done, Message } from 'nestjs-stomp/server';
+import type { Entry, Recovered } from '../destination/backlog.js';
+import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
+import { MemoryBacklog } from './memory.js';
+import { DiskEntry } from './disk/entry.js';
+import type { DiskStore } from './disk.js';
+
+/** Octets of a queue that stay in memory when memory is short. */
+const WINDOW = 64 * 1024;
+
+/** A queue's messages: those in front in memory, those behind in the log when memory is short. */
+export class DiskBacklog extends MemoryBacklog {
+  /** The number of the queue in the log; 0 while nothing of it stands there. */
+  seq = 0;
+  override recovered: Recovered | undefined = undefined;
+  private octets = 0;
+
+  constructor(
+    readonly name: string,
+    readonly about: Readonly<Record<string, unknown>>,
+    private readonly store: DiskStore,
+  ) {
+    // What is in memory is counted by the store, which has a disk to put it.
+    super(undefined, {
+      load: (seq, order) => store.load(seq, order, this),
+      expires: (seq) => store.expires(seq),
+    });
+  }
+
+  override push(message: Message, source: Delivery['source']): Entry {
+    const special = message.special;
+    const priority = special ? readPriority(message) : DEFAULT_PRIORITY;
+    const lane = this.lane(priority);
+    const entry = new DiskEntry(lane.next, message, source, priority, special && isPersistent(message));
+    this.add(lane, entry, priority);
+    this.hold(entry, 1);
+    if (entry.persistent || this.crowded) this.store.push(this, entry);
+    return entry;
+  }
+
+  /** One that is there from before. */
+  recover(seq: number, priority: number, octets: number, expires: boolean, grouped: boolean): void {
+    this.add(this.lane(priority), seq, priority);
+    const before = this.recovered;
+    this.recovered = {
+      expiring: expires || before?.expiring === true,
+      grouped: grouped || before?.grouped === true,
+      octets: octets + (before?.octets ?? 0),
+    };
+  }
+
+  override shift(): Entry | undefined {
+    return this.out(super.shift());
+  }
+
+  override take(...[cursor, accepts]: Parameters<MemoryBacklog['take']>): Entry | undefined {
+    return this.out(super.take(cursor, accepts));
+  }
+
+  override sweep(accepts: (expires: number) => boolean): Entry[] {
+    const taken = super.sweep(accepts);
+    for (const entry of taken) this.out(entry);
+    return taken;
+  }
+
+  override clear(): void {
+    for (const lane of this.lanes) {
+      for (const slot of lane?.slots() ?? []) {
+        if (typeof slot === 'number') this.store.kill(slot);
+        else {
+          this.hold(slot as DiskEntry, -1);
+          this.remove(slot);
+        }
+      }
+    }
+    super.clear();
+  }
+
+  override restore(entry: Entry): void {
+    super.restore(entry);
+    this.hold(entry as DiskEntry, 1);
+  }
+
+  override count(entry: Entry): void {
+    this.store.count(entry as DiskEntry);
+  }
+
+  override remove(entry: Entry): void {
+    this.store.remove(entry as DiskEntry);
+  }
+
+  override cancel(entry: Entry): boolean {
+    if (!super.cancel(entry)) return false;
+    this.hold(entry as DiskEntry, -1);
+    this.store.remove(entry as DiskEntry);
+    return true;
+  }
+
+  override sync(done: Done, entry?: Entry): void {
+    if (entry === undefined || (entry as DiskEntry).persistent) this.store.sync(done);
+    else done();
+  }
+
+  /** An entry stands in the log: where memory is short its number stays in its place. */
+  page(entry: DiskEntry): void {
+    if (!this.crowded || entry.holder !== undefined) return;
+    if (this.lanes[entry.priority]?.page(entry, entry.seq) === true) this.hold(entry, -1);
+  }
+
+  private get crowded(): boolean {
+    return this.store.crowded && this.octets > WINDOW;
+  }
+
+  private out(entry: Entry | undefined): Entry | undefined {
+    if (entry !== undefined) this.hold(entry as DiskEntry, -1);
+    return entry;
+  }
+
+  private hold(entry: DiskEntry, sign: 1 | -1): void {
+    const held = sign === 1;
+    if (held === entry.held) return;
+    entry.held = held;
+    const octets = sign * entry.message.size;
+    this.octets += octets;
+    this.store.memory += octets;
+  }
+}

@@ -1,0 +1,648 @@
+/*
+ * The durable store: a log in a directory. What is done is collected, and written as one group while nothing else is
+ * being written, so many publishers share one sync, and what is done in one turn of the event loop stands or falls
+ * together.
+ *
+ *   push, remove, keep ... -> to be written -> one group -> log (disk/log.ts) -> synced: receipts
+ */
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { type Done, type Message, packMessage, StompError, unpackMessage } from 'nestjs-stomp/server';
+import type { Backlog } from '../destination/backlog.js';
+import { DiskBacklog } from './disk.backlog.js';
+import { Catalog } from './disk/catalog.js';
+import { DiskEntry } from './disk/entry.js';
+import { Lock } from './disk/lock.js';
+import { Log, type LogFile, nameOf, type Sync } from './disk/log.js';
+import { eachRecord, readLog, setAside } from './disk/recovery.js';
+import { type Found, GROUPED, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
+import { Reserve } from './disk/reserve.js';
+import type { Kept, Store } from './store.js';
+
+export type { Sync } from './disk/log.js';
+
+export interface DiskStoreOptions {
+  /** Made if need be; it belongs to one process at a time. */
+  readonly directory: string;
+  /** When what is written is made safe from power loss; `always` by default. */
+  readonly sync?: Sync;
+  /** Octets of waiting messages that are kept in memory, roughly; 32 MiB by default. */
+  readonly memory?: number;
+  /** Told what there is to tell: progress of a long recovery, damage, a full disk. */
+  readonly report?: (line: string) => void;
+}
+
+const FORMAT = 'nestjs-stomp store 1\n';
+const MEMORY = 32 * 1024 * 1024;
+/** Octets that are read at a time from the log. */
+const AHEAD = 256 * 1024;
+/** How long to wait before a disk that failed is tried again, in ms. */
+const RETRY = 250;
+
+/** Something to be written. */
+type Task =
+  | { readonly kind: 'push'; readonly backlog: DiskBacklog; readonly entry: DiskEntry }
+  | { readonly kind: 'remove'; readonly seq: number }
+  | { readonly kind: 'drop'; readonly seq: number }
+  | { readonly kind: 'count'; readonly entry: DiskEntry; readonly count: number }
+  | { readonly kind: 'keep'; readonly seq: number; readonly kept: Kept }
+  | { readonly kind: 'copy'; readonly seq: number; readonly from: number; readonly record: Buffer };
+
+/** Where a record of a group stands in it. */
+interface Spot {
+  readonly task: Task;
+  readonly at: number;
+  readonly length: number;
+}
+
+export class DiskStore implements Store {
+  /** Octets of waiting messages in memory. */
+  memory = 0;
+  private readonly backlogs = new Map<string, DiskBacklog>();
+  private readonly catalog = new Catalog();
+  private readonly keptSeqs = new Map<string, number>();
+  private readonly recoveredKept = new Map<number, Kept>();
+  private readonly counts = new Map<number, number>();
+  /** Numbers of what is to be removed, and is not yet. */
+  private readonly dying = new Set<number>();
+  /** Files that hold what was copied away from them: they go first. */
+  private readonly stale = new Set<number>();
+  /** Files that have to stay. */
+  private readonly stuck = new Set<number>();
+  private readonly directory: string;
+  private readonly report: (line: string) => void;
+  private readonly writer = new Writer();
+  private readonly log: Log;
+  private readonly reserve: Reserve;
+  private lock: Lock | undefined;
+  private seq = 0;
+  private tasks: Task[] = [];
+  private dones: Done[] = [];
+  private underWay: Done[] = [];
+  private writing = false;
+  private scheduled = false;
+  private cleaning: Promise<void> | undefined;
+  private closing = false;
+  private failure: StompError | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
+  private onIdle: (() => void) | undefined;
+
+  constructor(private readonly options: DiskStoreOptions) {
+    this.directory = options.directory;
+    this.report = options.report ?? (() => undefined);
+    this.log = new Log(options.directory, options.sync ?? 'always');
+    this.reserve = new Reserve(options.directory);
+  }
+
+  /** Whether messages that wait take as much memory as they may. */
+  get crowded(): boolean {
+    return this.memory > (this.options.memory ?? MEMORY);
+  }
+
+  async open(): Promise<readonly string[]> {
+    fs.mkdirSync(this.directory, { recursive: true });
+    this.lock = await Lock.take(this.directory);
+    try {
+      checkFormat(this.directory);
+      await this.recover();
+    } catch (error) {
+      await this.lock.release();
+      throw error;
+    }
+    if (!this.reserve.take()) this.fail(full());
+    this.clean();
+    return [...this.backlogs.keys()];
+  }
+
+  backlog(queue: string, about: Kept['about'] = {}): Backlog {
+    let backlog = this.backlogs.get(queue);
+    if (backlog === undefined) {
+      this.backlogs.set(queue, (backlog = new DiskBacklog(queue, about, this)));
+      if (Object.keys(about).length > 0) this.name(backlog);
+    }
+    return backlog;
+  }
+
+  drop(queue: string): void {
+    const backlog = this.backlogs.get(queue);
+    if (backlog === undefined) return;
+    backlog.clear();
+    this.backlogs.delete(queue);
+    if (backlog.seq === 0) return;
+    this.keptSeqs.delete(`queue\0${queue}`);
+    this.dying.add(backlog.seq);
+    this.add({ kind: 'drop', seq: backlog.seq });
+    backlog.seq = 0;
+  }
+
+  keep(kept: Kept): void {
+    this.forget(kept.kind, kept.key);
+    const seq = ++this.seq;
+    this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
+    this.add({ kind: 'keep', seq, kept });
+  }
+
+  forget(kind: Kept['kind'], key: string): void {
+    const seq = this.keptSeqs.get(`${kind}\0${key}`);
+    if (seq === undefined) return;
+    this.keptSeqs.delete(`${kind}\0${key}`);
+    this.kill(seq);
+  }
+
+  kept(): Iterable<Kept> {
+    const all = [...this.recoveredKept].sort(([a], [b]) => a - b).map(([, kept]) => kept);
+    this.recoveredKept.clear();
+    return all;
+  }
+
+  checkRoom(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  sync(done: Done): void {
+    if (this.tasks.length > 0) this.dones.push(done);
+    else if (this.writing) this.underWay.push(done);
+    else done();
+  }
+
+  async close(): Promise<void> {
+    if (this.lock === undefined) return;
+    this.closing = true;
+    if (this.tasks.length > 0 || this.writing) {
+      await new Promise<void>((resolve) => {
+        this.onIdle = resolve;
+        this.flush();
+      });
+    }
+    await this.cleaning;
+    clearTimeout(this.timer);
+    this.log.close();
+    const { lock } = this;
+    this.lock = undefined;
+    await lock.release();
+  }
+
+  /** @internal A message is to be written. */
+  push(backlog: DiskBacklog, entry: DiskEntry): void {
+    this.name(backlog);
+    entry.seq = ++this.seq;
+    this.add({ kind: 'push', backlog, entry });
+  }
+
+  /** @internal A message is gone. */
+  remove(entry: DiskEntry): void {
+    if (entry.seq === 0 || entry.gone) return;
+    entry.gone = true;
+    if (entry.written) this.kill(entry.seq);
+  }
+
+  /** @internal What has that number is gone. */
+  kill(seq: number): void {
+    if (this.dying.has(seq)) return;
+    this.dying.add(seq);
+    this.counts.delete(seq);
+    this.add({ kind: 'remove', seq });
+  }
+
+  /** @internal A message was delivered, and comes back. */
+  count(entry: DiskEntry): void {
+    if (entry.seq === 0 || entry.count === 0) return;
+    this.counts.set(entry.seq, entry.count);
+    this.add({ kind: 'count', entry, count: entry.count });
+  }
+
+  /** @internal */
+  expires(seq: number): number {
+    return this.catalog.expires(seq);
+  }
+
+  /** @internal Reads a message; undefined, and told of, when that cannot be done. */
+  load(seq: number, order: number, backlog: DiskBacklog): DiskEntry | undefined {
+    const where = this.catalog.get(seq);
+    if (where === undefined) return undefined;
+    const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);
+    try {
+      const { bytes, at } = this.read(where.file, where.offset, where.length);
+      const found = recordAt(bytes, at, this.log.files.get(where.file)!.salt);
+      if (found !== undefined) {
+        const flags = bytes[found.start + 25]!;
+        const message = unpackMessage(Buffer.from(bytes.subarray(found.start + PUSH_HEAD, found.end)));
+        const entry = new DiskEntry(
+          order,
+          message,
+          backlog.source,
+          bytes[found.start + 24]!,
+          (flags & TRANSIENT) === 0,
+        );
+        entry.seq = seq;
+        entry.written = true;
+        entry.expires = bytes.readDoubleLE(found.start + 16);
+        entry.count = this.counts.get(seq) ?? 0;
+        return entry;
+      }
+      setAside(this.directory, `${where.file}-${where.offset}`, bytes.subarray(at, at + where.length));
+      this.report(`a message of queue ${name} is damaged: set aside in damaged/${where.file}-${where.offset}`);
+      this.kill(seq);
+    } catch (error) {
+      this.report(
+        `a message of queue ${name} cannot be read, and waits for the next start: ${(error as Error).message}`,
+      );
+    }
+    return undefined;
+  }
+
+  private read(file: number, offset: number, length: number): { bytes: Buffer; at: number } {
+    const { ahead } = this;
+    if (ahead.file !== file || offset < ahead.at || offset + length > ahead.at + ahead.bytes.length) {
+      const { size } = this.log.files.get(file)!;
+      const bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)));
+      this.ahead = { file, at: offset, bytes };
+    }
+    return { bytes: this.ahead.bytes, at: offset - this.ahead.at };
+  }
+
+  /** A queue that has messages in the log stands there itself. */
+  private name(backlog: DiskBacklog): void {
+    if (backlog.seq !== 0) return;
+    this.keep({ kind: 'queue', key: backlog.name, about: backlog.about });
+    backlog.seq = this.seq;
+  }
+
+  private add(task: Task): void {
+    this.tasks.push(task);
+    if (this.scheduled || this.writing) return;
+    this.scheduled = true;
+    // All that comes in this turn goes together.
+    setImmediate(() => {
+      this.scheduled = false;
+      this.flush();
+    });
+  }
+
+  /** Writes what there is to be written. */
+  private flush(): void {
+    if (this.writing) return;
+    if (this.tasks.length === 0 && this.dones.length === 0) {
+      this.onIdle?.();
+      this.onIdle = undefined;
+      return;
+    }
+    const tasks = this.tasks;
+    this.underWay = this.dones;
+    this.tasks = [];
+    this.dones = [];
+    this.writing = true;
+    const { group, spots } = this.encode(tasks);
+    if (spots.length === 0) this.complete();
+    else this.write(group, spots, false);
+  }
+
+  private write(group: Buffer, spots: readonly Spot[], again: boolean): void {
+    const records = spots.map(({ at }) => at);
+    this.log.append(group, records, (error, file) => {
+      if (file !== undefined) {
+        for (const spot of spots) this.written(spot, file, file.size - group.length);
+        // Where memory is short, the last to come are the first to leave it.
+        for (const { task } of spots.toReversed()) {
+          if (task.kind === 'push' && !task.entry.gone) task.backlog.page(task.entry);
+        }
+        this.complete();
+        return;
+      }
+      this.fail(failed(error!));
+      // What was promised is held by the room that was kept for it.
+      if (this.reserve.there) {
+        this.reserve.release();
+        this.write(group, spots, true);
+        return;
+      }
+      const { underWay, failure } = this;
+      this.underWay = [];
+      for (const done of underWay) done(failure);
+      if (this.closing) {
+        this.report('the last changes, none of them confirmed, could not be written');
+        this.tasks = [];
+        this.dones = [];
+        this.complete();
+        return;
+      }
+      if (!again) this.report('what is not confirmed is tried again until it can be written');
+      setTimeout(() => this.write(group, spots, true), RETRY);
+    });
+  }
+
+  private complete(): void {
+    this.writing = false;
+    this.writer.reset();
+    const { underWay } = this;
+    this.underWay = [];
+    for (const done of underWay) done();
+    this.clean();
+    this.flush();
+  }
+
+  /** A record stands in the log. */
+  private written({ task, at, length }: Spot, file: LogFile, base: number): void {
+    const { catalog } = this;
+    switch (task.kind) {
+      case 'push':
+        catalog.set(task.entry.seq, file.number, base + at, length, task.entry.expires);
+        return;
+      case 'keep':
+      case 'copy':
+        if (task.seq > 0) catalog.set(task.seq, file.number, base + at, length, catalog.expires(task.seq));
+        return;
+      case 'remove':
+      case 'drop':
+        catalog.delete(task.seq);
+        this.dying.delete(task.seq);
+    }
+  }
+
+  /** Those of the tasks that still matter, as a group. */
+  private encode(tasks: readonly Task[]): { group: Buffer; spots: Spot[] } {
+    const { writer } = this;
+    const group = writer.begin(Kind.group);
+    const spots: Spot[] = [];
+    // Copies come last: what was removed meanwhile is not copied.
+    for (const task of copiesLast(tasks)) {
+      const at = writer.length;
+      if (!this.encodeTask(task)) continue;
+      writer.end(at);
+      spots.push({ task, at, length: writer.length - at });
+    }
+    writer.end(group);
+    return { group: writer.written, spots };
+  }
+
+  private encodeTask(task: Task): boolean {
+    const { writer } = this;
+    switch (task.kind) {
+      case 'push': {
+        const { entry, backlog } = task;
+        // Gone before it was written; or its queue is.
+        if (entry.gone || backlog.seq === 0) return false;
+        entry.written = true;
+        writer.begin(Kind.push);
+        const flags = (entry.persistent ? 0 : TRANSIENT) | (entry.group === undefined ? 0 : GROUPED);
+        writer.number(entry.seq).number(backlog.seq).number(entry.expires).octet(entry.priority).octet(flags);
+        for (const piece of packMessage(entry.message)) writer.raw(piece);
+        return true;
+      }
+      case 'keep': {
+        writer.begin(Kind.keep);
+        const { kind, key, about, message } = task.kept;
+        const text = Buffer.from(JSON.stringify({ kind, key, about }));
+        writer.number(task.seq).count(text.length).raw(text);
+        for (const piece of message === undefined ? [] : packMessage(message)) writer.raw(piece);
+        return true;
+      }
+      case 'remove':
+        writer.begin(Kind.remove);
+        writer.number(task.seq).count(this.catalog.get(task.seq)?.file ?? this.log.head);
+        return true;
+      case 'drop':
+        writer.begin(Kind.drop);
+        writer.number(task.seq);
+        return true;
+      case 'count':
+        if (task.entry.gone || !task.entry.written || !task.entry.persistent) return false;
+        writer.begin(Kind.count);
+        writer.number(task.entry.seq).count(task.count);
+        return true;
+      case 'copy':
+        if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;
+        writer.raw(task.record);
+        return true;
+    }
+  }
+
+  private async recover(): Promise<void> {
+    const begun = performance.now();
+    let told = begun;
+    const held = new Map<number, { seqs: number[]; flags: number[] }>();
+    const names = new Map<number, Kept>();
+    await readLog(
+      this.log,
+      {
+        record: (found, bytes, file, at) => this.recoverRecord(found, bytes, file, at, held, names),
+        report: this.report,
+      },
+      (done, all) => {
+        if (performance.now() - told < 1_000) return;
+        told = performance.now();
+        this.report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
+      },
+    );
+    for (const [seq, kept] of names) {
+      if (this.catalog.get(seq) === undefined) continue;
+      this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
+      if (kept.kind !== 'queue') this.recoveredKept.set(seq, kept);
+      else {
+        const backlog = new DiskBacklog(kept.key, kept.about, this);
+        backlog.seq = seq;
+        this.backlogs.set(kept.key, backlog);
+        this.recoveredKept.set(seq, kept);
+      }
+    }
+    let messages = 0;
+    for (const backlog of this.backlogs.values()) {
+      const waiting = held.get(backlog.seq);
+      if (waiting === undefined) continue;
+      held.delete(backlog.seq);
+      messages += this.recoverQueue(backlog, waiting);
+    }
+    // What is left belongs to queues that are gone, or whose own record is lost.
+    let lost = 0;
+    for (const { seqs } of held.values()) for (const seq of seqs) if (this.catalog.delete(seq) > 0) lost++;
+    if (lost > 0) this.report(`${lost} messages belong to no queue that is known any more: they are dropped`);
+    const took = performance.now() - begun;
+    if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
+  }
+
+  private recoverQueue(backlog: DiskBacklog, { seqs, flags }: { seqs: number[]; flags: number[] }): number {
+    let order: number[] | undefined;
+    for (let i = 1; i < seqs.length; i++) {
+      if (seqs[i]! > seqs[i - 1]!) continue;
+      // Messages that were moved within the log.
+      order = [...seqs.keys()].sort((a, b) => seqs[a]! - seqs[b]!);
+      break;
+    }
+    let before = 0;
+    let count = 0;
+    for (let i = 0; i < seqs.length; i++) {
+      const at = order?.[i] ?? i;
+      const seq = seqs[at]!;
+      const where = this.catalog.get(seq);
+      if (where === undefined || seq === before) continue;
+      before = seq;
+      const flag = flags[at]!;
+      backlog.recover(seq, flag >> 4, where.length, this.catalog.expires(seq) > 0, (flag & GROUPED) !== 0);
+      count++;
+    }
+    return count;
+  }
+
+  private recoverRecord(
+    { kind, start, end }: Found,
+    bytes: Buffer,
+    file: LogFile,
+    at: number,
+    held: Map<number, { seqs: number[]; flags: number[] }>,
+    names: Map<number, Kept>,
+  ): void {
+    const seq = bytes.readDoubleLE(start);
+    this.seq = Math.max(this.seq, seq);
+    const { catalog } = this;
+    if (kind === Kind.push || kind === Kind.keep) {
+      const moved = catalog.get(seq);
+      // It was copied away from there, but the file could not be deleted any more.
+      if (moved !== undefined) this.stale.add(moved.file);
+    }
+    if (kind === Kind.push) {
+      const flags = bytes[start + 25]!;
+      if ((flags & TRANSIENT) !== 0) return;
+      catalog.set(seq, file.number, at, end - at, bytes.readDoubleLE(start + 16));
+      const queue = bytes.readDoubleLE(start + 8);
+      let list = held.get(queue);
+      if (list === undefined) held.set(queue, (list = { seqs: [], flags: [] }));
+      list.seqs.push(seq);
+      list.flags.push((bytes[start + 24]! << 4) | flags);
+    } else if (kind === Kind.keep) {
+      catalog.set(seq, file.number, at, end - at, 0);
+      const text = start + 12 + bytes.readUInt32LE(start + 8);
+      const { kind, key, about } = JSON.parse(bytes.toString('utf8', start + 12, text)) as Kept;
+      let message: Message | undefined;
+      if (text < end) message = unpackMessage(Buffer.from(bytes.subarray(text, end)));
+      names.set(seq, { kind, key, about, message });
+    } else if (kind === Kind.remove) {
+      catalog.delete(seq);
+      this.counts.delete(seq);
+    } else if (kind === Kind.drop) {
+      catalog.delete(seq);
+      const list = held.get(seq);
+      held.delete(seq);
+      for (const each of list?.seqs ?? []) catalog.delete(each);
+    } else if (kind === Kind.count && catalog.get(seq) !== undefined) {
+      this.counts.set(seq, bytes.readUInt32LE(start + 8));
+    }
+  }
+
+  /** Gives back the space of files of which not much counts any more. */
+  private clean(): void {
+    if (this.cleaning !== undefined || this.closing) return;
+    const { files, head } = this.log;
+    for (const file of files.values()) {
+      if (file.number === head || this.stuck.has(file.number)) continue;
+      const live = this.catalog.live.get(file.number) ?? 0;
+      if (live * 2 >= file.size && !this.stale.has(file.number)) continue;
+      this.cleaning = this.cleanFile(file, live)
+        .catch((error: unknown) => {
+          this.stuck.add(file.number);
+          this.report(`cannot give back the space of ${nameOf(file.number)}: ${(error as Error).message}`);
+        })
+        .finally(() => {
+          this.cleaning = undefined;
+          this.clean();
+        });
+      return;
+    }
+  }
+
+  private async cleanFile(file: LogFile, live: number): Promise<void> {
+    const { log } = this;
+    const oldest = Math.min(...log.files.keys()) === file.number;
+    if (!oldest || live > 0) {
+      const bytes = await fs.promises.readFile(join(this.directory, nameOf(file.number)));
+      if (this.closing) return;
+      this.copyLive(bytes, file, oldest);
+      await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
+      log.settle();
+    }
+    if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has records that cannot be read');
+    log.remove(file.number);
+    this.stale.delete(file.number);
+    this.catalog.live.delete(file.number);
+  }
+
+  private copyLive(bytes: Buffer, file: LogFile, oldest: boolean): void {
+    let at = 12;
+    while (at < file.size) {
+      const group = recordAt(bytes, at, file.salt, file.size);
+      if (group === undefined) {
+        at++;
+        continue;
+      }
+      const each = ({ kind, start, end }: Found, from: number) => {
+        const record = bytes.subarray(from, end);
+        const seq = bytes.readDoubleLE(start);
+        const where = this.catalog.get(seq);
+        if (kind === Kind.push || kind === Kind.keep) {
+          if (where?.file === file.number && where.offset === from) {
+            this.add({ kind: 'copy', seq, from: file.number, record });
+          }
+        } else if (kind === Kind.count) {
+          if (where !== undefined) this.add({ kind: 'copy', seq: 0, from: 0, record });
+        } else if (!oldest && (kind === Kind.drop || this.log.files.has(bytes.readUInt32LE(start + 8)))) {
+          this.add({ kind: 'copy', seq: 0, from: 0, record });
+        }
+      };
+      if (group.kind === Kind.group) eachRecord(bytes, group, each);
+      else each(group, at);
+      at = group.end;
+    }
+  }
+
+  private fail(failure: StompError): void {
+    if (this.failure === undefined) this.report(`${failure.message}: ${failure.detail}`);
+    this.failure = failure;
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.tryAgain();
+    }, RETRY);
+  }
+
+  private tryAgain(): void {
+    const { failure } = this;
+    if (failure === undefined) return;
+    if (!this.writing && this.reserve.take()) {
+      this.failure = undefined;
+      this.report('there is room again: persistent messages are taken');
+    } else this.fail(failure);
+  }
+}
+
+function copiesLast(tasks: readonly Task[]): readonly Task[] {
+  if (!tasks.some(({ kind }) => kind === 'copy')) return tasks;
+  return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
+}
+
+function checkFormat(directory: string): void {
+  const path = join(directory, 'format');
+  const known = fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : undefined;
+  if (known === FORMAT) return;
+  if (known !== undefined) {
+    const what = JSON.stringify(known.slice(0, 40).trim());
+    throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()}`);
+  }
+  const others = fs
+    .readdirSync(directory)
+    .filter((name) => name !== 'lock' && name !== 'lost+found' && name !== 'format');
+  if (others.some((name) => !name.endsWith('.log'))) {
+    throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
+  }
+  fs.writeFileSync(path, FORMAT);
+}
+
+const full = () =>
+  new StompError('disk full', 'there is no room for persistent messages at the moment: try again later');
+
+function failed(error: Error): StompError {
+  const { code = error.message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return full();
+  return new StompError(
+    'store failed',
+    `the disk takes no persistent messages at the moment (${code}): try again later`,
+  );
+}

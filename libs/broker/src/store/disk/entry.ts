@@ -1,0 +1,25 @@
+import type { Delivery, Message } from 'nestjs-stomp/server';
+import { Entry } from '../../destination/backlog.js';
+
+/** A message of a queue that may stand in the log. */
+export class DiskEntry extends Entry {
+  /** Its number in the log; 0 for one that has no place there. */
+  seq = 0;
+  /** Whether it stands in the log already, and not only among what is to be written. */
+  written = false;
+  /** Whether it counts among what waits in memory. */
+  held = false;
+  /** It is gone. */
+  gone = false;
+
+  constructor(
+    order: number,
+    message: Message,
+    source: Delivery['source'],
+    priority: number,
+    /** Whether it has to survive. */
+    readonly persistent: boolean,
+  ) {
+    super(order, message, source, priority);
+  }
+}

@@ -1,0 +1,235 @@
+/*
+ * The files of a store, 00000001.log and so on: only ever appended to, one group of records at a time, and deleted
+ * when nothing in them counts any more.
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { seal } from './record.js';
+
+/**
+ * When what was written is made safe from power loss. A killed process loses nothing in any of them.
+ *
+ *   always    before it is confirmed
+ *   interval  ten times a second: power loss takes what was confirmed in the last moments
+ *   never     when the operating system does so, mostly within half a minute
+ */
+export type Sync = 'always' | 'interval' | 'never';
+
+const INTERVAL = 100;
+/** A file that has grown so large is followed by another. */
+export const FILE_SIZE = 32 * 1024 * 1024;
+const MAGIC = Buffer.from('STOMPLG1');
+export const FILE_HEAD = 12;
+/** The most files that stay open for reading. */
+const OPEN = 32;
+
+export interface LogFile {
+  readonly number: number;
+  readonly salt: number;
+  size: number;
+}
+
+export const nameOf = (number: number): string => `${String(number).padStart(8, '0')}.log`;
+
+export class Log {
+  readonly files = new Map<number, LogFile>();
+  private current: LogFile | undefined;
+  private fd = -1;
+  private last = 0;
+  private readonly open = new Map<number, number>();
+  private timer: NodeJS.Timeout | undefined;
+  private unsynced = false;
+
+  constructor(
+    readonly directory: string,
+    private readonly sync: Sync,
+  ) {}
+
+  /** The file that is written to; 0 for none yet. */
+  get head(): number {
+    return this.current?.number ?? 0;
+  }
+
+  /** The numbers of the files that there are, in their order. */
+  list(): number[] {
+    const numbers = fs.readdirSync(this.directory).flatMap((name) => {
+      const match = /^(\d{8,})\.log$/.exec(name);
+      return match === null ? [] : [Number(match[1])];
+    });
+    this.last = Math.max(0, ...numbers);
+    return numbers.sort((a, b) => a - b);
+  }
+
+  /** A file that is there; undefined when it does not begin like one. */
+  admit(number: number, head: Buffer): LogFile | undefined {
+    if (head.length < FILE_HEAD || !head.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+    const file = { number, salt: head.readUInt32LE(MAGIC.length), size: 0 };
+    this.files.set(number, file);
+    return file;
+  }
+
+  /**
+   * Appends a group. Calls back when it is as safe as was asked for, or with what went wrong: then nothing of it stands
+   * in the log.
+   *
+   * @param records where the records in it begin
+   */
+  append(group: Buffer, records: readonly number[], done: (error: Error | undefined, at?: LogFile) => void): void {
+    let file: LogFile;
+    try {
+      file = this.fileFor(group.length);
+      for (const at of records) seal(group, at, file.salt);
+      seal(group, 0, file.salt);
+      writeAll(this.fd, group, file.size);
+    } catch (error) {
+      this.giveUp();
+      done(error as Error);
+      return;
+    }
+    const end = () => {
+      file.size += group.length;
+      done(undefined, file);
+    };
+    if (this.sync !== 'always') {
+      this.unsynced = true;
+      if (this.sync === 'interval') this.timer ??= setTimeout(() => this.syncNow(), INTERVAL);
+      end();
+      return;
+    }
+    fs.fdatasync(this.fd, (error) => {
+      if (error === null) end();
+      else {
+        this.giveUp();
+        done(error);
+      }
+    });
+  }
+
+  /** Octets from a file. */
+  read(number: number, offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
+    const fd = this.reader(number);
+    let at = 0;
+    while (at < length) {
+      const got = fs.readSync(fd, bytes, at, length - at, offset + at);
+      if (got === 0) break;
+      at += got;
+    }
+    return bytes.subarray(0, at);
+  }
+
+  /** Makes all that was written safe, whatever was asked for. */
+  settle(): void {
+    if (this.fd >= 0) fs.fdatasyncSync(this.fd);
+  }
+
+  /** Deletes a file; when this returns it cannot come back. */
+  remove(number: number): void {
+    this.closeReader(number);
+    fs.rmSync(join(this.directory, nameOf(number)), { force: true });
+    syncDirectory(this.directory);
+    this.files.delete(number);
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    if (this.fd >= 0) {
+      try {
+        fs.fdatasyncSync(this.fd);
+      } finally {
+        fs.closeSync(this.fd);
+        this.fd = -1;
+        this.current = undefined;
+      }
+    }
+    for (const number of [...this.open.keys()]) this.closeReader(number);
+  }
+
+  private fileFor(length: number): LogFile {
+    if (this.current !== undefined && this.current.size + length <= FILE_SIZE) return this.current;
+    if (this.current !== undefined && this.current.size <= FILE_HEAD) return this.current;
+    this.endFile();
+    const number = this.last + 1;
+    const path = join(this.directory, nameOf(number));
+    const salt = randomBytes(4);
+    this.fd = fs.openSync(path, 'wx');
+    this.last = number;
+    try {
+      writeAll(this.fd, Buffer.concat([MAGIC, salt]), 0);
+      if (this.sync !== 'never') fs.fdatasyncSync(this.fd);
+      syncDirectory(this.directory);
+    } catch (error) {
+      fs.closeSync(this.fd);
+      this.fd = -1;
+      fs.rmSync(path, { force: true });
+      throw error;
+    }
+    this.current = { number, salt: salt.readUInt32LE(0), size: FILE_HEAD };
+    this.files.set(number, this.current);
+    return this.current;
+  }
+
+  /** After a failed write or sync nothing more goes into that file: what the disk has of it is not known. */
+  private giveUp(): void {
+    const { current, fd } = this;
+    if (current === undefined) return;
+    this.current = undefined;
+    this.fd = -1;
+    try {
+      fs.ftruncateSync(fd, current.size);
+      fs.closeSync(fd);
+    } catch {
+      // What is behind its end is no whole group, or one that was not confirmed: recovery tells.
+    }
+  }
+
+  private endFile(): void {
+    if (this.current === undefined) return;
+    if (this.sync === 'interval' && this.unsynced) fs.fdatasyncSync(this.fd);
+    fs.closeSync(this.fd);
+    this.fd = -1;
+    this.current = undefined;
+  }
+
+  private syncNow(): void {
+    this.timer = undefined;
+    if (!this.unsynced || this.fd < 0) return;
+    this.unsynced = false;
+    fs.fdatasync(this.fd, (error) => {
+      if (error !== null && this.fd >= 0) this.giveUp();
+    });
+  }
+
+  private reader(number: number): number {
+    const known = this.open.get(number);
+    if (known !== undefined) return known;
+    if (this.open.size >= OPEN) this.closeReader(this.open.keys().next().value!);
+    const fd = fs.openSync(join(this.directory, nameOf(number)), 'r');
+    this.open.set(number, fd);
+    return fd;
+  }
+
+  private closeReader(number: number): void {
+    const fd = this.open.get(number);
+    if (fd === undefined) return;
+    this.open.delete(number);
+    fs.closeSync(fd);
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, position: number): void {
+  let at = 0;
+  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, bytes.length - at, position + at);
+}
+
+/** Makes it safe that a file was made or deleted; Windows does so by itself. */
+export function syncDirectory(directory: string): void {
+  if (process.platform === 'win32') return;
+  const fd = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}

@@ -1,0 +1,137 @@
+import { quote } from '../frame/error.js';
+import type { Frame } from '../frame/frame.js';
+import { Known } from '../frame/names.js';
+import { StompError } from './error.js';
+import type { Outcome } from './pending.js';
+import type { Subscription } from './subscription.js';
+import type { Subscriptions } from './subscriptions.js';
+import type { Transaction } from './transaction.js';
+
+/** What becomes of an acknowledged message. */
+export const ACKNOWLEDGED: Outcome = { kind: 'ack' };
+
+/** Headers that make more of an ACK than an acknowledgement. */
+const ELABORATE = Known.receipt | Known.transaction;
+
+const DASH = 45;
+const MAX_DIGITS = 15;
+
+/** A delivery that an ACK or NACK frame names. */
+interface Named {
+  readonly subscription: Subscription;
+  readonly number: number;
+}
+
+/** The acknowledgements that come in one session. */
+export class Acknowledgements {
+  // Those that were acknowledged to since they were last told that they may go on.
+  private acknowledged: Subscription[] = [];
+  // The number of the delivery that `locate` has read.
+  private located = 0;
+
+  constructor(private readonly subscribed: Subscriptions) {}
+
+  /** The short way of an ACK of 1.2 that asks for nothing else; false when it has to go the long way. */
+  settle({ wire }: Frame): boolean {
+    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0) return false;
+    const named = this.locate(wire.bytes, wire.idStart, wire.idEnd);
+    const number = this.located;
+    if (named?.ack !== 'client-individual' || named.binds(number) || named.pending.get(number) === undefined)
+      return false;
+    named.settle(number, ACKNOWLEDGED);
+    this.acknowledged.push(named);
+    return true;
+  }
+
+  /**
+   * Any ACK or NACK.
+   *
+   * @param transaction in which it stands, if any
+   * @throws StompError when no delivery waits under the name that the frame gives
+   */
+  take(frame: Frame, outcome: Outcome, transaction: Transaction | undefined): void {
+    const named = this.find(frame);
+    const { subscription, number } = named;
+    if (subscription.binds(number)) {
+      throw new StompError('already acknowledged', `an open transaction holds an acknowledgement of that message`);
+    }
+    const numbers = subscription.ack === 'client' ? subscription.pending.upTo(number) : [number];
+    for (const each of numbers) {
+      if (subscription.binds(each)) continue;
+      if (transaction === undefined) subscription.settle(each, outcome);
+      else {
+        const delivery = subscription.pending.get(each)!;
+        transaction.hold({ subscription, number: each, operation: { delivery, outcome, subscription } });
+      }
+    }
+    this.acknowledged.push(subscription);
+  }
+
+  /** Acknowledgements that came together make room for messages together. */
+  wake(): void {
+    const subscriptions = this.acknowledged;
+    if (subscriptions.length === 0) return;
+    this.acknowledged = [];
+    let last: Subscription | undefined;
+    for (const subscription of subscriptions) {
+      if (subscription !== last) subscription.wake();
+      last = subscription;
+    }
+  }
+
+  /** By the `ack` header of its MESSAGE in 1.2, by its message-id before, there even when `subscription` is wrong. */
+  private find({ command, headers }: Frame): Named {
+    const name = this.subscribed.session.version === '1.2' ? 'id' : 'message-id';
+    const value = headers.get(name)!;
+    const named = name === 'id' ? this.byAck(value) : this.byMessage(value, headers.get('subscription'));
+    if (named !== undefined) return named;
+    throw new StompError(
+      'unknown message',
+      `${command} of ${quote(value)}: no message of this session waits for an acknowledgement under that ${name}`,
+    );
+  }
+
+  /**
+   * The subscription that the `ack` header of a MESSAGE belongs to, given as bytes; `located` is then the number of the
+   * delivery.
+   */
+  private locate(bytes: Uint8Array, from: number, to: number): Subscription | undefined {
+    let serial = 0;
+    let number = 0;
+    let at = from;
+    for (; at < to && bytes[at] !== DASH; at++) {
+      const digit = bytes[at]! - 48;
+      if (digit < 0 || digit > 9) return undefined;
+      serial = serial * 10 + digit;
+    }
+    if (at === from || at - from > MAX_DIGITS || to - at - 1 > MAX_DIGITS || at >= to - 1) return undefined;
+    for (at++; at < to; at++) {
+      const digit = bytes[at]! - 48;
+      if (digit < 0 || digit > 9) return undefined;
+      number = number * 10 + digit;
+    }
+    this.located = number;
+    return this.subscribed.bySerial.get(serial);
+  }
+
+  private byAck(ack: string): Named | undefined {
+    const found = /^(\d{1,15})-(\d{1,15})$/.exec(ack);
+    if (found === null) return undefined;
+    const subscription = this.subscribed.bySerial.get(Number(found[1]));
+    const number = Number(found[2]);
+    return subscription?.pending.get(number) === undefined ? undefined : { subscription, number };
+  }
+
+  private byMessage(messageId: string, id: string | undefined): Named | undefined {
+    const { byId, bySerial } = this.subscribed;
+    const named = id === undefined ? undefined : byId.get(id);
+    let late: Named | undefined;
+    for (const subscription of named === undefined ? bySerial.values() : [named, ...bySerial.values()]) {
+      const number = subscription.pending.find(messageId);
+      if (number < 0) continue;
+      if (subscription.pending.get(number)!.holder === subscription) return { subscription, number };
+      late ??= { subscription, number };
+    }
+    return late;
+  }
+}

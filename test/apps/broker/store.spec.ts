@@ -1,0 +1,72 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Program } from '../../support/program.js';
+import { RawPeer } from '../../support/raw.js';
+import { handshake, watch } from '../../support/server.js';
+
+// Each test runs whole processes, maybe beside others that do.
+jest.setTimeout(120_000);
+
+const programs: Program[] = [];
+const folders: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(programs.splice(0).map((program) => program.stop()));
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'stompserver-store-'));
+  folders.push(made);
+  return made;
+}
+
+function run(...options: string[]): Program {
+  const program = Program.start('stompserver', '--port', '0', ...options);
+  programs.push(program);
+  return program;
+}
+
+async function serve(...options: string[]): Promise<{ program: Program; peer: RawPeer }> {
+  const program = run(...options);
+  const [, url = ''] = await program.line(/^listening (\S+)$/);
+  const peer = watch(await RawPeer.connect(Number(new URL(url).port)));
+  await handshake(peer);
+  return { program, peer };
+}
+
+describe('the program with --data-dir', () => {
+  it('has after kill -9 what it has receipted, with the ids that it had', async () => {
+    const directory = folder();
+    const first = await serve('--data-dir', directory);
+    const kept = { destination: '/queue/a', persistent: 'true' };
+    for (const body of ['one', 'two', 'three']) await first.peer.receipted('SEND', kept, body);
+    await first.peer.receipted('SEND', { destination: '/queue/a' }, 'not persistent');
+    await first.peer.subscribe('/queue/a', { ack: 'client-individual' });
+    const [, two, three] = await first.peer.messages(3);
+    await first.peer.receipted('ACK', first.peer.reference(two!));
+    first.program.signal('SIGKILL');
+    await first.program.exited;
+
+    const second = await serve('--store', 'disk', '--data-dir', directory);
+    await second.peer.receipted('SEND', kept, 'four');
+    await second.peer.subscribe('/queue/a', { ack: 'client-individual' });
+    const [again, last, fresh] = await second.peer.messages(3);
+    expect([again!.text, last!.text, fresh!.text]).toEqual(['one', 'three', 'four']);
+    expect(last!.header('message-id')).toBe(three!.header('message-id'));
+    const epoch = (id: string | undefined) => id!.split('-')[0];
+    expect(epoch(fresh!.header('message-id'))).not.toBe(epoch(three!.header('message-id')));
+    await second.peer.receipted('ACK', second.peer.reference(last!));
+  });
+
+  it('does not start on a directory that another process has', async () => {
+    const directory = folder();
+    const { program } = await serve('--data-dir', directory);
+    const other = run('--data-dir', directory);
+    expect((await other.exited).code).toBe(1);
+    expect(other.stderr).toMatch(`${directory} is in use by process ${program.pid}`);
+    expect(other.stdout).toEqual([]);
+  });
+});

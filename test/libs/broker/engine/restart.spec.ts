@@ -1,0 +1,198 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join as joinPath } from 'node:path';
+import { DiskStore, LocalEngine, type Policy, type StompBroker } from 'nestjs-stomp-broker';
+import { join, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+
+const directories: string[] = [];
+const directoryOf = new WeakMap<StompBroker, string>();
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+async function start(directory?: string, policies: readonly Policy[] = []): Promise<StompBroker> {
+  const place = directory ?? mkdtempSync(joinPath(tmpdir(), 'restart-'));
+  directories.push(place);
+  const broker = await makeBroker({ engine: new LocalEngine(new DiskStore({ directory: place }), policies) });
+  directoryOf.set(broker, place);
+  return broker;
+}
+
+const KEPT = { persistent: 'true' };
+
+const ways = {
+  'a proper end': async (broker: StompBroker, policies?: readonly Policy[]) => {
+    await broker.close(0);
+    return start(directoryOf.get(broker), policies);
+  },
+  // What a killed process leaves behind are its files as they are at that moment.
+  'a kill': (broker: StompBroker, policies?: readonly Policy[]) => {
+    const copy = mkdtempSync(joinPath(tmpdir(), 'restart-'));
+    cpSync(directoryOf.get(broker)!, copy, { recursive: true, filter: (path) => basename(path) !== 'lock' });
+    return start(copy, policies);
+  },
+};
+
+describe.each(Object.entries(ways))('after %s', (_, restart) => {
+  it('messages come in their order, with the ids that they had, and new ones have others', async () => {
+    const first = await start();
+    const peer = await join(first);
+    await sendAll(peer, '/queue/a', ['low', 'also low'], { ...KEPT, priority: '2' });
+    await sendAll(peer, '/queue/a', ['high'], { ...KEPT, priority: '8' });
+    await peer.subscribe('/queue/a', { id: 'x', ack: 'client' });
+    const before = await peer.messages(3);
+
+    const second = await restart(first);
+    const consumer = await join(second);
+    await consumer.subscribe('/queue/a', { ack: 'client' });
+    const after = await consumer.messages(3);
+    expect(after.map(({ text }) => text)).toEqual(['high', 'low', 'also low']);
+    expect(after.map((one) => one.header('message-id'))).toEqual(before.map((one) => one.header('message-id')));
+    await sendAll(consumer, '/queue/a', ['new']);
+    const id = (await consumer.message()).header('message-id');
+    expect(before.map((one) => one.header('message-id'))).not.toContain(id);
+  });
+
+  it('a queue that a subscription named goes on to collect what its topic brings', async () => {
+    const first = await start();
+    await (await join(first)).subscribe('/topic/t', { 'x-queue-name': 'fed', ack: 'client' });
+
+    const second = await restart(first);
+    const peer = await join(second);
+    await sendAll(peer, '/topic/t', ['one']);
+    await peer.subscribe('/queue/fed');
+    expect(await peer.texts(1)).toEqual(['one']);
+  });
+
+  it('a consumer of a virtual topic goes on to collect what comes', async () => {
+    const first = await start();
+    const consumer = await join(first);
+    await consumer.subscribe('/queue/Consumer.A.VirtualTopic.t');
+    await consumer.receipted('DISCONNECT');
+
+    const second = await restart(first);
+    const peer = await join(second);
+    await sendAll(peer, '/topic/VirtualTopic.t', ['one']);
+    await peer.subscribe('/queue/Consumer.A.VirtualTopic.t');
+    expect(await peer.texts(1)).toEqual(['one']);
+  });
+
+  it.each([
+    ['RabbitMQ', { id: 'd', durable: 'true', 'auto-delete': 'false' }],
+    ['ActiveMQ', { id: 'd', 'activemq.subscriptionName': 'd' }],
+    ['Artemis', { id: 'd', 'durable-subscription-name': 'd' }],
+  ])('a durable subscription as of %s is there, with its selector and no-local', async (_dialect, headers) => {
+    const asked = { ...headers, selector: 'x > 1', 'no-local': 'true' };
+    const first = await start();
+    await (await join(first, '1.2', { 'client-id': 'me' })).subscribe('/topic/t', asked);
+
+    const second = await restart(first);
+    const [own, other] = [await join(second, '1.2', { 'client-id': 'me' }), await join(second)];
+    await sendAll(own, '/topic/t', ['own'], { ...KEPT, x: '2' });
+    await sendAll(other, '/topic/t', ['refused'], { ...KEPT, x: '1' });
+    await sendAll(other, '/topic/t', ['wanted'], { ...KEPT, x: '2' });
+
+    const third = await restart(second);
+    const peer = await join(third, '1.2', { 'client-id': 'me' });
+    await peer.subscribe('/topic/t', asked);
+    expect(await peer.texts(1)).toEqual(['wanted']);
+    expect(textsOf(await peer.rest())).toEqual([]);
+  });
+
+  it('a durable subscription that was deleted is not there, nor what it held', async () => {
+    const first = await start();
+    const peer = await join(first, '1.2', { 'client-id': 'me' });
+    await peer.subscribe('/topic/t', { id: 'd', 'durable-subscription-name': 'd' });
+    await sendAll(peer, '/topic/t', ['one'], KEPT);
+    await peer.receipted('UNSUBSCRIBE', { id: 'd', 'durable-subscription-name': 'd' });
+
+    const second = await restart(first);
+    const again = await join(second, '1.2', { 'client-id': 'me' });
+    await again.subscribe('/topic/t', { id: 'd', 'durable-subscription-name': 'd' });
+    expect(textsOf(await again.rest())).toEqual([]);
+  });
+
+  it('a queue keeps the rules that its first frame gave it, and has those of the policies that hold now', async () => {
+    const first = await start(undefined, [{ destination: '/queue/p', maxLength: 1, overflow: 'drop-oldest' }]);
+    const peer = await join(first);
+    await sendAll(peer, '/queue/a', ['one', 'two', 'three'], { ...KEPT, 'x-max-length': '2' });
+    await sendAll(peer, '/queue/p', ['one', 'two'], KEPT);
+
+    const second = await restart(first, [{ destination: '/queue/p', maxLength: 2, overflow: 'drop-oldest' }]);
+    const again = await join(second);
+    await sendAll(again, '/queue/a', ['four'], KEPT);
+    await sendAll(again, '/queue/p', ['three'], KEPT);
+    await again.subscribe('/queue/a');
+    await again.subscribe('/queue/p');
+    expect(await again.texts(4)).toEqual(['three', 'four', 'two', 'three']);
+  });
+
+  it('messages of a group go to one consumer', async () => {
+    const first = await start();
+    const peer = await join(first);
+    await sendAll(peer, '/queue/a', ['one', 'two', 'three', 'four'], { ...KEPT, JMSXGroupID: 'g' });
+
+    const second = await restart(first);
+    const [one, two] = [await join(second), await join(second)];
+    await one.subscribe('/queue/a', { ack: 'client', 'prefetch-count': '2' });
+    await two.subscribe('/queue/a', { ack: 'client' });
+    expect(await one.texts(2)).toEqual(['one', 'two']);
+    expect(textsOf(await two.rest())).toEqual([]);
+  });
+
+  it('what is scheduled comes, to a queue with the rules that it had', async () => {
+    const first = await start();
+    const peer = await join(first);
+    const timing = { 'x-delay': '400', AMQ_SCHEDULED_PERIOD: '1', AMQ_SCHEDULED_REPEAT: '2' };
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT, ...timing, 'x-max-length': '2' }, 'late');
+
+    const second = await restart(first);
+    const consumer = await join(second);
+    await consumer.subscribe('/queue/DLQ.a');
+    expect((await consumer.message()).header('dead-letter-reason')).toBe('queue length');
+    await consumer.subscribe('/queue/a');
+    expect(await consumer.texts(2)).toEqual(['late', 'late']);
+    expect(textsOf(await consumer.rest())).toEqual([]);
+  });
+
+  it('dead letters wait, with the reason, and what was refused does not come back', async () => {
+    const first = await start();
+    const peer = await join(first);
+    await sendAll(peer, '/queue/a', ['bad', 'good'], KEPT);
+    await peer.subscribe('/queue/a', { ack: 'client-individual' });
+    const [bad] = await peer.messages(2);
+    await peer.receipted('NACK', { ...peer.reference(bad!), requeue: 'false' });
+
+    const second = await restart(first);
+    const consumer = await join(second);
+    await consumer.subscribe('/queue/DLQ.a');
+    await consumer.subscribe('/queue/a');
+    const [letter, other] = await consumer.messages(2);
+    expect([letter!.text, letter!.header('dead-letter-reason')]).toEqual(['bad', 'rejected']);
+    expect(other!.text).toBe('good');
+    expect(textsOf(await consumer.rest())).toEqual([]);
+  });
+
+  it('a transaction is there as a whole', async () => {
+    const first = await start();
+    const peer = await join(first);
+    await sendAll(peer, '/queue/a', ['one'], KEPT);
+    await peer.subscribe('/queue/a', { ack: 'client-individual' });
+    const got = await peer.message();
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('ACK', { ...peer.reference(got), transaction: 't' });
+    peer.send('SEND', { destination: '/queue/b', ...KEPT, transaction: 't' }, 'b');
+    peer.send('SEND', { destination: '/topic/t', ...KEPT, retain: 'true', transaction: 't' }, 'retained');
+    peer.send('BEGIN', { transaction: 'open' });
+    peer.send('SEND', { destination: '/queue/b', ...KEPT, transaction: 'open' }, 'never committed');
+    await peer.receipted('COMMIT', { transaction: 't' });
+
+    const second = await restart(first);
+    const consumer = await join(second);
+    for (const destination of ['/queue/a', '/queue/b', '/topic/t']) await consumer.subscribe(destination);
+    expect(await consumer.texts(2)).toEqual(['b', 'retained']);
+    expect(textsOf(await consumer.rest())).toEqual([]);
+  });
+});

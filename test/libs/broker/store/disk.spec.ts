@@ -1,0 +1,230 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Frame, Message } from 'nestjs-stomp/server';
+import { type Backlog, DiskStore, type DiskStoreOptions } from 'nestjs-stomp-broker';
+import { describeStore } from './store.contract.js';
+
+let directories: string[] = [];
+const made = new WeakMap<object, string>();
+
+function make(directory = mkdtempSync(join(tmpdir(), 'store-')), options: Partial<DiskStoreOptions> = {}): DiskStore {
+  const store = new DiskStore({ directory, ...options });
+  directories.push(directory);
+  made.set(store, directory);
+  return store;
+}
+
+function remove(): Promise<void> {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+  directories = [];
+  return Promise.resolve();
+}
+
+const again = (store: object, options: Partial<DiskStoreOptions> = {}) => make(made.get(store), options);
+
+describeStore('disk', { make: () => make(), again, remove });
+// Hardly anything stays in memory: what waits is read from the log.
+describeStore('disk with little memory', {
+  make: () => make(undefined, { memory: 0 }),
+  again: (store) => again(store, { memory: 0 }),
+  remove,
+});
+
+describe('a store on disk', () => {
+  let open: DiskStore[] = [];
+  afterEach(async () => {
+    await Promise.all(open.map((store) => store.close()));
+    open = [];
+    await remove();
+  });
+
+  const opened = async (store: DiskStore) => {
+    open.push(store);
+    await store.open();
+    return store;
+  };
+  const message = (body: string, headers: Record<string, string> = { persistent: 'true' }) =>
+    new Message('/queue/a', new Frame('SEND', { destination: '/queue/a', ...headers }, body));
+  const push = (backlog: Backlog, count: number, size = 10) => {
+    for (let i = 0; i < count; i++) backlog.push(message(`${i} `.padEnd(size, 'x')), undefined);
+  };
+  const synced = (store: DiskStore) =>
+    new Promise<void>((resolve, reject) => store.sync((error) => (error === undefined ? resolve() : reject(error))));
+  const drain = (backlog: Backlog) => {
+    const bodies: string[] = [];
+    for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
+      bodies.push(entry.message.body.toString());
+      backlog.remove(entry);
+    }
+    return bodies;
+  };
+  const files = (store: DiskStore) => {
+    const directory = made.get(store)!;
+    const names = readdirSync(directory).filter((name) => name.endsWith('.log'));
+    return names.sort().map((name) => join(directory, name));
+  };
+  const numbers = (bodies: string[]) => bodies.map((body) => Number(body.split(' ')[0]));
+
+  it('keeps headers, body, message-id, priority and expiry of a message', async () => {
+    const store = await opened(make());
+    const expires = String(Date.now() + 60_000);
+    const sent = message('\0 body \n', { persistent: 'true', priority: '7', expires, 'a:b\n': 'c\\d\r:', '': '' });
+    sent.headers.delete('');
+    store.backlog('q').push(sent, undefined);
+    await store.close();
+    const entry = (await opened(again(store))).backlog('q').shift()!;
+    expect(entry.message.body.toString()).toBe('\0 body \n');
+    expect([...entry.message.headers]).toEqual([...sent.headers]);
+    expect(entry.message.id).toBe(sent.id);
+    expect(entry.priority).toBe(7);
+    expect(entry.expires).toBe(Number(expires));
+    const fresh = message('next');
+    expect(fresh.id).not.toBe(sent.id);
+  });
+
+  it('keeps no message that is not persistent, and writes nothing for it', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    backlog.push(message('one', {}), undefined);
+    await synced(store);
+    expect(files(store)).toEqual([]);
+    backlog.push(message('two'), undefined);
+    await store.close();
+    const next = await opened(again(store));
+    expect(drain(next.backlog('q'))).toEqual(['two']);
+  });
+
+  it('belongs to one process at a time', async () => {
+    const store = await opened(make());
+    await expect(again(store).open()).rejects.toThrow(/is in use by process \d+/);
+    await store.close();
+    await opened(again(store));
+  });
+
+  it('does not open a directory of another format', async () => {
+    const store = await opened(make());
+    await store.close();
+    writeFileSync(join(made.get(store)!, 'format'), 'nestjs-stomp store 99\n');
+    await expect(again(store).open()).rejects.toThrow('another format');
+  });
+
+  it('remembers how often a message that came back was delivered', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 2);
+    await synced(store);
+    const entry = backlog.shift()!;
+    entry.count = 3;
+    backlog.count(entry);
+    backlog.restore(entry);
+    await store.close();
+    const kept = (await opened(again(store))).backlog('q');
+    expect([kept.shift()!.count, kept.shift()!.count]).toEqual([3, 0]);
+  });
+
+  it('has nothing of a group that was cut off, and all of those before', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 3);
+    await synced(store);
+    backlog.remove(backlog.shift()!);
+    push(backlog, 2);
+    await store.close();
+    const [path] = files(store);
+    const { length } = readFileSync(path!);
+    truncateSync(path!, length - 1);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(numbers(drain(next.backlog('q')))).toEqual([0, 1, 2]);
+    expect(lines.join()).toMatch('cut off');
+  });
+
+  it('sets aside what is damaged, by name, and serves the rest', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    for (let i = 0; i < 10; i++) {
+      push(backlog, 1);
+      await synced(store);
+    }
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    // The body of the fourth message.
+    let at = -1;
+    for (let i = 0; i < 4; i++) at = bytes.indexOf('0 xxxxxxxx', at + 1);
+    bytes[at] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('q'))).toHaveLength(9);
+    expect(lines.join()).toMatch(/damaged from .* \/queue\/a/);
+    expect(readdirSync(join(made.get(store)!, 'damaged'))).toHaveLength(1);
+  });
+
+  it('passes over a message that is damaged while the store is open', async () => {
+    const lines: string[] = [];
+    const store = await opened(make(undefined, { memory: 0, report: (line) => lines.push(line) }));
+    const backlog = store.backlog('q');
+    push(backlog, 200, 1000);
+    await synced(store);
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    const at = bytes.lastIndexOf('199 ');
+    bytes[at] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    expect(numbers(drain(backlog))).toEqual(Array.from({ length: 199 }, (_, i) => i));
+    expect(backlog.length).toBe(0);
+    expect(lines.join()).toMatch('a message of queue q is damaged');
+  });
+
+  it('gives the space back that messages took which are gone, and keeps those that are not', async () => {
+    const store = await opened(make(undefined, { sync: 'never' }));
+    const backlog = store.backlog('q');
+    const kept = store.backlog('kept');
+    push(kept, 5);
+    for (let round = 0; round < 12; round++) {
+      push(backlog, 200, 20_000);
+      push(kept, 1);
+      await synced(store);
+      drain(backlog);
+      await synced(store);
+    }
+    // 48 MB went through.
+    await store.close();
+    const next = await opened(again(store));
+    await synced(next);
+    expect(next.backlog('q').length).toBe(0);
+    expect(numbers(drain(next.backlog('kept')))).toEqual([0, 1, 2, 3, 4, ...Array.from({ length: 12 }, () => 0)]);
+    const size = () => files(next).reduce((sum, path) => sum + statSync(path).size, 0);
+    while (size() > 24 * 1024 * 1024) await setTimeout(10);
+  });
+
+  it('keeps order when most of a queue is on disk, and messages come back', async () => {
+    const store = await opened(make(undefined, { memory: 10_000 }));
+    const backlog = store.backlog('q');
+    push(backlog, 2_000, 200);
+    await synced(store);
+    const taken = Array.from({ length: 500 }, () => backlog.shift()!);
+    for (const entry of taken.reverse()) backlog.restore(entry);
+    expect(backlog.length).toBe(2_000);
+    expect(numbers(drain(backlog))).toEqual(Array.from({ length: 2_000 }, (_, i) => i));
+  });
+
+  it('keeps things besides messages, the last of each key', async () => {
+    const store = await opened(make());
+    const last = message('last');
+    store.keep({ kind: 'retained', key: 'v\0t', about: { expires: 1 }, message: message('first') });
+    store.keep({ kind: 'retained', key: 'v\0t', about: { expires: 2 }, message: last });
+    store.keep({ kind: 'durable', key: 'v\0d', about: { topic: 't' } });
+    store.forget('durable', 'v\0d');
+    await store.close();
+    const kept = [...(await opened(again(store))).kept()];
+    expect(kept.map(({ kind, key, about }) => ({ kind, key, about }))).toEqual([
+      { kind: 'retained', key: 'v\0t', about: { expires: 2 } },
+    ]);
+    expect(kept[0]!.message!.body.toString()).toBe('last');
+  });
+});
