@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Socket } from 'node:net';
 import { type Readable, type Writable } from 'node:stream';
@@ -167,6 +167,17 @@ export class Program {
   get peakMemory(): number {
     const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
     return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  }
+
+  /** The memory that it uses at the moment, in MiB. */
+  get memory(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  }
+
+  /** How many files and sockets it has open. */
+  get handles(): number {
+    return readdirSync(`/proc/${this.child.pid}/fd`).length;
   }
 
   signal(name: NodeJS.Signals): void {

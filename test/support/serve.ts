@@ -1,4 +1,4 @@
-import { start } from './programs.js';
+import { startIn } from './programs.js';
 import { type Program } from './program.js';
 import { RawPeer } from './raw.js';
 import { handshake, watch } from './server.js';
@@ -16,8 +16,18 @@ export interface Served {
   refusal(headers?: Headers): Promise<RawFrame>;
 }
 
-export async function serve(...options: string[]): Promise<Served> {
-  const program = start('stompserver', '--host', '127.0.0.1', '--port', '0', ...options);
+export const serve = (...options: string[]): Promise<Served> => serveIn({}, ...options);
+
+/** The same, with variables in its environment. */
+export async function serveIn(env: NodeJS.ProcessEnv, ...options: string[]): Promise<Served> {
+  const program = startIn(
+    env,
+    'stompserver',
+    '--host',
+    '127.0.0.1',
+    ...(options.includes('--port') ? [] : ['--port', '0']),
+    ...options,
+  );
   const [, url = '', port = ''] = await program.line(/^listening (\S+:(\d+))$/);
   const open = async (from?: string) => watch(await RawPeer.connect(Number(port), '127.0.0.1', from));
   return {
