@@ -1,6 +1,6 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { Audit } from 'nestjs-stomp-broker';
-import { escapeJson } from './logger.js';
+import { escapeJson } from './escape.js';
 
 /** Octets that may wait for a slow disk; what comes then is dropped, and said so. */
 const MOST_WAITING = 16 * 1024 * 1024;
