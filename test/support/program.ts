@@ -14,6 +14,7 @@ const bins = {
   printer: 'apps/printer/bin/printer.js',
   service: 'test/support/service.mjs',
   echo: 'examples/echo.mjs',
+  herd: 'reliability/herd.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
