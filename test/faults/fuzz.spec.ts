@@ -124,9 +124,9 @@ it(`a program that is fuzzed from many connections lives, and two clients beside
     ...['--vhosts', 'fuzz witness', '--login-timeout', '1000', '--frame-timeout', '1000', '--max-queues', '300'],
     ...[
       '--max-memory',
-      '16MiB',
+      '64MiB',
       '--policies',
-      '[{"destination":"/queue/#","max-length":200,"overflow":"drop-oldest","idle-time":200}]',
+      '[{"destination":"/queue/#","max-length":50,"overflow":"drop-oldest","idle-time":200}]',
     ],
   );
   const url = `stomp://127.0.0.1:${server.port}/witness`;

@@ -97,10 +97,10 @@ it(`connections that are cut at random moments lose no message that was receipte
 
 describe('a connection', () => {
   it('that stalls is given up by both sides within the agreed time, and its messages go to others', async () => {
-    const server = await serve('--heartbeat-in', '200', '--heartbeat-out', '200');
+    const server = await serve('--heartbeat-in', '1000', '--heartbeat-out', '1000');
     const proxy = await proxyTo(server);
     const destination = unique('/queue/stalled');
-    const options = { heartbeat: { outgoing: 200, incoming: 200 }, reconnect: false as const };
+    const options = { heartbeat: { outgoing: 1_000, incoming: 1_000 }, reconnect: false as const };
     const stalled = makeClient({ url: proxy.url, ...options });
     await stalled.connect();
     const first = gate();
@@ -116,11 +116,15 @@ describe('a connection', () => {
   });
 
   it('that is slow in both directions stays, keeps the order, and its heart-beats come in time', async () => {
-    const server = await serve('--heartbeat-in', '300', '--heartbeat-out', '300');
+    const server = await serve('--heartbeat-in', '1000', '--heartbeat-out', '1000', '--heartbeat-tolerance', '4');
     const proxy = await proxyTo(server);
     proxy.delay(100);
     const destination = unique('/queue/slow');
-    const client = makeClient({ url: proxy.url, heartbeat: { outgoing: 300, incoming: 300 }, heartbeatTolerance: 4 });
+    const client = makeClient({
+      url: proxy.url,
+      heartbeat: { outgoing: 1_000, incoming: 1_000 },
+      heartbeatTolerance: 4,
+    });
     await client.connect();
     const got: number[] = [];
     const all = gate();
@@ -182,9 +186,13 @@ it('a clock that jumps, forth and back, costs no connection and no message', asy
   const jump = `let o=0;const n=Date.now;Date.now=()=>n()+o;process.on('SIGUSR2',()=>{o=o===0?36e5:o>0?-36e5:0;process.stderr.write('jumped to '+o+'\\n')})`;
   const server = await serveIn(
     { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(jump)}` },
-    ...['--heartbeat-in', '300', '--heartbeat-out', '300'],
+    ...['--heartbeat-in', '1000', '--heartbeat-out', '1000', '--heartbeat-tolerance', '4'],
   );
-  const client = makeClient({ url: server.url, heartbeat: { outgoing: 300, incoming: 300 } });
+  const client = makeClient({
+    url: server.url,
+    heartbeat: { outgoing: 1_000, incoming: 1_000 },
+    heartbeatTolerance: 4,
+  });
   await client.connect();
   const peer = await server.connect();
   const destination = unique('/queue/clock');
