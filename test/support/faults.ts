@@ -19,6 +19,8 @@ export class FaultProxy {
   readonly #commands: string[] = [];
   #down = false;
   #held = false;
+  #stalled = false;
+  #delay = 0;
 
   private constructor(
     private readonly server: Server,
@@ -91,6 +93,18 @@ export class FaultProxy {
     for (const { far } of this.#links) far?.pause();
   }
 
+  /** Nothing arrives any more, in neither direction, though everything stands. */
+  stall(): void {
+    this.#stalled = true;
+    this.holdReplies();
+    for (const { near } of this.#links) near.pause();
+  }
+
+  /** Whatever comes from now on is passed on so many ms later. */
+  delay(ms: number): void {
+    this.#delay = ms;
+  }
+
   async close(): Promise<void> {
     this.cut();
     for (const socket of this.#sockets) socket.destroy(); // Those that came no further than the TLS handshake.
@@ -116,13 +130,28 @@ export class FaultProxy {
     near.on('data', (chunk: Buffer) => {
       for (const got of reader.push(chunk)) if (got !== 'EOL') this.#commands.push(got.command);
     });
-    near.pipe(far);
+    near.on('data', (chunk: Buffer) => {
+      this.#later(() => {
+        if (!far.destroyed && !far.write(chunk)) near.pause();
+      });
+    });
+    far.on('drain', () => {
+      if (!this.#stalled) near.resume();
+    });
+    near.on('end', () => this.#later(() => far.end()));
     far.on('data', (chunk: Buffer) => {
-      if (!near.write(chunk)) far.pause();
+      this.#later(() => {
+        if (!near.destroyed && !near.write(chunk)) far.pause();
+      });
     });
     near.on('drain', () => {
       if (!this.#held) far.resume();
     });
-    far.on('end', () => near.end());
+    far.on('end', () => this.#later(() => near.end()));
+  }
+
+  #later(act: () => void): void {
+    if (this.#delay === 0) act();
+    else setTimeout(act, this.#delay);
   }
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Socket } from 'node:net';
 import { type Readable, type Writable } from 'node:stream';
@@ -14,6 +14,7 @@ const bins = {
   printer: 'apps/printer/bin/printer.js',
   service: 'test/support/service.mjs',
   echo: 'examples/echo.mjs',
+  herd: 'reliability/herd.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
@@ -167,6 +168,17 @@ export class Program {
   get peakMemory(): number {
     const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
     return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  }
+
+  /** The memory that it uses at the moment, in MiB. */
+  get memory(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  }
+
+  /** How many files and sockets it has open. */
+  get handles(): number {
+    return readdirSync(`/proc/${this.child.pid}/fd`).length;
   }
 
   signal(name: NodeJS.Signals): void {

@@ -38,9 +38,13 @@ export class RawPeer {
     socket.on('close', () => this.#end(this.#reset ?? 'closed'));
   }
 
-  /** Its own side stays open when the other one ends, so that a FIN is seen for what it is. */
-  static async connect(port: number, host = '127.0.0.1'): Promise<RawPeer> {
-    const socket = connect({ port, host, allowHalfOpen: true });
+  /**
+   * Its own side stays open when the other one ends, so that a FIN is seen for what it is.
+   *
+   * @param from its own address; on loopback there are many
+   */
+  static async connect(port: number, host = '127.0.0.1', from?: string): Promise<RawPeer> {
+    const socket = connect({ port, host, localAddress: from, allowHalfOpen: true });
     const peer = new RawPeer(socket);
     await once(socket, 'connect', { signal: AbortSignal.timeout(DEADLINE) });
     return peer;

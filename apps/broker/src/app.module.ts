@@ -4,6 +4,7 @@ import type { ServerLog } from 'nestjs-stomp/server';
 import { type AddressLists, admits } from './auth/addresses.js';
 import { readTls } from './tls/context.js';
 import type { BrokerLogger } from './logger.js';
+import { limitFields } from './options.limits.js';
 import type { Options } from './options.js';
 
 /** The program: the broker module with the program's options. */
@@ -34,7 +35,6 @@ export class AppModule {
       heartbeat: { outgoing: options.heartbeatOut, incoming: options.heartbeatIn },
       heartbeatTolerance: options.heartbeatTolerance,
       idleTimeout: options.idleTimeout,
-      loginTimeout: options.loginTimeout,
       policies: options.policies,
       ...(options.store === 'disk' && options.dataDir !== undefined
         ? {
@@ -46,11 +46,8 @@ export class AppModule {
           }
         : {}),
       ...(options.hideServer ? { server: '' } : {}),
-      maxConnections: options.maxConnections,
-      maxBody: options.maxBody,
-      maxHeader: options.maxHeader,
-      maxHeaders: options.maxHeaders,
-      log: sessionLog(logger),
+      ...limitsOf(options),
+      log: sessionLog(logger, options.maxLogLines),
     });
     return { module: AppModule, imports: [broker] };
   }
@@ -65,11 +62,43 @@ export const lockoutOf = ({ lockoutFailures, lockoutTime }: Options): LockoutOpt
   time: lockoutTime,
 });
 
-/** What sessions say, at the logger's own levels. */
-function sessionLog(logger: BrokerLogger): ServerLog {
+/** The limits that the broker knows by the same names. */
+function limitsOf(options: Options) {
+  const {
+    maxOutbound: highWaterMark,
+    maxLogLines: _lines,
+    ...limits
+  } = pick(options, Object.keys(limitFields) as Limit[]);
+  return { ...limits, highWaterMark };
+}
+
+type Limit = keyof typeof limitFields;
+const pick = <Name extends keyof Options>(options: Options, names: readonly Name[]) =>
+  Object.fromEntries(names.map((name) => [name, options[name]])) as Pick<Options, Name>;
+
+/** How many lines more there were than may be, is said after so many ms. */
+const SECOND = 1_000;
+
+/**
+ * What sessions say, at the logger's own levels. What clients can cause without end, their refusals above all, is
+ * bounded: who asks for the frames themselves (level 3 and up) gets everything.
+ */
+function sessionLog(logger: BrokerLogger, mostLines: number): ServerLog {
+  let lines = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const isTooMuch = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      const more = lines - mostLines;
+      lines = 0;
+      if (more > 0) logger.warn(`${more} lines more in a second were left out: see --max-log-lines`, 'Session');
+    }, SECOND).unref();
+    return ++lines > mostLines;
+  };
   return {
     level: logger.verbosity,
     log: (level, line) => {
+      if (logger.verbosity <= 2 && isTooMuch()) return;
       if (level === 0) logger.error(line, 'Session');
       else if (level === 1) logger.log(line, 'Session');
       else if (level === 2) logger.debug(line, 'Session');

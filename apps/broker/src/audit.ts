@@ -1,8 +1,8 @@
 import { createWriteStream, fstatSync, openSync, statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { Audit } from 'nestjs-stomp-broker';
+import { escapeJson } from './escape.js';
 import { FileWatch } from './files.js';
-import { escapeJson } from './logger.js';
 
 /** Octets that may wait for a slow disk; what comes then is dropped, and said so. */
 const MOST_WAITING = 16 * 1024 * 1024;

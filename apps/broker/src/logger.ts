@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
+import { escapeJson, escapeText } from './escape.js';
 
 /** How much is logged, each number with all below it; the program's option `--verbose`. */
 export type Verbosity = 0 | 1 | 2 | 3 | 4 | 5;
@@ -144,23 +145,6 @@ interface LogEntry {
   message: string;
   params?: unknown;
   stack?: string;
-}
-
-/** Control characters of both sets, line separators of Unicode, and what turns the direction of text around. */
-const unsafe = /[\p{Cc}\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]/gu;
-const shortEscapes: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-function escapeText(text: string): string {
-  return text.replace(unsafe, (character) => shortEscapes[character] ?? codeEscape(character));
-}
-
-/** JSON.stringify leaves the second set of control characters and Unicode's separators as they are. */
-export function escapeJson(json: string): string {
-  return json.replace(unsafe, codeEscape);
-}
-
-function codeEscape(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 function clip(text: string): string {

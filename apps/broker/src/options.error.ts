@@ -1,3 +1,5 @@
+import { escapeText } from './escape.js';
+
 /**
  * What is wrong with the options, one line a problem, each naming where the value came from. Lines never hold a
  * password. The program prints them on stderr and exits with 2.
@@ -5,8 +7,12 @@
 export class OptionsError extends Error {
   override readonly name = 'OptionsError';
 
-  constructor(readonly lines: readonly string[]) {
-    super(lines.join('\n'));
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    const shown = lines.map(escapeText);
+    super(shown.join('\n'));
+    this.lines = shown;
   }
 }
 

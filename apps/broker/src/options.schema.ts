@@ -16,9 +16,9 @@ import {
   readBy,
   readNumber,
   readWord,
-  size,
   whole,
 } from './options.kinds.js';
+import { limitFields } from './options.limits.js';
 import { policies } from './options.policy.js';
 import { requireDataDir, storeFields } from './options.store.js';
 
@@ -223,42 +223,7 @@ export const optionFields = {
       example: '--heartbeat-tolerance 2',
     }),
 
-  maxBody: size(1, 2 ** 31 - 1)
-    .default(16 * 1024 ** 2)
-    .register(optionHelp, {
-      group: 'Limits',
-      takes: '<bytes>',
-      text: 'Longest body of a frame',
-      fallback: '16777216, 16MiB',
-      example: '--max-body 64MiB',
-    }),
-  maxHeader: size(128, 1024 ** 2)
-    .default(10 * 1024)
-    .register(optionHelp, {
-      group: 'Limits',
-      takes: '<bytes>',
-      text: 'Longest header line of a frame',
-      fallback: '10240, 10KiB',
-      example: '--max-header 32KiB',
-    }),
-  maxHeaders: whole(10, 100_000).default(1000).register(optionHelp, {
-    group: 'Limits',
-    takes: '<number>',
-    text: 'Most headers of a frame',
-    example: '--max-headers 100',
-  }),
-  maxConnections: whole(1, 1_000_000).default(10_000).register(optionHelp, {
-    group: 'Limits',
-    takes: '<number>',
-    text: 'Most connections at a time',
-    example: '--max-connections 500',
-  }),
-  loginTimeout: milliseconds(1).default(10_000).register(optionHelp, {
-    group: 'Limits',
-    takes: '<ms>',
-    text: 'How long a connection may take to log in (CONNECT), in milliseconds',
-    example: '--login-timeout 3000',
-  }),
+  ...limitFields,
 
   idleTimeout: milliseconds(0, ', 0 for no limit')
     .default(0)

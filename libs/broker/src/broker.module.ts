@@ -1,3 +1,5 @@
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import {
   type DynamicModule,
   type FactoryProvider,
@@ -9,7 +11,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ExternalContextCreator } from '@nestjs/core';
-import type { ListenOptions, SessionOptions } from 'nestjs-stomp/server';
+import { type ConnectionLimits, type ListenOptions, Memory, type SessionOptions } from 'nestjs-stomp/server';
 import { AdmissionController } from './admission/admission.controller.js';
 import { AccessGuard, AccessRules } from './admission/access.guard.js';
 import type { Audit } from './admission/audit.js';
@@ -19,6 +21,7 @@ import { AdmissionPipeline } from './admission/pipeline.js';
 import type { Rules } from './admission/rules.js';
 import { InlineUsers, type UserDirectory, USERS } from './admission/users.js';
 import { StompBroker } from './broker.js';
+import type { NameLimits } from './destination/name.js';
 import type { Policy } from './destination/policy.js';
 import { LocalEngine } from './engine/local.js';
 import { DiskStore, type DiskStoreOptions } from './store/disk.js';
@@ -26,7 +29,7 @@ import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
 
 /** How an embedded broker listens and behaves; see also the options of its sessions. Times are in milliseconds. */
-export interface BrokerOptions extends SessionOptions, ListenOptions {
+export interface BrokerOptions extends Omit<SessionOptions, 'memory'>, ListenOptions, ConnectionLimits, NameLimits {
   /**
    * Who may connect: a passcode for each login, or a directory of your own. Without users everybody may, so keep
    * the broker on loopback then, as it is by default.
@@ -42,8 +45,15 @@ export interface BrokerOptions extends SessionOptions, ListenOptions {
   store?: 'memory' | DiskStoreOptions | Store;
   /** How destinations are treated, by pattern: limits, dead letters, redelivery, time to live and more. */
   policies?: readonly Policy[];
-  /** Connections at a time; no limit by default. */
-  maxConnections?: number;
+  /** Connections of one user at a time; no limit by default. */
+  maxPerUser?: number;
+  /**
+   * Octets of the messages that wait, from which on publishers are not read until consumers have brought them down to
+   * three quarters; by default two fifths of the machine's memory, but half of what Node takes for its heap at most.
+   */
+  maxMemory?: number;
+  /** Queues of a virtual host, durable subscriptions and temporary queues among them; 100,000 by default. */
+  maxQueues?: number;
   /** Says whether that address may connect at all. */
   admits?: (address: string) => boolean;
   /** How long sessions may take to end when the application shuts down; 5,000 by default. */
@@ -158,13 +168,22 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
     shutdownTimeout: _timeout,
     store,
     policies,
+    maxMemory = defaultMemory(),
+    maxQueues,
     ...rest
   } = options;
-  const engine = new LocalEngine(makeStore(store), policies);
-  return new StompBroker({ ...rest, engine, admission });
+  const memory = new Memory(maxMemory, options.log);
+  const engine = new LocalEngine(makeStore(store, memory), policies, { memory, maxQueues });
+  return new StompBroker({ ...rest, memory, engine, admission });
 }
 
-function makeStore(store: BrokerOptions['store'] = 'memory'): Store {
-  if (store === 'memory') return new MemoryStore();
+/** What messages may take unless somebody says otherwise, in octets. */
+export function defaultMemory(): number {
+  const machine = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return Math.floor(Math.min(0.4 * machine, 0.5 * getHeapStatistics().heap_size_limit));
+}
+
+function makeStore(store: BrokerOptions['store'] = 'memory', memory: Memory): Store {
+  if (store === 'memory') return new MemoryStore(memory);
   return 'open' in store ? store : new DiskStore(store);
 }

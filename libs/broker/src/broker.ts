@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import {
+  type ConnectionLimits,
   type Done,
   Frame,
   type Listener,
@@ -14,7 +15,8 @@ import {
 } from 'nestjs-stomp/server';
 import { Composite } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
-import { type Address, isAdvisory, readDestination } from './destination/name.js';
+import { type Address, checkLimits, isAdvisory, type NameLimits, readDestination } from './destination/name.js';
+import { nameOf } from './destination/owner.js';
 import { isPattern } from './destination/pattern.js';
 import { destinationsOf } from './destination/spelling.js';
 import type { Policy } from './destination/policy.js';
@@ -48,11 +50,12 @@ export interface Admission {
   ended?(session: Session, error: Error): void;
 }
 
-export interface StompBrokerOptions extends SessionOptions {
+export interface StompBrokerOptions extends SessionOptions, NameLimits, ConnectionLimits {
   engine: Engine;
   /** Everybody may do everything without one. */
   admission?: Admission;
-  maxConnections?: number;
+  /** Connections of one user at a time; no limit by default. */
+  maxPerUser?: number;
   admits?: (address: string) => boolean;
 }
 
@@ -67,12 +70,19 @@ export class StompBroker {
   private readonly engine: Engine;
   private readonly admission: Admission | undefined;
   private readonly expiries = new Expiries();
+  private readonly names: NameLimits;
+  private readonly maxPerUser: number;
+  /** How many sessions each user has, and under which name each is counted: new credentials may bring another one. */
+  private readonly users = new Map<string, number>();
+  private readonly counted = new Map<Session, string>();
   private started: Promise<void> | undefined;
 
   constructor(options: StompBrokerOptions) {
-    const { engine, admission, ...server } = options;
+    const { engine, admission, maxPerUser, maxDestination, maxDestinationDepth, ...server } = options;
     this.engine = engine;
     this.admission = admission;
+    this.names = { maxDestination, maxDestinationDepth };
+    this.maxPerUser = maxPerUser ?? Number.POSITIVE_INFINITY;
     this.server = new StompServer({ ...server, broker: this });
   }
 
@@ -150,6 +160,7 @@ export class StompBroker {
       if (session.closed) return;
       // Users may have changed meanwhile.
       this.admission?.check?.(session);
+      this.count(session);
       this.watchExpiry(session);
       this.engine.enter(session);
     });
@@ -186,8 +197,8 @@ export class StompBroker {
   }
 
   private part(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
-    const address = checkName(destination, action);
-    const uses = usesOf(destination, address, action, frame);
+    const address = checkName(destination, action, this.names);
+    const uses = usesOf(destination, address, action, frame, this.names);
     const route = () => this.engine.route(session, address, action, frame);
     return this.admission === undefined ? route() : this.admit(session, frame, uses).then(route);
   }
@@ -210,7 +221,7 @@ export class StompBroker {
       });
       for (const [destination, action, frame] of [...used, ...sent]) {
         for (const part of destinationsOf(destination, action, frame.headers)) {
-          await this.admit(session, frame, usesOf(part, readDestination(part), action, frame));
+          await this.admit(session, frame, usesOf(part, readDestination(part), action, frame, this.names));
         }
       }
     } catch (error) {
@@ -223,6 +234,28 @@ export class StompBroker {
     if (session.closed) return;
     this.watchExpiry(session);
     await this.reviewSession(session);
+  }
+
+  /** @throws StompError when it is one connection of its user too many */
+  private count(session: Session): void {
+    const name = nameOf(session.user);
+    if (name === undefined) return;
+    const count = this.users.get(name) ?? 0;
+    if (count >= this.maxPerUser) {
+      const detail = `this user has ${this.maxPerUser} connections, the limit: try again later`;
+      throw new StompError('too many connections', detail);
+    }
+    this.users.set(name, count + 1);
+    this.counted.set(session, name);
+  }
+
+  private uncount(session: Session): void {
+    const name = this.counted.get(session);
+    if (name === undefined) return;
+    this.counted.delete(session);
+    const left = this.users.get(name)! - 1;
+    if (left > 0) this.users.set(name, left);
+    else this.users.delete(name);
   }
 
   private watchExpiry(session: Session): void {
@@ -240,6 +273,7 @@ export class StompBroker {
   /** @internal */
   disconnect(session: Session): void {
     this.expiries.forget(session);
+    this.uncount(session);
     this.engine.release(session);
   }
 }
@@ -247,7 +281,7 @@ export class StompBroker {
 type Use = readonly [destination: string, action: Action];
 
 /** All that a frame uses: its destination, and what its headers name besides. */
-function usesOf(destination: string, address: Address, action: Action, frame: Frame): Use[] {
+function usesOf(destination: string, address: Address, action: Action, frame: Frame, limits: NameLimits): Use[] {
   const uses: Use[] = [[destination, action]];
   const queue = action === 'subscribe' && address.kind === 'topic' ? readQueueName(frame) : undefined;
   if (queue !== undefined) uses.push([`/queue/${queue}`, 'subscribe']);
@@ -258,13 +292,14 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
     action === 'subscribe' ? virtualTopics(queue ?? (address.kind === 'queue' ? address.name : '')) : undefined;
   if (topics !== undefined) uses.push([topics, 'subscribe']);
   // A queue that is named there is made: it has to be one that messages can be sent to.
-  for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send');
+  for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send', limits);
   return uses;
 }
 
 /** @throws StompError when that is no destination, or one that nobody, or only the broker, may send to */
-function checkName(destination: string, action: Action): Address {
+function checkName(destination: string, action: Action, limits: NameLimits): Address {
   const address = readDestination(destination);
+  checkLimits(destination, address, limits);
   if (action === 'send' && isAdvisory(address.name)) {
     throw new StompError('access refused', 'what is below /topic/$SYS comes from the broker: subscribe to it');
   }

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { networkOf } from 'nestjs-stomp/server';
 
 /** When failed logins slow down and then shut out who guesses passwords. Times are in milliseconds. */
 export interface LockoutOptions {
@@ -55,7 +55,7 @@ export class Lockout {
 
   private keys(address: string | undefined, login: string | undefined): (readonly [Failures, string])[] {
     return [
-      ...(address === undefined ? [] : [[this.addresses, network(address)] as const]),
+      ...(address === undefined ? [] : [[this.addresses, networkOf(address)] as const]),
       ...(login === undefined ? [] : [[this.users, login.slice(0, MAX_LOGIN)] as const]),
     ];
   }
@@ -101,14 +101,4 @@ class Failures {
     this.counts.delete(key);
     return undefined;
   }
-}
-
-/** Who has one IPv6 address has 2 to the 64 of them. */
-function network(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.split('%')[0]!.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - groups.length - after.length)).fill('0');
-  return [...groups, ...zeros, ...after].slice(0, 4).join(':');
 }

@@ -9,6 +9,8 @@ export class Entry extends Delivery {
   expires: number;
   /** Messages of one group go to one consumer. */
   readonly group: string | undefined;
+  /** Octets that it keeps in memory, roughly, as it was when it came. */
+  readonly size: number;
 
   /**
    * @param order its place among those of its priority: lower goes first
@@ -21,6 +23,7 @@ export class Entry extends Delivery {
   ) {
     super(message, source);
     this.priority = priority;
+    this.size = message.size;
     const terms = message.special ? readTerms(message) : ORDINARY;
     this.expires = terms.expires;
     this.group = terms.group;

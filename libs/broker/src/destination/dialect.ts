@@ -18,8 +18,6 @@ import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
 import { readQualified } from './spelling.js';
 
-/** The most messages that a subscription may have unacknowledged, whatever it asks for. */
-const MAX_PREFETCH = 65_535;
 export const DEFAULT_PRIORITY = 4;
 /** The longest time that a header may name, in ms: ten years. */
 const MAX_TIME = 10 * 365 * 86_400_000;
@@ -158,8 +156,7 @@ export function readConsumer({ headers }: Subscription): ConsumerTerms {
   const selector = headers.get('selector') ?? '';
   return {
     // RabbitMQ: 0 is as many as can be.
-    prefetch:
-      prefetch === undefined ? DEFAULT_PREFETCH : prefetch === 0 ? MAX_PREFETCH : Math.min(prefetch, MAX_PREFETCH),
+    prefetch: prefetch === 0 ? Number.POSITIVE_INFINITY : (prefetch ?? DEFAULT_PREFETCH),
     selector: selector.trim() === '' ? undefined : compileSelector(selector),
     exclusive: isTrue(headers, 'exclusive', 'activemq.exclusive'),
     priority: readPlace(headers),

@@ -1,4 +1,5 @@
 import { StompError } from 'nestjs-stomp/server';
+import { levelsOf } from './pattern.js';
 import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from './reply.js';
 
 /** What a destination is, and the name under which it is known inside its virtual host. */
@@ -6,9 +7,6 @@ export interface Address {
   readonly kind: 'queue' | 'topic' | 'temp-queue' | 'temp-topic' | 'reply-queue' | 'reply-topic';
   readonly name: string;
 }
-
-/** The longest destination that is taken, in characters. */
-const MAX_LENGTH = 1024;
 
 // Spellings that mean the same, the others' among them; see the table of destinations in the documentation.
 const PREFIXES: readonly (readonly [string, Address['kind'], string])[] = [
@@ -22,17 +20,43 @@ const PREFIXES: readonly (readonly [string, Address['kind'], string])[] = [
   [REPLY_TOPIC, 'reply-topic', ''],
 ];
 
+/** What names of destinations may be like. */
+export interface NameLimits {
+  /** Characters; 1,024 by default. */
+  maxDestination?: number;
+  /** Levels, parted by dots and slashes; 128 by default. */
+  maxDestinationDepth?: number;
+}
+
+/** @throws StompError when a destination is longer or deeper than that */
+export function checkLimits(
+  destination: string,
+  { name }: Address,
+  { maxDestination = 1_024, maxDestinationDepth = 128 }: NameLimits,
+): void {
+  if (destination.length > maxDestination) {
+    throw new StompError(
+      'invalid destination',
+      `the destination is longer than ${maxDestination} characters, the limit`,
+    );
+  }
+  const depth = levelsOf(name).length;
+  if (depth > maxDestinationDepth) {
+    throw new StompError(
+      'invalid destination',
+      `the destination has ${depth} levels, parted by dots and slashes: ${maxDestinationDepth} is the limit`,
+    );
+  }
+}
+
 /**
  * Reads a destination. A name with none of the known prefixes is a topic of its own.
  *
- * @throws StompError when it is empty, too long, or a prefix without a name
+ * @throws StompError when it is empty, holds control characters, or is a prefix without a name
  */
 export function readDestination(destination: string): Address {
   if (destination === '')
     throw new StompError('invalid destination', 'the destination is empty: name one, like /queue/a');
-  if (destination.length > MAX_LENGTH) {
-    throw new StompError('invalid destination', `the destination is longer than ${MAX_LENGTH} characters, the limit`);
-  }
   // eslint-disable-next-line no-control-regex -- names are printed, and used inside the broker with marks of its own
   if (/[\u0000-\u001f\u007f]/.test(destination)) {
     throw new StompError('invalid destination', 'the destination holds control characters: leave them out');

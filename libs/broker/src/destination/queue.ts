@@ -9,6 +9,7 @@ import {
   type Delivery,
   type DeliverySource,
   type Done,
+  type Memory,
   type Message,
   type Outcome,
   type Route,
@@ -36,6 +37,8 @@ const SWEEP = 1_000;
 export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
+  /** What messages may take in all. */
+  readonly memory: Memory;
   /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
@@ -70,6 +73,8 @@ export class Queue implements Route, DeliverySource {
   private readonly groups = new Groups<Consumer>();
   private readonly pace = new Pace();
   private dispatching = false;
+  /** It has been dropped: what comes back to it comes too late. */
+  private cleared = false;
   /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
   private grouped = false;
   private readonly waiting = () => this.backlog.length;
@@ -79,8 +84,6 @@ export class Queue implements Route, DeliverySource {
   /** Octets that wait; counted where there is a limit to them. */
   private octets = 0;
   private sweeper: NodeJS.Timeout | undefined;
-  /** It was removed: what comes back to it is forgotten with it. */
-  private over = false;
 
   /**
    * @param destination by which its dead letters know it
@@ -150,6 +153,7 @@ export class Queue implements Route, DeliverySource {
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session, queue.backlog.length);
     queue.backlog.hold(session);
+    if (this.owner.memory.full) this.owner.memory.hold(session);
   }
 
   /** @throws StompError when the message has to survive, and cannot be kept */
@@ -255,7 +259,7 @@ export class Queue implements Route, DeliverySource {
     const entry = delivery as Entry;
     if (entry.holder !== from) {
       if (outcome.kind === 'ack' && entry.holder === undefined) this.cancel(entry);
-    } else if (outcome.kind === 'ack') this.forget(entry);
+    } else if (outcome.kind === 'ack' || this.cleared) this.forget(entry);
     else {
       entry.holder = undefined;
       entry.count++;
@@ -277,7 +281,8 @@ export class Queue implements Route, DeliverySource {
 
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
-    this.over = true;
+    this.cleared = true;
+    for (const entry of this.delayed.keys()) this.backlog.remove(entry);
     this.stop();
     this.backlog.clear();
     this.octets = 0;
@@ -390,7 +395,7 @@ export class Queue implements Route, DeliverySource {
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
-    if (this.sweeper !== undefined || this.over) return;
+    if (this.sweeper !== undefined || this.cleared) return;
     this.sweeper = setTimeout(() => {
       this.sweeper = undefined;
       const now = Date.now();

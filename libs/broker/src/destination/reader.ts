@@ -12,8 +12,8 @@ export interface TopicReader {
   take(message: Message, publisher: Session | undefined, done: Done | undefined): void;
 }
 
-/** With so many waiting octets a slow reader is cut off, because not every publisher can be slowed down; 64 MiB. */
-const CUT_AT = 64 * 1024 * 1024;
+/** With so many times what may wait a slow reader is cut off, because not every publisher can be slowed down. */
+const CUT_AT = 64;
 
 /** A message that could not be taken yet. */
 interface Waiting {
@@ -83,17 +83,15 @@ export class Reader implements TopicReader {
   private lag(publisher: Session | undefined): void {
     const { subscription } = this;
     this.tell();
-    const { slowConsumer } = this.rules;
+    const { slowConsumer, maxWaiting } = this.rules;
+    const most = slowConsumer === 'disconnect' ? maxWaiting : CUT_AT * maxWaiting;
     if (slowConsumer === 'drop-oldest') {
       let count = 0;
       let octets = this.octets;
-      while (octets >= this.rules.maxWaiting && count < this.waiting.length - 1) {
-        octets -= this.waiting[count++]!.message.size;
-      }
+      while (octets >= maxWaiting && count < this.waiting.length - 1) octets -= this.waiting[count++]!.message.size;
       this.drop(count);
-    } else if (slowConsumer === 'disconnect' || this.octets >= CUT_AT) {
-      const limit = slowConsumer === 'disconnect' ? this.rules.maxWaiting : CUT_AT;
-      const detail = `${subscription.destination} brings messages faster than this client takes them: ${limit} octets wait, the limit`;
+    } else if (this.octets >= most) {
+      const detail = `${subscription.destination} brings messages faster than this client takes them: ${most} octets wait, the limit`;
       this.waiting = [];
       this.octets = 0;
       // Not from here: other readers are still to get this message.

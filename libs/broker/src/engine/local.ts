@@ -1,4 +1,12 @@
-import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
+import {
+  type Done,
+  type Frame,
+  Memory,
+  type Operation,
+  type Route,
+  type Session,
+  type Subscription,
+} from 'nestjs-stomp/server';
 import { deliver, queuesOf } from '../destination/composite.js';
 import { readTerms } from '../destination/dialect.js';
 import type { Address } from '../destination/name.js';
@@ -6,21 +14,26 @@ import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
-import { World } from './world.js';
+import { type EngineLimits, World } from './world.js';
 
 /** The engine that owns its messages: they live in this process, above a store. */
 export class LocalEngine implements Engine {
   private readonly worlds = new Map<string, World>();
+  private readonly limits: Required<EngineLimits>;
 
   /**
    * @param policies how destinations are treated; see {@link Policy}
+   * @param limits what it may hold
    * @throws Error that names the policy and what is wrong with it
    */
   constructor(
     private readonly store: Store,
     private policies: readonly Policy[] = [],
+    limits: EngineLimits = {},
   ) {
     checkPolicies(policies);
+    const { memory = new Memory(), maxQueues = 100_000 } = limits;
+    this.limits = { memory, maxQueues };
   }
 
   async start(): Promise<void> {
@@ -93,7 +106,10 @@ export class LocalEngine implements Engine {
 
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
-    if (world === undefined) this.worlds.set(vhost, (world = new World(vhost, this.store, () => this.policies)));
+    if (world === undefined) {
+      world = new World(vhost, this.store, () => this.policies, this.limits);
+      this.worlds.set(vhost, world);
+    }
     return world;
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Cron } from 'croner';
-import { type Message, StompError } from 'nestjs-stomp/server';
+import { Memory, type Message, StompError } from 'nestjs-stomp/server';
 import { readTerms, SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
 
 /** How many messages may wait for their time. */
@@ -34,6 +34,7 @@ export interface Job {
 /** A job in its place among the others. */
 interface Waiting {
   readonly job: Job;
+  readonly size: number;
   readonly due: number;
   /** Of those that are due at the same moment the first to come is the first to go. */
   readonly serial: number;
@@ -56,7 +57,11 @@ export class Schedule {
   private timer: NodeJS.Timeout | undefined;
   private serials = 0;
 
-  constructor(private readonly owner: ScheduleOwner) {}
+  /** @param memory is told what the messages take */
+  constructor(
+    private readonly owner: ScheduleOwner,
+    private readonly memory = new Memory(),
+  ) {}
 
   /** @throws StompError when too many messages wait */
   add(message: Message, { delay, repeat, cron }: Timing, to: Target): void {
@@ -82,6 +87,7 @@ export class Schedule {
   clear(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    for (const { size } of this.heap) this.memory.add(-size);
     this.heap.length = 0;
   }
 
@@ -110,7 +116,9 @@ export class Schedule {
 
   private push(job: Job): void {
     const { heap } = this;
-    const waiting = { job, due: job.due, serial: this.serials++ };
+    const { size } = job.message;
+    this.memory.add(size);
+    const waiting = { job, size, due: job.due, serial: this.serials++ };
     let at = heap.push(waiting) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -125,6 +133,7 @@ export class Schedule {
   private pop(): Waiting {
     const { heap } = this;
     const top = heap[0]!;
+    this.memory.add(-top.size);
     const last = heap.pop()!;
     if (heap.length === 0) return top;
     let at = 0;

@@ -3,6 +3,7 @@ import {
   type Done,
   type Frame,
   type FrameHeaders,
+  type Memory,
   type Message,
   type Route,
   type Session,
@@ -46,9 +47,16 @@ const ORIGIN = 'original-destination';
 // Names that no client can say.
 const DURABLE = '\0durable\0';
 const TEMPORARY = '\0temporary\0';
-/** The most durable subscriptions of a virtual host, and temporary destinations of a session. */
-const MOST_DURABLES = 100_000;
+/** The most temporary destinations of a session. */
 const MOST_TEMPORARY = 10_000;
+
+/** What a local engine may hold. */
+export interface EngineLimits {
+  /** What messages may take; no limit by default. To be given to the store, too. */
+  memory?: Memory;
+  /** Queues of a virtual host, durable subscriptions and temporary queues among them; 100,000 by default. */
+  maxQueues?: number;
+}
 
 /** What a queue that clients made with rules is made again of. */
 interface QueueAbout {
@@ -92,23 +100,32 @@ export class World implements QueueOwner, TopicOwner {
   private readonly temporary = new Map<Session, Map<string, string>>();
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
   private readonly wildcards = new Wildcards(this);
-  private readonly scheduled = new Schedule({
-    release: (message, to) => this.releaseScheduled(message, to),
-    keep: ({ id, message, ...about }) => {
-      if (isPersistent(message) && !about.to.name.startsWith(TEMPORARY)) {
-        this.store.keep({ kind: 'scheduled', key: this.key(id), about, message });
-      }
-    },
-    forget: ({ id }) => this.store.forget('scheduled', this.key(id)),
-  });
+  private readonly scheduled: Schedule;
   /** What dies with a connection need not survive anything else. */
-  private readonly memory = new MemoryStore();
+  private readonly transient: Store;
+  readonly memory: Memory;
 
   constructor(
     private readonly vhost: string,
     private readonly store: Store,
     private readonly policies: () => readonly Policy[],
-  ) {}
+    private readonly limits: Required<EngineLimits>,
+  ) {
+    this.memory = limits.memory;
+    this.transient = new MemoryStore(limits.memory);
+    this.scheduled = new Schedule(
+      {
+        release: (message, to) => this.releaseScheduled(message, to),
+        keep: ({ id, message, ...about }) => {
+          if (isPersistent(message) && !about.to.name.startsWith(TEMPORARY)) {
+            this.store.keep({ kind: 'scheduled', key: this.key(id), about, message });
+          }
+        },
+        forget: ({ id }) => this.store.forget('scheduled', this.key(id)),
+      },
+      limits.memory,
+    );
+  }
 
   /** @param headers of the frame that asks: they may say how a queue is to be made */
   route(session: Session, { kind, name }: Address, action: 'send' | 'subscribe', headers: FrameHeaders): Route {
@@ -117,6 +134,7 @@ export class World implements QueueOwner, TopicOwner {
         return new Topic(name, this);
       case 'queue':
         if (action === 'subscribe' && isPattern(name)) return this.wildcards.route(name, () => this.visible());
+        this.checkCount(name);
         return this.queue(name, headers);
       case 'temp-queue':
         return this.temporaryQueue(session, name);
@@ -262,6 +280,7 @@ export class World implements QueueOwner, TopicOwner {
   durable(name: string, subscription: Subscription, { noLocal }: ConsumerTerms): Route | undefined {
     const own = readQueueName(subscription);
     if (own !== undefined) {
+      this.checkCount(own);
       const queue = this.queue(own, subscription.headers);
       if (this.feeds.get(queue)?.has(name) !== true) {
         this.collect(queue, name, noLocal);
@@ -279,9 +298,7 @@ export class World implements QueueOwner, TopicOwner {
     const same = known?.topic === name && known.selector === text && known.noLocal === noLocal;
     if (known !== undefined && same) return known.queue;
     if (known !== undefined) this.deleteDurable(key, known);
-    if (this.durables.size >= MOST_DURABLES) {
-      throw new StompError('too many durable subscriptions', `there are ${MOST_DURABLES} already, the limit`);
-    }
+    this.checkCount(DURABLE + key);
     const { clientId, user } = subscription.session;
     const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
     this.store.keep({ kind: 'durable', key: this.key(key), about });
@@ -426,8 +443,17 @@ export class World implements QueueOwner, TopicOwner {
     return queue;
   }
 
+  /** @throws StompError when that would be one queue too many */
+  private checkCount(name: string): void {
+    if (this.queues.size < this.limits.maxQueues || this.queues.has(name)) return;
+    throw new StompError(
+      'too many queues',
+      `there are ${this.limits.maxQueues} queues, the limit: those that are empty and not used go by themselves`,
+    );
+  }
+
   private storeOf(name: string): Store {
-    return name.startsWith(TEMPORARY) ? this.memory : this.store;
+    return name.startsWith(TEMPORARY) ? this.transient : this.store;
   }
 
   private key(name: string): string {
@@ -459,6 +485,7 @@ export class World implements QueueOwner, TopicOwner {
     const name = TEMPORARY + this.nameTemporary(session, local);
     const known = this.queues.get(name);
     if (known !== undefined) return known;
+    this.checkCount(name);
     const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
     const queue = this.make(name, TEMP_QUEUE + local, rules, false, {});
     this.giveUp(queue);

@@ -22,7 +22,8 @@ export class DiskBacklog extends MemoryBacklog {
     readonly about: Readonly<Record<string, unknown>>,
     private readonly store: DiskStore,
   ) {
-    super({
+    // What is in memory is counted by the store, which has a disk to put it.
+    super(undefined, {
       load: (seq, order) => store.load(seq, order, this),
       expires: (seq) => store.expires(seq),
     });

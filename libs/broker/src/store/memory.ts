@@ -1,4 +1,4 @@
-import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
+import { type Delivery, type Done, Memory, type Message, type Session } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, Entry, type Recovered } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
 import { Lane, type Pages, type Place } from './lane.js';
@@ -8,13 +8,16 @@ import type { Kept, Store } from './store.js';
 export class MemoryStore implements Store {
   private readonly backlogs = new Map<string, MemoryBacklog>();
 
+  /** @param memory is told what the messages take */
+  constructor(private readonly memory = new Memory()) {}
+
   open(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
 
   backlog(queue: string): Backlog {
     let backlog = this.backlogs.get(queue);
-    if (backlog === undefined) this.backlogs.set(queue, (backlog = new MemoryBacklog()));
+    if (backlog === undefined) this.backlogs.set(queue, (backlog = new MemoryBacklog(this.memory)));
     return backlog;
   }
 
@@ -81,14 +84,21 @@ export class MemoryBacklog implements Backlog {
   readonly recovered: Recovered | undefined;
   source: Delivery['source'];
 
-  /** @param pages where messages are that are not in memory */
-  constructor(private readonly pages?: Pages) {}
+  /**
+   * @param memory is told what the messages take
+   * @param pages where messages are that are not in memory
+   */
+  constructor(
+    private readonly memory = new Memory(),
+    private readonly pages?: Pages,
+  ) {}
 
   push(message: Message, source: Delivery['source']): Entry {
     const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
     const lane = this.lane(priority);
     const entry = new Entry(lane.next, message, source, priority);
     this.add(lane, entry, priority);
+    this.memory.add(entry.size);
     return entry;
   }
 
@@ -132,6 +142,9 @@ export class MemoryBacklog implements Backlog {
   }
 
   clear(): void {
+    for (const lane of this.lanes) {
+      for (const slot of lane?.slots() ?? []) if (typeof slot !== 'number') this.memory.add(-slot.size);
+    }
     this.lanes.fill(undefined);
     this.occupied = this.length = 0;
   }
@@ -150,13 +163,15 @@ export class MemoryBacklog implements Backlog {
     // The entry knows.
   }
 
-  remove(_entry: Entry): void {
-    // What was taken is not held here any more.
+  remove(entry: Entry): void {
+    // What was taken is in no lane any more.
+    this.memory.add(-entry.size);
   }
 
   cancel(entry: Entry): boolean {
     if (this.lanes[entry.priority]?.cancel(entry) !== true) return false;
     this.left(entry.priority, 1);
+    this.memory.add(-entry.size);
     return true;
   }
 

@@ -84,6 +84,8 @@ const COUNTED = 2;
 const UNCOUNTED = 3;
 
 const RECEIPT = 'receipt';
+/** The first line of a request, or of a response. */
+const HTTP = /^(?:[A-Z]+ \S+ )?HTTP\/\d/;
 
 /** Commands that come in great numbers; they begin with different letters. */
 const REPEATED: ReadonlySet<string> = new Set(['SEND', 'MESSAGE', 'ACK', 'NACK', 'RECEIPT']);
@@ -458,7 +460,12 @@ export class FrameDecoder {
     const known = findCommand(bytes, start, end);
     if (known !== undefined) return known;
     if (!isUtf8(bytes.subarray(start, end))) this.fail('utf8-invalid', 'the command is not valid UTF-8');
-    return bytes.toString('utf8', start, end);
+    const command = bytes.toString('utf8', start, end);
+    // Its headers end without a NUL: nobody would ever be told that this is the wrong port.
+    if (this.agreed === undefined && HTTP.test(command)) {
+      this.fail('not-stomp', 'the peer speaks HTTP, and this connection STOMP');
+    }
+    return command;
   }
 
   private readLength(bytes: Buffer, from: number, end: number, start: number): number {

@@ -1,6 +1,7 @@
 /** What is wrong with a frame; stable, to be tested by programs. */
 export type FrameErrorCode =
   | 'command-malformed'
+  | 'not-stomp'
   | 'command-too-long'
   | 'header-malformed'
   | 'header-too-long'

@@ -1,5 +1,6 @@
 import { DEFAULT_LIMITS, type FrameLimits } from '../frame/decoder.js';
 import type { HeartBeatOffer } from '../wire/heartbeat.js';
+import type { Memory } from './memory.js';
 import type { TransactionLimits } from './transaction.js';
 
 /** Takes what a server has to say: 1 start and stop, 2 connections and errors, 3 heart-beats, 4 frames, 5 headers. */
@@ -31,16 +32,26 @@ export interface SessionOptions extends FrameLimits, Partial<TransactionLimits> 
   loginTimeout?: number;
   /** What may be read from a client before it is connected, in octets a frame; 64 KiB by default. */
   maxUnauthenticated?: number;
+  /**
+   * How long a frame of a connected client may take, from its first octet to its last, not counting what the server
+   * itself holds up; 300,000 by default, 0 for no limit.
+   */
+  frameTimeout?: number;
   /** Subscriptions of one session; 10,000 by default. */
   maxSubscriptions?: number;
   /** Open transactions of one session; 100 by default. */
   maxTransactions?: number;
+  /** Messages that one subscription may have unacknowledged, whatever it asks for; 65,535 by default. */
+  maxUnacknowledged?: number;
   /** Octets that may wait for a client before its sources are paused; 1 MiB by default. */
   highWaterMark?: number;
+  /** What messages may take in all; without one nobody counts. */
+  memory?: Memory;
   log?: ServerLog;
 }
 
-export type ResolvedOptions = Required<Omit<SessionOptions, 'log' | 'heartbeat'>> & {
+export type ResolvedOptions = Required<Omit<SessionOptions, 'log' | 'heartbeat' | 'memory'>> & {
+  readonly memory: Memory | undefined;
   readonly heartbeat: HeartBeatOffer;
   readonly log: ServerLog | undefined;
 };
@@ -57,11 +68,14 @@ export const DEFAULTS: ResolvedOptions = {
   idleTimeout: 0,
   loginTimeout: 10_000,
   maxUnauthenticated: 64 * 1024,
+  frameTimeout: 300_000,
   maxSubscriptions: 10_000,
   maxTransactions: 100,
   maxTransactionFrames: 10_000,
   maxTransactionBytes: 64 * 1024 * 1024,
+  maxUnacknowledged: 65_535,
   highWaterMark: 1024 * 1024,
+  memory: undefined,
   log: undefined,
 };
 

@@ -2,20 +2,18 @@ import { createServer as createTcpServer, type AddressInfo, type Server as NetSe
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, Server as TlsServer, type TlsOptions } from 'node:tls';
 import { encodeFrame } from '../frame/encoder.js';
-import { Frame } from '../frame/frame.js';
 import { formatStompUrl, STOMP_PORT } from '../wire/url.js';
 import { plainAddress } from './address.js';
 import type { Broker } from './broker.js';
-import { StompError } from './error.js';
+import { type ConnectionLimits, Entrance, type Guest } from './entrance.js';
+import { errorFrame, StompError, toStompError } from './error.js';
 import { type ResolvedOptions, resolveOptions, type SessionOptions } from './options.js';
 import { readProxyHeader } from './proxy.js';
 import { Session } from './session.js';
 
-export interface StompServerOptions extends SessionOptions {
+export interface StompServerOptions extends SessionOptions, ConnectionLimits {
   /** What turns SENDs into deliveries. */
   broker: Broker;
-  /** Connections at a time; one more gets an ERROR. No limit by default. */
-  maxConnections?: number;
   /** Says whether that address may connect at all; by default any may. The refused get no answer. */
   admits?: (address: string) => boolean;
 }
@@ -50,6 +48,10 @@ export interface Listener {
 const HANDSHAKE_TIMEOUT = 10_000;
 /** How long a refused client may take to read why, in ms. */
 const REFUSAL_LINGER = 2_000;
+/** So many refused clients are told why at a time; others are cut off. */
+const MOST_REFUSALS = 100;
+/** How often slow frames are looked for, as a part of the time that they may take. */
+const LOOKS = 4;
 
 /**
  * Listens, and runs a session for each connection. What the sessions do with messages is up to the broker.
@@ -66,15 +68,19 @@ export class StompServer {
   private readonly sockets = new Set<Socket>();
   private readonly broker: Broker;
   private readonly options: ResolvedOptions;
-  private readonly maxConnections: number;
+  private readonly entrance: Entrance;
+  private refusals = 0;
+  /** Sessions over streams that came by no listener. */
+  private accepted = 0;
+  private watch: NodeJS.Timeout | undefined;
   private readonly admits: ((address: string) => boolean) | undefined;
   private closed: Promise<void> | undefined;
   private idle: (() => void) | undefined;
 
   constructor(options: StompServerOptions) {
-    const { broker, maxConnections, admits, ...rest } = options;
+    const { broker, admits, ...rest } = options;
     this.broker = broker;
-    this.maxConnections = maxConnections ?? Number.POSITIVE_INFINITY;
+    this.entrance = new Entrance(options);
     this.admits = admits;
     this.options = resolveOptions(rest);
   }
@@ -103,9 +109,9 @@ export class StompServer {
     const { port = STOMP_PORT, host = '127.0.0.1', tls, proxy } = options;
     let latest = tls;
     const common = { allowHalfOpen: true, noDelay: true };
-    // Whom the proxies speak for, by the proxy's own address and port: a TLS socket hides the one it is made of.
-    const clients = new Map<string, string>();
-    const take = (socket: Socket) => this.take(socket, clients.get(nameOf(socket)));
+    // By the peer's address and port: a TLS socket hides the one it is made of.
+    const guests = new Map<string, Guest>();
+    const take = (socket: Socket) => this.take(socket, guests.get(nameOf(socket)));
     const server: NetServer =
       tls === undefined
         ? createTcpServer(common)
@@ -130,11 +136,17 @@ export class StompServer {
     server.on('connection', (socket: Socket) => {
       sockets.add(socket);
       socket.on('close', forget);
-      const go = () => {
+      const own = plainAddress(socket.remoteAddress);
+      const go = (address: string | undefined) => {
+        const guest = this.admit(socket, address, tls !== undefined);
+        if (guest === undefined) return;
+        const name = nameOf(socket);
+        guests.set(name, guest);
+        socket.once('close', () => guests.delete(name));
         for (const each of open) each.call(server, socket);
       };
-      if (proxy?.(plainAddress(socket.remoteAddress) ?? '') !== true) go();
-      else this.unwrap(socket, clients, go);
+      if (proxy?.(own ?? '') !== true) go(own);
+      else this.unwrap(socket, (client) => go(client ?? own));
     });
     // A handshake that fails is the client's trouble; without this it would be an unhandled error of the server.
     server.on('tlsClientError', (error: Error, socket: Socket) => {
@@ -166,9 +178,7 @@ export class StompServer {
    * @param address the client's, where it is not the other end of a socket
    */
   accept(stream: Duplex, address?: string): Session {
-    const session = new Session(stream, this.broker, this.options, this.ended, address);
-    this.live.add(session);
-    return session;
+    return this.run(stream, address);
   }
 
   /**
@@ -181,14 +191,10 @@ export class StompServer {
     return this.closed;
   }
 
-  private readonly ended = (session: Session): void => {
-    this.live.delete(session);
-    if (this.live.size === 0) this.idle?.();
-  };
-
   private async shutDown(deadline: number): Promise<void> {
     const closed = [...this.listeners.values()].map((server) => new Promise((resolve) => server.close(resolve)));
     this.listeners.clear();
+    clearInterval(this.watch);
     for (const session of this.live) session.refuse(new StompError('server is shutting down'));
     const timer = setTimeout(() => {
       for (const session of this.live) session.connection.destroy();
@@ -200,16 +206,10 @@ export class StompServer {
   }
 
   /** Reads what a proxy says of its client, then goes on as if that had come by itself. */
-  private unwrap(socket: Socket, clients: Map<string, string>, go: () => void): void {
-    const key = nameOf(socket);
+  private unwrap(socket: Socket, go: (client: string | undefined) => void): void {
     readProxyHeader(socket, HANDSHAKE_TIMEOUT).then(
       (client) => {
-        if (socket.destroyed) return;
-        if (client !== undefined) {
-          clients.set(key, client);
-          socket.once('close', () => clients.delete(key));
-        }
-        go();
+        if (!socket.destroyed) go(client);
       },
       (error: Error) => {
         this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} refused: ${error.message}`);
@@ -218,29 +218,66 @@ export class StompServer {
     );
   }
 
-  private take(socket: Socket, client?: string): void {
-    const address = client ?? plainAddress(socket.remoteAddress);
+  /** Whether a connection may be had at all: before TLS, whose handshake would cost more than it is worth. */
+  private admit(socket: Socket, address: string | undefined, secure: boolean): Guest | undefined {
     if (address === undefined || this.closed !== undefined) {
       socket.destroy();
-      return;
+      return undefined;
     }
     if (this.admits?.(address) === false) {
       this.options.log?.log(2, `${address} refused: the address is not allowed`);
       socket.destroy();
-      return;
+      return undefined;
     }
-    if (this.live.size >= this.maxConnections) {
-      this.options.log?.log(2, `${address} refused: ${this.maxConnections} connections are open, the limit`);
-      const message = 'too many connections';
-      const detail = `the server has ${this.maxConnections} connections, its limit: try again later\n`;
-      socket.on('error', () => undefined);
-      socket.end(encodeFrame(new Frame('ERROR', { message, 'content-type': 'text/plain' }, detail)));
-      socket.resume();
-      const linger = setTimeout(() => socket.destroy(), REFUSAL_LINGER);
-      socket.once('close', () => clearTimeout(linger));
-      return;
+    try {
+      return this.entrance.enter(socket, address, this.accepted);
+    } catch (error) {
+      const told = toStompError(error);
+      this.options.log?.log(2, `${address} refused: ${told.detail}`);
+      if (secure || this.refusals >= MOST_REFUSALS) socket.destroy();
+      else this.refuse(socket, told);
+      return undefined;
     }
-    this.accept(socket, address);
+  }
+
+  private refuse(socket: Socket, error: StompError): void {
+    this.refusals++;
+    socket.on('error', () => undefined);
+    socket.end(encodeFrame(errorFrame(error, undefined, undefined)));
+    socket.resume();
+    const linger = setTimeout(() => socket.destroy(), REFUSAL_LINGER);
+    socket.once('close', () => {
+      this.refusals--;
+      clearTimeout(linger);
+    });
+  }
+
+  private take(socket: Socket, guest: Guest | undefined): void {
+    if (guest === undefined || this.closed !== undefined) socket.destroy();
+    else guest.session = this.run(socket, guest.address, guest);
+  }
+
+  private run(stream: Duplex, address?: string, guest?: Guest): Session {
+    const watcher = {
+      connected: () => {
+        if (guest !== undefined) this.entrance.admitted(guest);
+      },
+      ended: (session: Session) => {
+        this.live.delete(session);
+        if (guest === undefined) this.accepted--;
+        if (this.live.size === 0) this.idle?.();
+      },
+    };
+    if (guest === undefined) this.accepted++;
+    const session = new Session(stream, this.broker, this.options, watcher, address);
+    this.live.add(session);
+    const { frameTimeout } = this.options;
+    if (frameTimeout > 0) {
+      this.watch ??= setInterval(() => {
+        for (const each of this.live) each.checkFrame();
+      }, frameTimeout / LOOKS).unref();
+    }
+    return session;
   }
 }
 

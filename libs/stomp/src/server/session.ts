@@ -22,10 +22,17 @@ import { Receipts } from './receipts.js';
 import { type Action, keyOf, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
 import { Subscriptions } from './subscriptions.js';
-import { Transaction } from './transaction.js';
+import { Budget, Transaction } from './transaction.js';
 
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
 type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
+
+/** Who wants to know how far a session is. */
+export interface SessionWatcher {
+  /** The client has come in. */
+  connected(session: Session): void;
+  ended(session: Session): void;
+}
 
 /** Somebody who cannot keep up with a client. */
 export interface Waited {
@@ -59,6 +66,7 @@ export class Session {
   private readonly subscribed: Subscriptions;
   private readonly acknowledgements: Acknowledgements;
   private transactions: Map<string, Transaction> | undefined;
+  private readonly budget: Budget;
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
   // How often the broker thinks about a client or a destination; meanwhile nothing is read.
@@ -73,21 +81,22 @@ export class Session {
 
   /**
    * @param stream open already; owned by the session from now on
-   * @param onOver told once, when everything is over
+   * @param watcher told when the client is connected, and once when everything is over
    * @param address the client's, where it is not the other end of the socket
    */
   constructor(
     stream: Duplex,
     private readonly broker: Broker,
     private readonly options: ResolvedOptions,
-    private readonly onOver: (session: Session) => void,
+    private readonly watcher: SessionWatcher,
     address?: string,
   ) {
     this.verbose = options.log?.level ?? 0;
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
-    this.subscribed = new Subscriptions(this, options.maxSubscriptions);
+    this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
     this.acknowledgements = new Acknowledgements(this.subscribed);
+    this.budget = new Budget(options, options.memory);
     this.connection = new Connection(
       stream,
       // Itself, not an object of closures: an idle session is to be small.
@@ -173,6 +182,23 @@ export class Session {
     return this.subscribed.owes;
   }
 
+  /** Whether a transaction is open. */
+  get inTransaction(): boolean {
+    return this.transactions !== undefined && this.transactions.size > 0;
+  }
+
+  /** @internal Whether nothing was said yet that could be looked at. */
+  get silent(): boolean {
+    return this.state === 'opening';
+  }
+
+  /** @internal Ends the session when a frame takes too long to come. */
+  checkFrame(): void {
+    const { frameTimeout } = this.options;
+    if (this.state !== 'connected' || this.connection.frameAge <= frameTimeout) return;
+    this.fail(new StompError('frame timeout', `a frame was not complete within ${frameTimeout} ms of its first octet`));
+  }
+
   /** @internal A message went out. */
   traceMessage(subscription: Subscription, message: Message): void {
     if (this.verbose >= 4) this.log(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription.id ?? '')}`);
@@ -205,6 +231,7 @@ export class Session {
     const { options, connection } = this;
     this.stopLoginTimer();
     this.state = 'connected';
+    this.watcher.connected(this);
     connection.limits.maxFrame = options.maxFrame;
     connection.version = version;
     const ours = version === '1.0' ? { outgoing: 0, incoming: 0 } : options.heartbeat;
@@ -346,7 +373,7 @@ export class Session {
     if (this.transactions.size >= this.options.maxTransactions) {
       throw new StompError('too many transactions', `a session has at most ${this.options.maxTransactions} open`);
     }
-    this.transactions.set(id, new Transaction(id, this.options));
+    this.transactions.set(id, new Transaction(id, this.budget));
     this.receipt(frame);
   }
 
@@ -492,7 +519,8 @@ export class Session {
 
   /** @internal */
   onFault(error: FrameError): void {
-    this.fail(error, error.receipt);
+    if (error.code === 'not-stomp') this.turnAway(error);
+    else this.fail(error, error.receipt);
   }
 
   /** @internal */
@@ -540,6 +568,17 @@ export class Session {
     });
   }
 
+  /** Somebody speaks HTTP, and is told so in it. */
+  private turnAway({ message }: FrameError): void {
+    if (this.over) return;
+    this.state = 'ending';
+    if (this.verbose >= 2) this.log(2, `refused: ${message}`);
+    const { outbox } = this.connection;
+    outbox.text(`HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${message}\n`);
+    this.connection.touch();
+    this.end();
+  }
+
   private end(): void {
     this.release();
     this.connection.end();
@@ -549,7 +588,7 @@ export class Session {
   onClose(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
-    this.onOver(this);
+    this.watcher.ended(this);
   }
 
   /** Gives back everything that the session holds of others. */

@@ -14,12 +14,11 @@ export const DEFAULT_PREFETCH = 100;
 
 /** A subscription of a session: messages go out through it, acknowledgements come back to it. */
 export class Subscription {
-  /** How many messages may wait for their acknowledgement; not used for `auto`, where the socket is the credit. */
-  prefetch = DEFAULT_PREFETCH;
   /** Called when it can take messages again: after acknowledgements, and when its socket has drained. */
   onReady: (() => void) | undefined = undefined;
   /** @internal */
   readonly pending = new Pending();
+  private credit: number;
   private readonly prefix: Buffer;
   // The `ack` header without its number; before 1.2 there is none.
   private readonly ackLine: Buffer | undefined;
@@ -34,6 +33,7 @@ export class Subscription {
    * @param session the session that it belongs to
    * @param serial a number that no other subscription of the session has
    * @param id the `id` header; undefined for a 1.0 SUBSCRIBE without one
+   * @param maxUnacknowledged the most that its prefetch can be
    */
   constructor(
     readonly session: Session,
@@ -43,16 +43,27 @@ export class Subscription {
     readonly ack: AckMode,
     readonly headers: FrameHeaders,
     readonly route: Route,
+    private readonly maxUnacknowledged: number,
   ) {
+    this.credit = Math.min(DEFAULT_PREFETCH, maxUnacknowledged);
     this.write = session.connection;
     const line = id === undefined ? '' : encodeHeader('subscription', id, escapingOf(session.version));
     this.prefix = messagePrefix(line);
     this.ackLine = ack === 'auto' || session.version !== '1.2' ? undefined : Buffer.from(`ack:${serial}-`);
   }
 
+  /** How many messages may wait for their acknowledgement; not used for `auto`, where the socket is the credit. */
+  get prefetch(): number {
+    return this.credit;
+  }
+
+  set prefetch(count: number) {
+    this.credit = Math.min(count, this.maxUnacknowledged);
+  }
+
   /** Whether it can take a message: it has credit, and its socket keeps up. */
   get ready(): boolean {
-    return this.active && (this.ack === 'auto' || this.pending.size < this.prefetch) && this.write.writable;
+    return this.active && (this.ack === 'auto' || this.pending.size < this.credit) && this.write.writable;
   }
 
   /** Hands out a message that nobody has to answer for. */

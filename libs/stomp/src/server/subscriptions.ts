@@ -29,6 +29,7 @@ export class Subscriptions {
   constructor(
     readonly session: Session,
     private readonly most: number,
+    private readonly maxUnacknowledged: number,
   ) {}
 
   /**
@@ -48,7 +49,8 @@ export class Subscriptions {
     }
     const ack = readAckMode(headers.get('ack'));
     const serial = this.serials++;
-    return new Subscription(session, serial, id, headers.get('destination')!, ack, headers, route);
+    const destination = headers.get('destination')!;
+    return new Subscription(session, serial, id, destination, ack, headers, route, this.maxUnacknowledged);
   }
 
   add(subscription: Subscription): void {

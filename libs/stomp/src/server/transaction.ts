@@ -1,4 +1,5 @@
 import type { Operation } from './broker.js';
+import type { Memory } from './memory.js';
 import { StompError } from './error.js';
 import type { Subscription } from './subscription.js';
 
@@ -13,8 +14,24 @@ interface Held {
 export interface TransactionLimits {
   /** Frames in it; 10,000 by default. */
   readonly maxTransactionFrames: number;
-  /** Octets of the messages in it; 64 MiB by default. */
+  /** Octets of the messages in all open transactions of a session; 64 MiB by default. */
   readonly maxTransactionBytes: number;
+}
+
+/** What the open transactions of one session hold. */
+export class Budget {
+  bytes = 0;
+
+  constructor(
+    readonly limits: TransactionLimits,
+    private readonly memory: Memory | undefined,
+  ) {}
+
+  /** So many more octets; fewer, if negative. */
+  add(size: number): void {
+    this.bytes += size;
+    this.memory?.add(size);
+  }
 }
 
 /** A transaction in progress: what it holds is done at COMMIT, in the order of the frames, or not at all. */
@@ -23,11 +40,13 @@ export class Transaction {
   readonly held: Held[] = [];
   /** Receipts that the frames in it asked for: they hold when COMMIT does. */
   readonly receipts: string[] = [];
+  /** Octets of its messages. */
   private bytes = 0;
 
+  /** @param budget what the transactions of its session hold in all */
   constructor(
     readonly id: string,
-    private readonly limits: TransactionLimits,
+    private readonly budget: Budget,
   ) {}
 
   /**
@@ -35,20 +54,21 @@ export class Transaction {
    * @throws StompError when the transaction grows over its bounds
    */
   add(operation: Operation, size: number): void {
-    const { maxTransactionFrames, maxTransactionBytes } = this.limits;
-    this.bytes += size;
+    const { maxTransactionFrames, maxTransactionBytes } = this.budget.limits;
     if (this.operations.length >= maxTransactionFrames) {
       throw new StompError(
         'transaction too large',
         `a transaction holds at most ${maxTransactionFrames} frames: commit earlier`,
       );
     }
-    if (this.bytes > maxTransactionBytes) {
+    if (this.budget.bytes + size > maxTransactionBytes) {
       throw new StompError(
         'transaction too large',
-        `a transaction holds at most ${maxTransactionBytes} octets: commit earlier`,
+        `the transactions of a session hold at most ${maxTransactionBytes} octets: commit earlier`,
       );
     }
+    this.bytes += size;
+    this.budget.add(size);
     this.operations.push(operation);
   }
 
@@ -62,6 +82,7 @@ export class Transaction {
 
   /** Its acknowledgements hold; what one of them refuses is free to be delivered, and answered, again. */
   complete(): void {
+    this.budget.add(-this.bytes);
     for (const { subscription, number } of this.held) {
       const delivery = subscription.pending.get(number);
       if (delivery?.transaction === this) delivery.transaction = undefined;
@@ -71,6 +92,7 @@ export class Transaction {
 
   /** Puts its acknowledgements back as they were. */
   abort(): void {
+    this.budget.add(-this.bytes);
     for (const { subscription, number } of this.held) {
       const delivery = subscription.pending.get(number);
       if (delivery?.transaction === this) subscription.release(delivery);

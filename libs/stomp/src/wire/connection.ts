@@ -62,6 +62,8 @@ export class Connection {
   private scheduled = false;
   private blocked = false;
   private pauses = 0;
+  /** When the first octet of a frame came that is not complete yet; 0 when there is none. */
+  private begun = 0;
   private ended = false;
   private closing = false;
   private closed = false;
@@ -79,7 +81,13 @@ export class Connection {
   ) {
     this.highWaterMark = options.highWaterMark ?? 1024 * 1024;
     this.outbox = new Outbox(stream);
-    this.decoder = new FrameDecoder({ ...options, onFrame: (frame) => this.handler.onFrame(frame) });
+    this.decoder = new FrameDecoder({
+      ...options,
+      onFrame: (frame) => {
+        this.begun = 0;
+        this.handler.onFrame(frame);
+      },
+    });
     if (stream instanceof Socket) {
       stream.setNoDelay(true);
       stream.setKeepAlive(true, KEEP_ALIVE);
@@ -107,6 +115,11 @@ export class Connection {
   /** Bytes that wait for the peer to take them. */
   get buffered(): number {
     return this.outbox.size + this.stream.writableLength;
+  }
+
+  /** For how long the peer has been sending one frame, in ms; 0 while nothing is read of it. */
+  get frameAge(): number {
+    return this.begun === 0 || this.pauses > 0 ? 0 : performance.now() - this.begun;
   }
 
   /** Whether the peer keeps up. Once this was false, `onDrain` tells when it is true again. */
@@ -180,6 +193,7 @@ export class Connection {
   resume(): void {
     if (--this.pauses > 0 || this.closed) return;
     this.heartBeat?.resume();
+    if (this.begun > 0) this.begun = performance.now();
     this.decode(() => this.decoder.resume());
     if (this.pauses > 0) return;
     this.stream.resume();
@@ -222,6 +236,7 @@ export class Connection {
       if (fault === undefined || error !== fault) throw error;
       if (this.open) this.handler.onFault(fault);
     }
+    if (this.begun === 0 && this.decoder.partial) this.begun = performance.now();
     this.handler.onRead?.();
   }
 

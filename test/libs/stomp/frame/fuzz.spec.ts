@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { encodeFrame, Frame, FrameDecoder, FrameError, type Version } from 'nestjs-stomp/frame';
+import { numbers } from '../../../support/random.js';
 import { ALL, octets } from './codec.js';
 
 /** How long each version is fuzzed, and from which seed: `FUZZ_MS=60000 FUZZ_SEED=1 npm test -- frame/fuzz`. */
@@ -7,17 +8,6 @@ const MILLISECONDS = Number(process.env.FUZZ_MS ?? 1_500);
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 
 const LIMITS = { maxCommand: 64, maxHeader: 256, maxHeaders: 8, maxBody: 2048 };
-
-/** Mulberry32: a seed gives the same numbers again. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const CORPUS = [
   octets('CONNECT\r\naccept-version:1.0,1.1,1.2\r\nhost:h\r\nlogin:a:b\r\n\r\n\0\n'),

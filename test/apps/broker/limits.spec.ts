@@ -1,0 +1,347 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { Certificates } from '../../support/certificates.js';
+import { RawPeer, unique } from '../../support/raw.js';
+import { handshake, watch } from '../../support/server.js';
+import { serve, type Served } from '../../support/serve.js';
+import { type Headers } from '../../support/wire.js';
+
+// Each test runs whole processes, maybe beside others that do.
+jest.setTimeout(120_000);
+
+const queue = () => unique('/queue/limits');
+const titleOf = async (peer: RawPeer) => (await peer.refused()).header('message');
+const textOf = async (peer: RawPeer) => (await peer.refused()).text.trim();
+
+describe('a frame', () => {
+  it('is refused over --max-command, --max-header, --max-headers and --max-body before it is all there', async () => {
+    const server = await serve(
+      '--max-command',
+      '16',
+      '--max-header',
+      '128',
+      '--max-headers',
+      '10',
+      '--max-body',
+      '100',
+    );
+    for (const [octets, text] of [
+      [`${'S'.repeat(17)}\n`, 'the command line is longer than 16 octets, the limit'],
+      [`SEND\nlong:${'x'.repeat(128)}\n`, 'a header line is longer than 128 octets, the limit'],
+      [`SEND\n${'a:b\n'.repeat(11)}`, 'the frame has more than 10 headers, the limit'],
+      [`SEND\ndestination:/queue/a\n\n${'x'.repeat(101)}`, 'the body is longer than 100 octets, the limit'],
+    ] as const) {
+      const peer = await server.connect();
+      peer.write(octets);
+      expect(await textOf(peer)).toBe(text);
+    }
+    await (await server.connect()).receipted('SEND', { destination: queue() }, 'x');
+  });
+
+  it('that comes a byte at a time has to be there within --frame-timeout; beats between frames are no frame', async () => {
+    const server = await serve('--frame-timeout', '300');
+    const [slow, quiet] = [await server.connect(), await server.connect()];
+    const refused = slow.refused();
+    quiet.write('\n\n');
+    const drip = setInterval(() => {
+      slow.write('x');
+      quiet.write('\n');
+    }, 10);
+    slow.write('SEND\ndestination:/queue/a\nheader:');
+    try {
+      const error = await refused;
+      expect(error.header('message')).toBe('frame timeout');
+      expect(error.text).toContain('300 ms');
+    } finally {
+      clearInterval(drip);
+    }
+    await quiet.receipted('SEND', { destination: queue() }, 'x');
+  });
+});
+
+describe('a client that has not logged in', () => {
+  it('is read --max-unauthenticated bytes of its frame, and has --login-timeout, however busy it is', async () => {
+    const server = await serve('--max-unauthenticated', '300', '--login-timeout', '500');
+    const long = await server.open();
+    long.write(`CONNECT\naccept-version:1.2\nhost:h\npad:${'x'.repeat(300)}\n\n\0`);
+    expect(await textOf(long)).toBe('the frame is longer than 300 octets, the limit');
+    const slow = await server.open();
+    const refused = titleOf(slow);
+    slow.write('CONNECT\nx:');
+    const drip = setInterval(() => slow.write('y'), 50);
+    try {
+      expect(await refused).toBe('login timeout');
+    } finally {
+      clearInterval(drip);
+    }
+  });
+
+  it('makes room for others, the most silent one first, when there are more than --max-pending-logins', async () => {
+    const server = await serve('--max-pending-logins', '2', '--login-timeout', '600000');
+    const [one, two] = [await server.open(), await server.open()];
+    const three = await server.connect();
+    expect(await textOf(one)).toBe('2 connections have not logged in, the limit: try again later');
+    await handshake(two);
+    // Those who have logged in count no longer.
+    const more = [await server.open(), await server.open()];
+    await three.receipted('SEND', { destination: queue() }, 'x');
+    for (const peer of more) await handshake(peer);
+  });
+
+  it('counts from its TCP connection on where it has to speak TLS', async () => {
+    const certificates = new Certificates();
+    try {
+      const ca = certificates.authority();
+      const { cert, key } = certificates.issue('server', ca);
+      const tls = ['--tls', 'true', '--certfile', cert, '--keyfile', key];
+      const server = await serve(...tls, '--max-pending-logins', '2');
+      const idle = Array.from({ length: 3 }, () => connectTcp(server.port, '127.0.0.1').on('error', () => undefined));
+      await Promise.all(idle.map((socket) => once(socket, 'connect')));
+      await once(idle[0]!.resume(), 'close');
+      const peer = watch(new RawPeer(connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false })));
+      await handshake(peer);
+      for (const socket of idle) socket.destroy();
+    } finally {
+      certificates.remove();
+    }
+  });
+
+  it('and speaks HTTP is told so in HTTP, at once', async () => {
+    const server = await serve('--login-timeout', '600000', '--verbose', '2');
+    for (const request of ['GET / HTTP/1.1\r\nHost: a\r\n\r\n', 'POST /a?b HTTP/1.0\r\n', 'PRI * HTTP/2.0\r\n\r\n']) {
+      const browser = await server.open();
+      browser.write(request);
+      await browser.closed();
+      const answer = browser.received.toString();
+      expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n.*\r\nconnection: close\r\n\r\n.*STOMP/s);
+    }
+    await server.program.says(/refused: the peer speaks HTTP/);
+  });
+});
+
+describe('connections', () => {
+  it('are at most --max-connections in all, and --max-per-address from one address', async () => {
+    const server = await serve('--max-connections', '3', '--max-per-address', '2');
+    const [one, other] = [await server.connect(), await server.connect()];
+    expect(await textOf(await server.open())).toBe('your address has 2 connections, the limit: try again later');
+    await handshake(await server.open('127.0.0.2'));
+    expect(await textOf(await server.open('127.0.0.3'))).toBe(
+      'the server has 3 connections, the limit: try again later',
+    );
+    for (const peer of [one, other]) {
+      await peer.receipted('DISCONNECT');
+      await peer.closed();
+      peer.end();
+    }
+    // The server may still be taking note that they have gone.
+    for (;;) {
+      const peer = await server.open();
+      peer.send('CONNECT', { 'accept-version': '1.2', host: 'h' });
+      if ((await peer.frame()).command === 'CONNECTED') break;
+    }
+  });
+
+  it('are at most --max-per-user of one user, by whatever address', async () => {
+    const server = await serve('--max-per-user', '1', '--users', 'ann:one bob:two');
+    const ann = await server.connect({ login: 'ann', passcode: 'one' });
+    const error = await server.refusal({ login: 'ann', passcode: 'one' });
+    expect(error.text).toBe('this user has 1 connections, the limit: try again later\n');
+    expect((await server.refusal({ login: 'ann', passcode: 'wrong' })).text).not.toContain('connections');
+    await server.connect({ login: 'bob', passcode: 'two' });
+    await ann.receipted('DISCONNECT');
+    await ann.closed();
+    await server.connect({ login: 'ann', passcode: 'one' });
+  });
+});
+
+describe('one connection', () => {
+  let server: Served;
+  const options = ['--max-subscriptions', '2', '--max-unacknowledged', '2', '--max-transactions', '2'];
+
+  it('has at most --max-subscriptions, --max-transactions, and frames and bytes in these', async () => {
+    server = await serve(...options, '--max-transaction-frames', '3', '--max-transaction-bytes', '2000');
+    const refusal = async (act: (peer: RawPeer) => void) => {
+      const peer = await server.connect();
+      act(peer);
+      return textOf(peer);
+    };
+    const begin = (peer: RawPeer, count: number) => {
+      for (let n = 0; n < count; n++) peer.send('BEGIN', { transaction: `t${n}` });
+    };
+    expect(
+      await refusal((peer) => {
+        for (const id of ['1', '2', '3']) peer.send('SUBSCRIBE', { id, destination: '/topic/a' });
+      }),
+    ).toBe('a session has at most 2 subscriptions here');
+    expect(await refusal((peer) => begin(peer, 3))).toBe('a session has at most 2 open');
+    expect(
+      await refusal((peer) => {
+        begin(peer, 1);
+        for (let n = 0; n < 4; n++) peer.send('SEND', { destination: '/queue/a', transaction: 't0' }, 'x');
+      }),
+    ).toBe('a transaction holds at most 3 frames: commit earlier');
+    // Both transactions count: a session has one budget.
+    expect(
+      await refusal((peer) => {
+        begin(peer, 2);
+        for (const transaction of ['t0', 't1']) {
+          peer.send('SEND', { destination: '/queue/a', transaction }, 'x'.repeat(1000));
+        }
+      }),
+    ).toBe('the transactions of a session hold at most 2000 octets: commit earlier');
+  });
+
+  it('gives back what its transactions held: over and over it may hold as much', async () => {
+    server = await serve('--max-transaction-bytes', '2000');
+    const peer = await server.connect();
+    for (const how of ['COMMIT', 'ABORT', 'COMMIT', 'ABORT']) {
+      await peer.receipted('BEGIN', { transaction: 't' });
+      peer.send('SEND', { destination: '/topic/a', transaction: 't' }, 'x'.repeat(1200));
+      await peer.receipted(how, { transaction: 't' });
+    }
+  });
+
+  it('has at most --max-unacknowledged messages of a subscription, whatever prefetch it asks for', async () => {
+    server = await serve(...options);
+    const peer = await server.connect();
+    const destination = queue();
+    await peer.subscribe(destination, { id: '1', ack: 'client-individual', 'prefetch-count': '100' });
+    for (let n = 0; n < 5; n++) await peer.receipted('SEND', { destination }, `m${n}`);
+    const [first] = await peer.messages(2);
+    expect((await peer.rest()).filter(({ command }) => command === 'MESSAGE')).toEqual([]);
+    peer.send('ACK', peer.reference(first!));
+    expect(await peer.texts(1)).toEqual(['m2']);
+  });
+
+  it('that does not read holds --max-outbound and no more: its queue keeps the rest for others', async () => {
+    server = await serve('--max-outbound', '64KiB');
+    const destination = queue();
+    const [deaf, publisher, reader] = [await server.connect(), await server.connect(), await server.connect()];
+    await deaf.subscribe(destination);
+    deaf.pause();
+    const body = 'x'.repeat(64 * 1024);
+    // More than the kernel takes on both sides.
+    for (let n = 0; n < 400; n++) publisher.send('SEND', { destination }, body);
+    await publisher.receipted('SEND', { destination }, body);
+    await reader.subscribe(destination, { ack: 'client', 'prefetch-count': '20' });
+    expect(await reader.messages(20)).toHaveLength(20);
+  });
+});
+
+describe('destinations', () => {
+  it('are at most so long, so deep, and queues so many', async () => {
+    const server = await serve('--max-destination', '40', '--max-destination-depth', '3', '--max-queues', '2');
+    const refusal = async (destination: string, command = 'SEND', headers: Headers = {}) => {
+      const peer = await server.connect();
+      peer.send(command, { destination, id: '1', ...headers }, '');
+      return textOf(peer);
+    };
+    const long = `/queue/${'x'.repeat(34)}`;
+    for (const command of ['SEND', 'SUBSCRIBE']) {
+      expect(await refusal(long, command)).toBe('the destination is longer than 40 characters, the limit');
+      expect(await refusal('/topic/a.b/c.d', command)).toContain('has 4 levels, parted by dots and slashes: 3 is');
+    }
+    expect(await refusal('/queue/a', 'SUBSCRIBE', { 'x-dead-letter-routing-key': 'a.b.c.d' })).toContain('4 levels');
+    const peer = await server.connect();
+    for (const name of ['a', 'b', 'a']) await peer.receipted('SEND', { destination: `/queue/${name}` }, 'x');
+    const full = 'there are 2 queues, the limit: those that are empty and not used go by themselves';
+    expect(await refusal('/queue/c')).toBe(full);
+    expect(await refusal('/temp-queue/c', 'SUBSCRIBE')).toBe(full);
+    expect(await refusal('/topic/c', 'SUBSCRIBE', { durable: 'true', 'auto-delete': 'false' })).toBe(full);
+    // Topics without subscribers are nothing that could be counted.
+    await peer.receipted('SEND', { destination: '/topic/c' }, 'x');
+  });
+});
+
+describe('memory', () => {
+  const SIZE = 16 * 1024;
+  const COUNT = 200;
+  const body = (n: number) => `${n}`.padEnd(SIZE, '.');
+  const numberOf = (text: string) => Number(text.slice(0, 8).replace(/\.+$/, ''));
+
+  it('is held to --max-memory: publishers are slowed, not killed, consumers go on, and then all of them', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const destination = queue();
+    const publisher = await server.open();
+    await handshake(publisher, '1.2', { 'heart-beat': '0,200' });
+    for (let n = 0; n < COUNT; n++) publisher.send('SEND', { destination, receipt: `r${n}` }, body(n));
+    await server.program.says(/messages take 1048576 octets, the limit of memory: publishers are held up/);
+    // It is not dead to the server, nor the server to it.
+    await publisher.beats(2);
+
+    const looker = await server.connect();
+    await looker.subscribe(destination, { browser: 'true' });
+    await looker.receipted('BEGIN', { transaction: 'after it' });
+    const seen = looker.received.toString().split('\nMESSAGE\n').length - 1;
+    expect(seen).toBeGreaterThan(0);
+    expect(seen).toBeLessThanOrEqual(1 + 2 ** 20 / SIZE);
+
+    const consumer = await server.connect();
+    await consumer.subscribe(destination);
+    const got = (await consumer.texts(COUNT)).map(numberOf);
+    expect(got).toEqual(Array.from({ length: COUNT }, (_, n) => n));
+    await publisher.receipt(`r${COUNT - 1}`);
+    await server.program.says(/memory is free again: publishers go on/);
+  });
+
+  it('is freed by acknowledgements that stand behind messages on the same connection', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const destination = queue();
+    const both = await server.connect();
+    await both.subscribe(destination, { id: '1', ack: 'client-individual', 'prefetch-count': '1' });
+    const count = 120;
+    for (let n = 0; n < count; n++) both.send('SEND', { destination }, body(n));
+    await server.program.says(/publishers are held up/);
+    for (let n = 0; n < count; n++) {
+      const message = await both.message();
+      expect(numberOf(message.text)).toBe(n);
+      both.send('ACK', both.reference(message));
+    }
+  });
+});
+
+describe('the log', () => {
+  it('is not filled by those who are refused: of more than --max-log-lines a second only the number is said', async () => {
+    const server = await serve('--deny', '127.0.0.1', '--verbose', '2', '--max-log-lines', '20');
+    for (let n = 0; n < 200; n++) await (await server.open()).closed().catch(() => undefined);
+    const counts = () => {
+      const lines = server.program.stderr.split('\n');
+      const said = lines.filter((line) => line.includes('the address is not allowed')).length;
+      const left = lines.flatMap((line) => /(\d+) lines more in a second were left out/.exec(line)?.[1] ?? []);
+      return { said, left: left.reduce((sum, count) => sum + Number(count), 0), seconds: left.length };
+    };
+    await server.program.until('all of them said or counted', () => counts().said + counts().left === 200);
+    expect(counts().left).toBeGreaterThan(0);
+  });
+
+  it('holds no stack of whatever clients do wrong, and no control characters of theirs', async () => {
+    const server = await serve('--verbose', '5', '--users', 'ann:one');
+    const evil = 'x\u001b[31m\u0007\u009b2J\rINFO forged\u202e';
+    const attempts = [
+      `CONNECT\naccept-version:1.2\nhost:h\nlogin:${evil}\npasscode:y\n\n\0`,
+      `${evil}\n\n\0`,
+      `CONNECT\nno colon ${evil}\n\n\0`,
+      'CONNECT\naccept-version:9\n\n\0',
+      '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+      `GET /${evil.replace(/\s/g, '')} HTTP/1.1\r\n\r\n`,
+      `CONNECT\naccept-version:1.2\nhost:h\nlogin:ann\npasscode:one\n\n\0SEND\ndestination:/queue/${evil.replace('\r', '')}\n\n\0`,
+      `CONNECT\naccept-version:1.2\nhost:h\nlogin:ann\npasscode:one\n\n\0SUBSCRIBE\nid:${evil.replace('\r', '')}\ndestination:/queue/a\nselector:((\n\n\0`,
+      'CONNECT\naccept-version:1.2\nhost:h\nlogin:ann\npasscode:one\n\n\0COMMIT\ntransaction:none\n\n\0',
+    ];
+    for (const octets of attempts) {
+      const peer = await server.open();
+      peer.write(octets);
+      await peer.closed();
+      peer.end();
+    }
+    await server.program.stop();
+    const log = server.program.stderr;
+    expect(log).toContain('unknown transaction');
+    expect(log).not.toMatch(/^\s+at /m);
+    // eslint-disable-next-line no-control-regex -- that is what must not be there
+    expect(log).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    expect(log).not.toMatch(/^INFO forged/m);
+  });
+});
