@@ -36,14 +36,14 @@ export interface DiskStoreOptions {
   readonly directory: string;
   /** When what is written is made safe from power loss; `always` by default. */
   readonly sync?: Sync;
-  /** Octets of waiting messages that are kept in memory, roughly; 32 MiB by default. */
+  /** Octets of waiting messages that are kept in memory, roughly; 16 MiB by default. */
   readonly memory?: number;
   /** Told what there is to tell: progress of a long recovery, damage, a full disk. */
   readonly report?: (line: string) => void;
 }
 
 const FORMAT = 'nestjs-stomp store 1\n';
-const MEMORY = 32 * 1024 * 1024;
+const MEMORY = 16 * 1024 * 1024;
 /** Octets that are read at a time from the log. */
 const AHEAD = 256 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
@@ -111,6 +111,8 @@ export class DiskStore implements Store {
   private writing = false;
   private scheduled = false;
   private cleaning: Promise<void> | undefined;
+  /** Where the file stands that is cleaned: one after the other is read into the same memory. */
+  private cleaned: Buffer | undefined;
   private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -636,7 +638,8 @@ export class DiskStore implements Store {
     const { log } = this;
     const oldest = Math.min(...log.files.keys()) === file.number;
     if (!oldest || live > 0) {
-      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)));
+      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)), this.cleaned);
+      if (this.cleaned === undefined || bytes.length > this.cleaned.length) this.cleaned = bytes;
       if (this.closing) return;
       this.copyLive(bytes, file, oldest);
       await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
