@@ -48,6 +48,8 @@ const MEMORY = 16 * 1024 * 1024;
 const AHEAD = 256 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
+/** So much is copied at a time of a file that is cleaned. */
+const SLICE = 1024 * 1024;
 /** Octets that something to be written takes besides a message. */
 const TASK = 128;
 /** The file that a store leaves which was ended properly: what is numbered above what it says was not handed out. */
@@ -609,7 +611,8 @@ export class DiskStore implements Store {
       held.delete(seq);
       for (const each of list?.seqs ?? []) catalog.delete(each);
     } else if (kind === Kind.count && catalog.get(seq) !== undefined) {
-      this.counts.set(seq, bytes.readUInt32LE(start + 8));
+      // What was moved within the log may be older than what stands before it.
+      this.counts.set(seq, Math.max(this.counts.get(seq) ?? 0, bytes.readUInt32LE(start + 8)));
     }
   }
 
@@ -641,8 +644,9 @@ export class DiskStore implements Store {
       const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)), this.cleaned);
       if (this.cleaned === undefined || bytes.length > this.cleaned.length) this.cleaned = bytes;
       if (this.closing) return;
-      this.copyLive(bytes, file, oldest);
-      await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
+      await this.copyLive(bytes, file, oldest);
+      if (this.closing) return;
+      await this.safe();
       log.settle();
     }
     if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has records that cannot be read');
@@ -651,7 +655,18 @@ export class DiskStore implements Store {
     this.catalog.live.delete(file.number);
   }
 
-  private copyLive(bytes: Buffer, file: LogFile, oldest: boolean): void {
+  /** When all that was done so far is safe. */
+  private safe(): Promise<void> {
+    return new Promise((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
+  }
+
+  /** Copies what counts of a file to the end of the log, little by little. */
+  private async copyLive(bytes: Buffer, file: LogFile, oldest: boolean): Promise<void> {
+    let copied = 0;
+    const copy = (seq: number, from: number, record: Buffer) => {
+      copied += record.length;
+      this.add({ kind: 'copy', seq, from, record });
+    };
     let at = 12;
     while (at < file.size) {
       const group = recordAt(bytes, at, file.salt, file.size);
@@ -665,17 +680,21 @@ export class DiskStore implements Store {
         const where = this.catalog.get(seq);
         if (kind === Kind.push || kind === Kind.keep) {
           if (where?.file === file.number && where.offset === from) {
-            this.add({ kind: 'copy', seq, from: file.number, record });
+            copy(seq, file.number, record);
           }
         } else if (kind === Kind.count) {
-          if (where !== undefined) this.add({ kind: 'copy', seq: 0, from: 0, record });
+          if (where !== undefined) copy(0, 0, record);
         } else if (!oldest && (kind === Kind.drop || this.log.files.has(bytes.readUInt32LE(start + 8)))) {
-          this.add({ kind: 'copy', seq: 0, from: 0, record });
+          copy(0, 0, record);
         }
       };
       if (group.kind === Kind.group) eachRecord(bytes, group, each);
       else each(group, at);
       at = group.end;
+      if (copied < SLICE) continue;
+      copied = 0;
+      await this.safe();
+      if (this.closing) return;
     }
   }
 
