@@ -214,19 +214,19 @@ describe.each(installed)('$name (it lacks $lacks)', (client) => {
     },
   );
 
-  test('receives and sends any octets', async () => {
+  test.each(client.versions)('receives and sends any octets with %s', async (version) => {
     const { peer, queue, source } = await prepare(octets);
     await peer.subscribe(queue);
-    expect(await play(client, 'binary', '1.2', queue).done()).toEqual([{ message: octets.toString('hex') }, bye]);
+    expect(await play(client, 'binary', version, queue).done()).toEqual([{ message: octets.toString('hex') }, bye]);
     expect((await peer.message()).body).toEqual(octets);
     expect(await left(peer, source)).toEqual([]);
   });
 
   const three = [{ message: 'm1' }, { message: 'm2' }, { message: 'm3' }];
 
-  test('owes no acknowledgement in auto mode', async () => {
+  test.each(client.versions)('owes no acknowledgement in auto mode with %s', async (version) => {
     const { peer, queue, source } = await prepare('m1', 'm2', 'm3');
-    expect(await play(client, 'auto', '1.2', queue).done()).toEqual([...three, bye]);
+    expect(await play(client, 'auto', version, queue).done()).toEqual([...three, bye]);
     expect(await left(peer, source)).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import type { Policy } from 'nestjs-stomp-broker';
+import { checkPolicies, type Policy } from 'nestjs-stomp-broker';
 import { z } from 'zod';
 import { readJson } from './options.kinds.js';
 
@@ -30,6 +30,7 @@ const fields = {
   'max-redelivery-delay': least('max-redelivery-delay', day),
   'time-to-live': least('time-to-live', 3650 * day),
   'idle-time': least('idle-time', 2 ** 31 - 1),
+  stamp: yes('stamp'),
   retain: yes('retain'),
   'slow-consumer': word('slow-consumer', ['block', 'drop-oldest', 'disconnect']),
   'max-waiting': least('max-waiting', 2 ** 31 - 1, 1),
@@ -44,10 +45,16 @@ const policy = z
         ? `has the key ${JSON.stringify(issue.keys[0])}: it is one of ${Object.keys(fields).join(', ')}`
         : 'must be a mapping with a destination and its settings',
   })
-  .transform((settings) => {
-    return Object.fromEntries(
+  .transform((settings, context) => {
+    const policy = Object.fromEntries(
       Object.entries(settings).map(([name, value]) => [camel(name), value]),
     ) as unknown as Policy;
+    try {
+      checkPolicies([policy]);
+    } catch (error) {
+      context.addIssue((error as Error).message.replace(/^policy 1: /, ''));
+    }
+    return policy;
   });
 
 const listError = 'must be a list of policies; on the command line and in the environment as JSON';

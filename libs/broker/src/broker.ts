@@ -12,12 +12,12 @@ import {
   StompServer,
   type Subscription,
 } from 'nestjs-stomp/server';
-import { Composite, splitDestination } from './destination/composite.js';
+import { Composite } from './destination/composite.js';
 import { readDeadLetter, readQueueName } from './destination/dialect.js';
-import { type Address, readDestination } from './destination/name.js';
+import { type Address, isAdvisory, readDestination } from './destination/name.js';
 import { isPattern } from './destination/pattern.js';
+import { destinationsOf } from './destination/spelling.js';
 import { virtualTopics } from './destination/virtual.js';
-import { isAdvisory } from './engine/advisory.js';
 import type { Engine } from './engine/engine.js';
 import { Expiries } from './expiry.js';
 import { Refresh } from './refresh.js';
@@ -152,8 +152,8 @@ export class StompBroker {
   /** @internal */
   route(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
     if (destination === REFRESH) return new Refresh(this.admission, (who) => this.refreshed(who));
-    const parts = splitDestination(destination);
-    if (parts.length === 1) return this.part(session, destination, action, frame);
+    const parts = destinationsOf(destination, action, frame.headers);
+    if (parts.length === 1) return this.part(session, parts[0]!, action, frame);
     if (parts.length > MAX_PARTS) {
       throw new StompError(
         'invalid destination',
@@ -199,9 +199,11 @@ export class StompBroker {
       const used = [...session.subscriptions.values()].map(({ destination, headers }) => {
         return [destination, 'subscribe', new Frame('SUBSCRIBE', headers)] as const;
       });
-      const sent = [...session.uncommitted].map((destination) => [destination, 'send', new Frame('SEND', [])] as const);
+      const sent = [...session.uncommitted].map(({ destination, headers }) => {
+        return [destination, 'send', new Frame('SEND', headers)] as const;
+      });
       for (const [destination, action, frame] of [...used, ...sent]) {
-        for (const part of splitDestination(destination)) {
+        for (const part of destinationsOf(destination, action, frame.headers)) {
           await this.admit(session, frame, usesOf(part, readDestination(part), action, frame));
         }
       }

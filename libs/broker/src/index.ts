@@ -14,7 +14,7 @@ export {
   type BrokerOptions,
 } from './broker.module.js';
 export type { Backlog, Cursor, Entry } from './destination/backlog.js';
-export type { Policy } from './destination/policy.js';
+export { checkPolicies, type Policy } from './destination/policy.js';
 export type { Engine } from './engine/engine.js';
 export { LocalEngine } from './engine/local.js';
 export { MemoryStore } from './store/memory.js';

@@ -255,6 +255,17 @@ describe('the configuration file', () => {
     expect(refusal(() => withConfig('#'.repeat(1024 * 1024 + 1)))[0]).toContain('is larger than 1048576 bytes');
   });
 
+  it('sends no dead letters where no message can be sent', () => {
+    const policy = (deadLetter: string) =>
+      `policies:\n  - destination: /queue/a\n    stamp: true\n    dead-letter: ${JSON.stringify(deadLetter)}`;
+    expect(withConfig(policy('/queue/dead')).policies).toEqual([
+      { destination: '/queue/a', stamp: true, deadLetter: '/queue/dead' },
+    ]);
+    expect(refusal(() => withConfig(policy('/queue/dead.*')))).toEqual([
+      expect.stringContaining('dead letters cannot be sent to /queue/dead.*: name one queue or topic'),
+    ]);
+  });
+
   it('that is not YAML is refused by line and column, without quoting it', () => {
     const [line] = refusal(() => withConfig('port: 1\nusers: ["a:hunter2'));
     expect(line).toMatch(/^config file broker.yaml, line \d+, column \d+: not YAML \(.+\)$/);

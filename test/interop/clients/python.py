@@ -143,13 +143,13 @@ def reconnect():
 if scenario == "refused":
     refused()
     sys.exit()
-# Its reader and its writer share one TLS socket, and now and then the first frame is lost between them.
-for attempt in range(3):
+# Its reader and its writer share one TLS socket, and now and then the first frame, or the socket, is lost between them.
+for attempt in range(10):
     try:
         client.connect(login, passcode, wait=True)
         break
-    except stomp.exception.ConnectFailedException:
-        if not ca or attempt == 2:
+    except (stomp.exception.ConnectFailedException, stomp.exception.NotConnectedException):
+        if not ca or attempt == 9:
             raise
 if scenario == "connect":
     say(connected=events.version)

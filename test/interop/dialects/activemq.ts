@@ -189,6 +189,72 @@ export const activemq = [
     return { left: texts(await stage.drain(queue)) };
   }),
 
+  scenario('activemq', 'consumers of one queue of a virtual topic share, and each queue has all', async (stage) => {
+    const topic = `VirtualTopic.${stage.name('orders')}`;
+    const one = { ack: 'client-individual', 'activemq.prefetchSize': '1' };
+    const [first, second, other] = await Promise.all([stage.connect(), stage.connect(), stage.connect()]);
+    for (const reader of [first, second]) await reader.subscribe(`/queue/Consumer.A.${topic}`, one);
+    await other.subscribe(`/queue/Consumer.B.${topic}`);
+    await stage.sendAll(await stage.connect(), `/topic/${topic}`, ['1', '2']);
+    const shared = [...(await first.texts(1)), ...(await second.texts(1))];
+    return { shared: shared.sort(), all: await other.texts(2) };
+  }),
+
+  scenario('activemq', 'a virtual topic is a topic for who subscribes to it', async (stage) => {
+    const topic = `VirtualTopic.${stage.name('orders')}`;
+    const reader = await stage.connect();
+    await reader.subscribe(`/topic/${topic}`, { id: 'topic' });
+    await reader.subscribe(`/queue/Consumer.A.${topic}`, { id: 'queue' });
+    await reader.receipted('SEND', { destination: `/topic/${topic}` }, 'a');
+    const got = await reader.messages(2);
+    return { subscriptions: got.map((message) => message.header('subscription') ?? null).sort() };
+  }),
+
+  scenario('activemq', 'a queue of a virtual topic collects from its first SEND on', async (stage) => {
+    const topic = `VirtualTopic.${stage.name('orders')}`;
+    const queue = `/queue/Consumer.A.${topic}`;
+    const peer = await stage.connect();
+    await peer.receipted('SEND', { destination: `/topic/${topic}` }, 'before');
+    await peer.receipted('SEND', { destination: queue }, 'directly');
+    await peer.receipted('SEND', { destination: `/topic/${topic}` }, 'after');
+    return { left: texts(await stage.drain(queue)) };
+  }),
+
+  scenario('activemq', 'a list of destinations in a transaction', async (stage) => {
+    const [a, b] = [`/queue/${stage.name('a')}`, `/queue/${stage.name('b')}`];
+    const peer = await stage.connect();
+    for (const [transaction, end] of [
+      ['aborted', 'ABORT'],
+      ['committed', 'COMMIT'],
+    ] as const) {
+      await peer.receipted('BEGIN', { transaction });
+      peer.send('SEND', { destination: `${a},${b}`, transaction }, transaction);
+      await peer.receipted('SEND', { destination: a }, `before ${end}`);
+      await peer.receipted(end, { transaction });
+    }
+    return { a: texts(await stage.drain(a)), b: texts(await stage.drain(b)) };
+  }),
+
+  scenario(
+    'activemq',
+    'a wildcard of queues has its share beside a name, and what it acknowledges is gone',
+    async (stage) => {
+      const root = stage.name('orders');
+      const one = { ack: 'client-individual', 'activemq.prefetchSize': '1' };
+      const [wild, plain, sender] = await Promise.all([stage.connect(), stage.connect(), stage.connect()]);
+      await stage.sendAll(sender, `/queue/${root}.a`, ['1', '2']);
+      // No receipt: with one, ActiveMQ gives such subscriptions no credit.
+      wild.send('SUBSCRIBE', { destination: `/queue/${root}.>`, id: 'w', ...one });
+      const first = await wild.message();
+      await plain.subscribe(`/queue/${root}.a`, one);
+      const second = await plain.message();
+      await wild.receipted('ACK', wild.reference(first));
+      await stage.leave(wild);
+      await stage.leave(plain);
+      return { bodies: texts([first, second]), left: texts(await stage.drain(`/queue/${root}.a`)) };
+    },
+  ),
+
   scenario('activemq', 'a greater-than sign stands for the rest of a topic', async (stage) => {
     const root = stage.name('news');
     const peer = await stage.connect();
@@ -308,6 +374,37 @@ export const activemq = [
     return { first: (await peer.message()).text };
   }),
 
+  scenario('activemq', 'activemq.maximumPendingMessageLimit lets a slow reader miss the oldest', async (stage) => {
+    const topic = `/topic/${stage.name('news')}`;
+    const [reader, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    await reader.subscribe(topic, {
+      ack: 'client-individual',
+      'activemq.prefetchSize': '1',
+      'activemq.maximumPendingMessageLimit': '2',
+    });
+    await stage.sendAll(peer, topic, ['1', '2', '3', '4', '5', '6']);
+    const got: string[] = [];
+    while (got.length < 3) {
+      const message = await reader.message();
+      got.push(message.text);
+      await reader.receipted('ACK', reader.reference(message));
+    }
+    return { got };
+  }),
+
+  scenario('activemq', 'other headers of ActiveMQ on SUBSCRIBE', async (stage) => {
+    const queue = `/queue/${stage.name('orders')}`;
+    const peer = await stage.connect();
+    const others = {
+      'activemq.dispatchAsync': 'true',
+      'activemq.networkSubscription': 'false',
+      'activemq.unknown': 'x',
+    };
+    await peer.subscribe(queue, others);
+    await peer.receipted('SEND', { destination: queue }, 'a');
+    return { bodies: await peer.texts(1) };
+  }),
+
   scenario('activemq', 'AMQ_SCHEDULED_DELAY delivers later', async (stage) => {
     const queue = `/queue/${stage.name('orders')}`;
     const peer = await stage.connect();
@@ -387,6 +484,23 @@ export const activemq = [
     await asker.receipted('SEND', { destination: queue, 'reply-to': '/temp-topic/answers' }, 'question');
     await server.receipted('SEND', { destination: (await server.message()).header('reply-to')! }, 'answer');
     return { body: (await asker.message()).text };
+  }),
+
+  scenario('activemq', 'a temporary topic has as many readers as its session subscribes', async (stage) => {
+    const queue = `/queue/${stage.name('requests')}`;
+    const [asker, server] = await Promise.all([stage.connect(), stage.connect()]);
+    await server.subscribe(queue);
+    for (const id of ['1', '2']) await asker.subscribe('/temp-topic/answers', { id });
+    await asker.receipted('SEND', { destination: queue, 'reply-to': '/temp-topic/answers' }, 'question');
+    const request = await server.message();
+    const replyTo = request.header('reply-to')!;
+    await server.receipted('SEND', { destination: replyTo }, 'answer');
+    const got = await asker.messages(2);
+    return {
+      bodies: texts(got),
+      subscriptions: got.map((message) => message.header('subscription') ?? null).sort(),
+      'leads only there': replyTo !== '/temp-topic/answers',
+    };
   }),
 
   scenario('activemq', 'activemq.prefetchSize:0', async (stage) => {

@@ -107,6 +107,16 @@ export const both = [
     return stage.complain(peer, 'SEND', { destination: queue, 'message-id': 'forged' });
   }),
 
+  scenario('activemq', 'the message-id of a publisher does not come through', async (stage) => {
+    const queue = `/queue/${stage.name('orders')}`;
+    const peer = await stage.connect();
+    await peer.subscribe(queue);
+    await peer.receipted('SEND', { destination: queue, 'message-id': 'forged' }, 'a');
+    const message = await peer.message();
+    const ids = message.headers.filter(([name]) => name === 'message-id').map(([, value]) => value);
+    return { ids: ids.length, forged: ids.includes('forged') };
+  }),
+
   scenario(
     BOTH,
     'what a lost consumer has not acknowledged comes again, at its place, and is marked',
@@ -221,8 +231,9 @@ export const both = [
     const peer = await stage.connect();
     await stage.sendAll(peer, queue, ['a']);
     peer.send('SUBSCRIBE', { destination: queue, id: '1', receipt: 'taken' });
-    const frames = [await peer.frame(), await peer.frame()];
-    return { both: frames.map(({ command }) => command).sort() };
+    const frames = [await peer.frame(), await peer.frame()].map(({ command }) => command);
+    // RabbitMQ promises nothing: either may come first.
+    return { frames: stage.dialect === 'rabbitmq' ? frames.sort() : frames };
   }),
 
   scenario(BOTH, 'each receipt names its frame', async (stage) => {

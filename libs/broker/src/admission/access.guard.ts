@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, ForbiddenException, Inject, Injectable } from '@nestjs/common';
 import type { Session } from 'nestjs-stomp/server';
-import { splitDestination } from '../destination/composite.js';
+import { destinationsOf } from '../destination/spelling.js';
 import { makesQueue, readQueueName } from '../destination/dialect.js';
 import { readDestination } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
@@ -66,10 +66,10 @@ export class AccessGuard implements CanActivate {
 /** Whether the frame says how that queue is to be made, or what is to flow into it. */
 function manages(destination: string, context: AdmissionContext): boolean {
   if (readDestination(destination).kind !== 'queue') return false;
-  const frame = context.getFrame();
-  const fed = readQueueName(frame);
-  if (fed !== undefined && destination === `/queue/${fed}`) return true;
-  return makesQueue(frame.headers) && splitDestination(frame.headers.get('destination') ?? '').includes(destination);
+  const { command, headers } = context.getFrame();
+  const action = command === 'SEND' ? 'send' : 'subscribe';
+  if (action === 'subscribe' && destination === `/queue/${readQueueName({ headers }) ?? ''}`) return true;
+  return makesQueue(headers) && destinationsOf(headers.get('destination') ?? '', action, headers).includes(destination);
 }
 
 function readUser(user: unknown): User | undefined {

@@ -8,14 +8,6 @@ export interface Part {
   readonly route: Route;
 }
 
-/**
- * The destinations that a list names, `/queue/a,/topic/b` as ActiveMQ has it; one that is no list is the only one. A
- * comma that is not followed by a slash belongs to a name.
- */
-export function splitDestination(destination: string): string[] {
-  return destination.startsWith('/') ? destination.split(/,(?=\/)/) : [destination];
-}
-
 /** The queues that a message goes to by this way. */
 export function queuesOf(route: Route): Queue[] {
   if (route instanceof Queue) return [route];

@@ -16,6 +16,7 @@ import { readDestination } from './name.js';
 import { nameOf } from './owner.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
+import { readQualified } from './spelling.js';
 
 /** The most messages that a subscription may have unacknowledged, whatever it asks for. */
 const MAX_PREFETCH = 65_535;
@@ -142,6 +143,8 @@ export interface ConsumerTerms {
   readonly browser: boolean;
   /** It does not want what its own session sends. */
   readonly noLocal: boolean;
+  /** Of a topic: how many messages may wait for it when it lags behind; it misses the oldest ones. */
+  readonly maxPending: number;
 }
 
 /**
@@ -162,6 +165,7 @@ export function readConsumer({ headers }: Subscription): ConsumerTerms {
     priority: readPlace(headers),
     browser: isTrue(headers, 'browser'),
     noLocal: isTrue(headers, 'no-local', 'activemq.noLocal'),
+    maxPending: readPending(headers),
   };
 }
 
@@ -170,6 +174,13 @@ function readWindow(headers: FrameHeaders): number | undefined {
   if (headers.get('consumer-window-size') === '-1') return 0;
   const octets = readCount(headers, 'consumer-window-size', Number.MAX_SAFE_INTEGER);
   return octets === undefined ? undefined : Math.max(1, Math.ceil(octets / 1024));
+}
+
+/** ActiveMQ: -1 is no limit, as nothing is. */
+function readPending(headers: FrameHeaders): number {
+  const name = 'activemq.maximumPendingMessageLimit';
+  if (headers.get(name) === '-1') return Number.POSITIVE_INFINITY;
+  return readCount(headers, name, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
 }
 
 function readPlace(headers: FrameHeaders): number {
@@ -242,10 +253,13 @@ function asksForDurable(headers: FrameHeaders): boolean {
   return isTrue(headers, 'durable', 'persistent') && headers.get('auto-delete')?.toLowerCase() !== 'true';
 }
 
-/** The queue that a subscription to a topic wants its messages to wait in, by RabbitMQ's `x-queue-name`. */
-export function readQueueName({ headers }: Frame | Subscription): string | undefined {
+/**
+ * The queue that a subscription to a topic wants its messages to wait in: by RabbitMQ's `x-queue-name`, or by Artemis'
+ * `address::queue`.
+ */
+export function readQueueName({ headers }: Pick<Subscription, 'headers'>): string | undefined {
   const name = headers.get('x-queue-name') ?? '';
-  return name === '' ? undefined : name;
+  return name === '' ? readQualified(headers) : name;
 }
 
 /** What RabbitMQ's arguments of a queue, on a SEND or SUBSCRIBE, say about a queue that is made by it. */

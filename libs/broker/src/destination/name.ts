@@ -46,3 +46,6 @@ export function readDestination(destination: string): Address {
   }
   return { kind: 'topic', name: destination };
 }
+
+/** Whether a destination is one that only the broker may send to. */
+export const isAdvisory = (destination: string): boolean => /^\/topic\/\$SYS(?:[./]|$)/.test(destination);

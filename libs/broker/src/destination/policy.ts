@@ -1,4 +1,6 @@
-import { matches } from './pattern.js';
+import { StompError } from 'nestjs-stomp/server';
+import { isAdvisory, readDestination } from './name.js';
+import { isPattern, matches } from './pattern.js';
 
 /**
  * How destinations of a pattern are treated. Of several policies that match, each setting is that of the last one
@@ -32,6 +34,11 @@ export interface Policy {
    * virtual topics) is there to collect, and is kept unless this is said of it.
    */
   readonly idleTime?: number;
+  /**
+   * Whether messages say who sent them, and when, as the broker knows it and whatever the publisher says: `JMSXUserID`
+   * and `timestamp`, in ms since 1970. False by default: only what the publisher says is passed on.
+   */
+  readonly stamp?: boolean;
   /** Whether a topic keeps the last message that is sent with `retain:true`; true by default. */
   readonly retain?: boolean;
   /**
@@ -65,11 +72,36 @@ const DEFAULTS: Rules = {
   redeliveryFactor: 2,
   maxRedeliveryDelay: 30_000,
   timeToLive: 0,
+  stamp: false,
   idleTime: undefined,
   retain: true,
   slowConsumer: 'block',
   maxWaiting: 1024 * 1024,
 };
+
+/**
+ * Checks what policies say.
+ *
+ * @throws Error that names the policy and what is wrong with it
+ */
+export function checkPolicies(policies: readonly Policy[]): void {
+  for (const [index, { deadLetter }] of policies.entries()) {
+    const problem = typeof deadLetter === 'string' ? checkDeadLetter(deadLetter) : undefined;
+    if (problem !== undefined) throw new Error(`policy ${index + 1}: ${problem}`);
+  }
+}
+
+function checkDeadLetter(destination: string): string | undefined {
+  try {
+    const { kind, name } = readDestination(destination);
+    if (kind === 'queue' ? !isPattern(name) && !/,\//.test(name) : kind === 'topic' && !isAdvisory(name))
+      return undefined;
+  } catch (error) {
+    if (error instanceof StompError) return error.detail;
+    throw error;
+  }
+  return `dead letters cannot be sent to ${destination}: name one queue or topic, like /queue/dead`;
+}
 
 /** The rules of a destination, by the policies that match it. */
 export function rulesOf(destination: string, policies: readonly Policy[]): Rules {

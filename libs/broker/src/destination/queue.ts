@@ -24,6 +24,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
+import { stamp } from './stamp.js';
 
 /** The longest delay that a NACK may ask for, in ms: a day. */
 const MAX_DELAY = 86_400_000;
@@ -77,6 +78,8 @@ export class Queue implements Route, DeliverySource {
   /** Octets that wait; counted where there is a limit to them. */
   private octets = 0;
   private sweeper: NodeJS.Timeout | undefined;
+  /** It was removed: what comes back to it is forgotten with it. */
+  private over = false;
 
   /**
    * @param destination by which its dead letters know it
@@ -132,6 +135,7 @@ export class Queue implements Route, DeliverySource {
 
   /** Takes a message that there is room for, as `checkRoom` has told. */
   accept(message: Message, session: Session, done: Done | undefined): void {
+    if (this.rules.stamp) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     const queue = this.active ? this : this.owner.adopt(this);
     if (message.special) {
@@ -272,6 +276,7 @@ export class Queue implements Route, DeliverySource {
 
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
+    this.over = true;
     this.stop();
     this.backlog.clear();
     this.octets = 0;
@@ -383,7 +388,7 @@ export class Queue implements Route, DeliverySource {
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
-    if (this.sweeper !== undefined) return;
+    if (this.sweeper !== undefined || this.over) return;
     this.sweeper = setTimeout(() => {
       this.sweeper = undefined;
       const now = Date.now();

@@ -61,23 +61,36 @@ export class Reader implements TopicReader {
     message.detach();
     this.waiting.push({ message, expires: message.special ? readTerms(message).expires : 0 });
     this.octets += message.size;
+    if (this.waiting.length > this.terms.maxPending) {
+      this.tell();
+      this.drop(this.waiting.length - this.terms.maxPending);
+    }
     if (this.octets >= this.rules.maxWaiting) this.lag(publisher);
+  }
+
+  private tell(): void {
+    if (this.slow) return;
+    this.slow = true;
+    this.onSlow(this.subscription);
+  }
+
+  /** It misses so many messages, the oldest ones. */
+  private drop(count: number): void {
+    for (const { message } of this.waiting.splice(0, count)) this.octets -= message.size;
   }
 
   /** The reader is slower than its publishers. */
   private lag(publisher: Session | undefined): void {
     const { subscription } = this;
-    if (!this.slow) {
-      this.slow = true;
-      this.onSlow(subscription);
-    }
+    this.tell();
     const { slowConsumer } = this.rules;
     if (slowConsumer === 'drop-oldest') {
-      let dropped = 0;
-      while (this.octets >= this.rules.maxWaiting && dropped < this.waiting.length - 1) {
-        this.octets -= this.waiting[dropped++]!.message.size;
+      let count = 0;
+      let octets = this.octets;
+      while (octets >= this.rules.maxWaiting && count < this.waiting.length - 1) {
+        octets -= this.waiting[count++]!.message.size;
       }
-      this.waiting.splice(0, dropped);
+      this.drop(count);
     } else if (slowConsumer === 'disconnect' || this.octets >= CUT_AT) {
       const limit = slowConsumer === 'disconnect' ? this.rules.maxWaiting : CUT_AT;
       const detail = `${subscription.destination} brings messages faster than this client takes them: ${limit} octets wait, the limit`;
@@ -99,6 +112,6 @@ export class Reader implements TopicReader {
       if (expires === 0 || expires > Date.now()) this.subscription.send(message);
     }
     if (sent > 0) this.waiting.splice(0, sent);
-    if (this.octets < this.rules.maxWaiting / 2) this.slow = false;
+    if (this.octets < this.rules.maxWaiting / 2 && this.waiting.length <= this.terms.maxPending / 2) this.slow = false;
   }
 }

@@ -3,13 +3,15 @@ import { type ConsumerTerms, isPersistent, readConsumer, readTerms, type Timing 
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import type { Retained } from './retained.js';
+import { stamp } from './stamp.js';
 import type { Topics } from './topics.js';
 
 export interface TopicOwner {
   readonly topics: Topics;
   readonly retained: Retained;
   rulesOf(destination: string): Rules;
-  schedule(message: Message, timing: Timing, to: string): void;
+  /** A message is to be published later. */
+  schedule(message: Message, timing: Timing, to: string, publisher: Session): void;
   /**
    * Whether a message that has to survive can be kept.
    *
@@ -40,21 +42,25 @@ export class Topic implements Route {
   private subscribed: Map<Subscription, Reader> | undefined;
   private durable: Map<Subscription, Route> | undefined;
   private readonly retains: boolean;
+  private readonly stamps: boolean;
 
   constructor(
     private readonly name: string,
     private readonly owner: TopicOwner,
   ) {
-    this.retains = owner.rulesOf(name).retain;
+    const { retain, stamp } = owner.rulesOf(name);
+    this.retains = retain;
+    this.stamps = stamp;
   }
 
   send(message: Message, session: Session, done: Done | undefined): void {
+    if (this.stamps) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.special) {
       this.owner.checkStore(message);
       const { timing } = readTerms(message);
       if (timing !== undefined) {
-        this.owner.schedule(message, timing, this.name);
+        this.owner.schedule(message, timing, this.name, session);
         if (done !== undefined) this.owner.sync(done);
         return;
       }

@@ -44,9 +44,6 @@ export class Advisory {
   }
 }
 
-/** Whether a destination is one that only the broker may send to. */
-export const isAdvisory = (destination: string): boolean => /^\/topic\/\$SYS(?:[./]|$)/.test(destination);
-
 /** The id of a session opens its reply queues, so only the beginning of it is told. */
 function describe(session: Session): object {
   return { connection: session.id.slice(0, 8), address: session.address, user: nameOf(session.user) };

@@ -2,7 +2,7 @@ import type { Done, Frame, Operation, Route, Session, Subscription } from 'nestj
 import { deliver, queuesOf } from '../destination/composite.js';
 import { readTerms } from '../destination/dialect.js';
 import type { Address } from '../destination/name.js';
-import type { Policy } from '../destination/policy.js';
+import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
@@ -12,11 +12,16 @@ import { World } from './world.js';
 export class LocalEngine implements Engine {
   private readonly worlds = new Map<string, World>();
 
-  /** @param policies how destinations are treated; see {@link Policy} */
+  /**
+   * @param policies how destinations are treated; see {@link Policy}
+   * @throws Error that names the policy and what is wrong with it
+   */
   constructor(
     private readonly store: Store,
     private readonly policies: readonly Policy[] = [],
-  ) {}
+  ) {
+    checkPolicies(policies);
+  }
 
   async start(): Promise<void> {
     const queues = await this.store.open();
@@ -40,7 +45,7 @@ export class LocalEngine implements Engine {
   }
 
   enter(session: Session): void {
-    this.world(session.vhost).advisory.connection('connected', session);
+    this.world(session.vhost).enter(session);
   }
 
   route(session: Session, address: Address, action: 'send' | 'subscribe', frame: Frame): Route {

@@ -14,6 +14,8 @@ export interface Target {
   readonly name: string;
   /** What a queue is made again of, if it has gone by then. */
   readonly about?: object;
+  /** Of a topic: the id of the session that sent it. */
+  readonly publisher?: string | undefined;
 }
 
 /** A message that waits for its time. */

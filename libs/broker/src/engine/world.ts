@@ -18,7 +18,7 @@ import {
   readQueueRules,
   type Timing,
 } from '../destination/dialect.js';
-import { Feed } from '../destination/feed.js';
+import { Feed, type FeedTerms } from '../destination/feed.js';
 import { compileSelector } from '../destination/selector.js';
 import { type Address, readDestination } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
@@ -82,6 +82,8 @@ export class World implements QueueOwner, TopicOwner {
   readonly topics = new Topics();
   readonly retained = new Retained((topic) => this.store.forget('retained', this.key(topic)));
   readonly advisory = new Advisory(this);
+  /** By their ids. */
+  private readonly sessions = new Map<string, Session>();
   private readonly queues = new Map<string, Queue>();
   /** What feeds a queue, by topic. */
   private readonly feeds = new Map<Queue, Map<string, Feed>>();
@@ -171,9 +173,9 @@ export class World implements QueueOwner, TopicOwner {
         return;
       }
       case 'feed': {
-        const { queue, topic } = about as { queue: string; topic: string };
+        const { queue, topic, noLocal = false } = about as { queue: string; topic: string; noLocal?: boolean };
         const fed = this.queue(queue);
-        this.feed(fed, topic, undefined);
+        this.collect(fed, topic, noLocal);
         if (fed.idle) this.giveUp(fed);
         return;
       }
@@ -213,15 +215,17 @@ export class World implements QueueOwner, TopicOwner {
     this.scheduled.checkRoom(messages);
   }
 
-  schedule(message: Message, timing: Timing, to: Queue | string): void {
+  schedule(message: Message, timing: Timing, to: Queue | string, publisher?: Session): void {
     const target: Target =
-      typeof to === 'string' ? { kind: 'topic', name: to } : { kind: 'queue', name: to.name, about: to.about };
+      typeof to === 'string'
+        ? { kind: 'topic', name: to, publisher: publisher?.id }
+        : { kind: 'queue', name: to.name, about: to.about };
     this.scheduled.add(message, timing, target);
   }
 
-  private releaseScheduled(message: Message, { kind, name, about }: Target): void {
+  private releaseScheduled(message: Message, { kind, name, about, publisher }: Target): void {
     if (kind === 'topic') {
-      new Topic(name, this).release(message, undefined, undefined);
+      new Topic(name, this).release(message, this.sessions.get(publisher ?? ''), undefined);
       return;
     }
     // A temporary queue may have gone with its session.
@@ -260,8 +264,9 @@ export class World implements QueueOwner, TopicOwner {
     if (own !== undefined) {
       const queue = this.queue(own, subscription.headers);
       if (this.feeds.get(queue)?.has(name) !== true) {
-        this.feed(queue, name, undefined);
-        this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about: { queue: own, topic: name } });
+        this.collect(queue, name, noLocal);
+        const about = { queue: own, topic: name, noLocal };
+        this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about });
       }
       return queue;
     }
@@ -374,8 +379,15 @@ export class World implements QueueOwner, TopicOwner {
     this.advisory.slow(subscription);
   }
 
+  /** A session has come in. */
+  enter(session: Session): void {
+    this.sessions.set(session.id, session);
+    this.advisory.connection('connected', session);
+  }
+
   /** A session is over: its temporary queues go. */
   release(session: Session): void {
+    this.sessions.delete(session.id);
     for (const name of this.temporary.get(session)?.values() ?? []) {
       const queue = this.queues.get(TEMPORARY + name);
       if (queue !== undefined) this.remove(queue);
@@ -400,7 +412,10 @@ export class World implements QueueOwner, TopicOwner {
     if (isHidden(queue)) return queue;
     this.wildcards.added(queue);
     const topic = virtualTopic(queue.name);
-    if (topic !== undefined) this.feed(queue, topic, queue.destination);
+    if (topic !== undefined) {
+      const readdress = (message: Message) => message.readdress(queue.destination, { [ORIGIN]: message.destination });
+      this.feed(queue, topic, { readdress });
+    }
     return queue;
   }
 
@@ -462,13 +477,14 @@ export class World implements QueueOwner, TopicOwner {
     return name;
   }
 
-  /** @param destination under which consumers of the queue see the messages; undefined for the topic's own */
-  private feed(queue: Queue, topic: string, destination: string | undefined): void {
-    const readdress =
-      destination === undefined
-        ? undefined
-        : (message: Message) => message.readdress(destination, { [ORIGIN]: message.destination });
-    const feed = new Feed(() => this.adopt(queue), { readdress });
+  /** A topic's messages are to wait in a queue. That stays as it was made, like the queue. */
+  private collect(queue: Queue, topic: string, noLocal: boolean): void {
+    const skips = noLocal ? (publisher: Session) => queue.serves(publisher) : undefined;
+    this.feed(queue, topic, { skips });
+  }
+
+  private feed(queue: Queue, topic: string, terms: FeedTerms): void {
+    const feed = new Feed(() => this.adopt(queue), terms);
     this.adopt(queue);
     this.topics.add(topic, feed);
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();

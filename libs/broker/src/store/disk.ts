@@ -523,6 +523,7 @@ export class DiskStore implements Store {
     // What is left belongs to queues that are gone, or whose own record is lost.
     let lost = 0;
     for (const { seqs } of held.values()) for (const seq of seqs) if (this.catalog.delete(seq) > 0) lost++;
+    for (const seq of this.counts.keys()) if (this.catalog.get(seq) === undefined) this.counts.delete(seq);
     if (lost > 0) this.report(`${lost} messages belong to no queue that is known any more: they are dropped`);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
@@ -610,8 +611,8 @@ export class DiskStore implements Store {
       const list = held.get(seq);
       held.delete(seq);
       for (const each of list?.seqs ?? []) catalog.delete(each);
-    } else if (kind === Kind.count && catalog.get(seq) !== undefined) {
-      // What was moved within the log may be older than what stands before it.
+    } else if (kind === Kind.count) {
+      // Where the log was cleaned, a count may stand before its message, or an older one behind it.
       this.counts.set(seq, Math.max(this.counts.get(seq) ?? 0, bytes.readUInt32LE(start + 8)));
     }
   }

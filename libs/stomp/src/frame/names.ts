@@ -55,6 +55,7 @@ export const Known = {
   deliveryCount: 1 << 10,
   /** Any of the headers that say how a broker is to treat the message. */
   delivery: 1 << 11,
+  destinationType: 1 << 12,
 } as const;
 
 /** Headers of a SEND that a broker acts on, in all dialects; they are passed on as well. */
@@ -86,6 +87,7 @@ const KNOWN_HEADERS: Record<string, number> = {
   'reply-to': Known.replyTo,
   id: Known.id,
   'delivery-count': Known.deliveryCount,
+  'destination-type': Known.destinationType,
   ...Object.fromEntries(DELIVERY_HEADERS.map((name) => [name, Known.delivery])),
 };
 

@@ -10,6 +10,8 @@ export interface Handshake {
   readonly version: Version;
   readonly vhost: string;
   readonly heartbeat: HeartBeatOffer;
+  /** By which ActiveMQ and Artemis let a client know which CONNECT was answered. */
+  readonly requestId: string | undefined;
 }
 
 /**
@@ -41,6 +43,7 @@ export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshak
     vhost: findVhost(vhosts, frame.headers.get('host')),
     // Heart-beats came with 1.1.
     heartbeat: version === '1.0' ? { outgoing: 0, incoming: 0 } : heartbeat,
+    requestId: frame.headers.get('request-id'),
   };
 }
 

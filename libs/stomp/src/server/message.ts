@@ -152,10 +152,15 @@ export class Message {
     return this.length + (wire === undefined ? 512 : wire.end - wire.start + OBJECTS);
   }
 
-  /** Replaces a header of the publisher's; to be done before the first delivery. */
-  setHeader(name: string, value: string): void {
+  /**
+   * Replaces a header of the publisher's; to be done before the first delivery.
+   *
+   * @param value undefined takes it away
+   */
+  setHeader(name: string, value: string | undefined): void {
     const headers = this.frame.headers;
-    headers.set(name, value);
+    if (value === undefined) headers.delete(name);
+    else headers.set(name, value);
     this.frame.headers = headers;
     this.plain = undefined;
   }

@@ -7,6 +7,26 @@ const MOST = 1_000;
 
 export type Action = 'send' | 'subscribe';
 
+/** What of a SEND says where it goes. */
+const ADDRESS = Known.destination | Known.destinationType;
+
+/** Headers of a SUBSCRIBE that say nothing of what is subscribed to. */
+const OWN: ReadonlySet<string> = new Set(['id', 'ack', 'receipt']);
+
+/**
+ * What a route is kept under: of a SEND its destination, and Artemis' `destination-type` where there is one. A SUBSCRIBE
+ * may name more than its destination, each broker has headers of its own for that: so all of them count.
+ */
+export function keyOf(action: Action, { headers }: Pick<Frame, 'headers'>): string {
+  const destination = headers.get('destination')!;
+  if (action === 'subscribe') {
+    const said = [...headers].filter(([name]) => !OWN.has(name)).map(([name, value]) => `${name}:${value}`);
+    return said.join('\0');
+  }
+  const type = headers.get('destination-type');
+  return type === undefined ? destination : `${destination}\0${type}`;
+}
+
 /**
  * The destinations that a session was granted, each with the route that it got. The one it sent to last is found by
  * its bytes alone: most sessions send to one destination.
@@ -24,12 +44,12 @@ export class Routes {
   /** The route of a SEND frame, where it is known. */
   ofSend(frame: Frame): Route | undefined {
     const wire = frame.wire;
-    if (wire === undefined || !wire.plain || (wire.known & Known.destination) === 0) {
+    if (wire === undefined || !wire.plain || (wire.known & ADDRESS) !== Known.destination) {
       const destination = frame.headers.get('destination');
       if (destination === undefined) return undefined;
       this.last = destination;
       this.lastBytes = this.lastRoute = undefined;
-      return this.granted.send?.get(destination);
+      return this.granted.send?.get(keyOf('send', frame));
     }
     const { bytes, destinationStart: start, destinationEnd: end } = wire;
     const last = this.lastBytes;
@@ -45,14 +65,15 @@ export class Routes {
     return this.lastRoute;
   }
 
-  get(action: Action, destination: string): Route | undefined {
-    return this.granted[action]?.get(destination);
+  /** @param key see {@link keyOf} */
+  get(action: Action, key: string): Route | undefined {
+    return this.granted[action]?.get(key);
   }
 
-  keep(action: Action, destination: string, route: Route): void {
+  keep(action: Action, key: string, route: Route): void {
     const routes = (this.granted[action] ??= new Map<string, Route>());
     if (routes.size >= MOST) routes.clear();
-    routes.set(destination, route);
+    routes.set(key, route);
   }
 
   clear(): void {

@@ -19,7 +19,7 @@ import { Message } from './message.js';
 import type { ResolvedOptions } from './options.js';
 import type { Outcome } from './pending.js';
 import { Receipts } from './receipts.js';
-import { type Action, Routes } from './routes.js';
+import { type Action, keyOf, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
 import { Subscriptions } from './subscriptions.js';
 import { Transaction } from './transaction.js';
@@ -121,10 +121,13 @@ export class Session {
     return this.subscribed.byId;
   }
 
-  /** The destinations of the messages in open transactions. */
-  get uncommitted(): ReadonlySet<string> {
-    const operations = [...(this.transactions?.values() ?? [])].flatMap((transaction) => transaction.operations);
-    return new Set(operations.flatMap((each) => ('message' in each ? [each.message.destination] : [])));
+  /** The messages in open transactions: the last one to each destination. */
+  get uncommitted(): Iterable<Message> {
+    const messages = new Map<string, Message>();
+    for (const { operations } of this.transactions?.values() ?? []) {
+      for (const each of operations) if ('message' in each) messages.set(keyOf('send', each.message), each.message);
+    }
+    return messages.values();
   }
 
   /** Forgets which destinations were granted: the next SEND and SUBSCRIBE ask the broker again. */
@@ -197,7 +200,7 @@ export class Session {
     } else this.accept(handshake);
   }
 
-  private accept({ version, heartbeat }: Handshake): void {
+  private accept({ version, heartbeat, requestId }: Handshake): void {
     if (this.state !== 'connecting') return;
     const { options, connection } = this;
     this.stopLoginTimer();
@@ -211,6 +214,7 @@ export class Session {
         ['session', this.id],
         ...(options.server === '' ? [] : [['server', options.server] as const]),
         ['heart-beat', `${ours.outgoing},${ours.incoming}`],
+        ...(requestId === undefined ? [] : [['response-id', requestId] as const]),
       ]),
     );
     const agreed = agreeHeartBeat(ours, heartbeat);
@@ -391,10 +395,11 @@ export class Session {
   /** Goes on with the route to the frame's destination; while the broker has to think about it, nothing is read. */
   private withRoute(action: Action, frame: Frame): void {
     const destination = frame.headers.get('destination')!;
+    const key = keyOf(action, frame);
     const { epoch } = this.routes;
     const go = (route: Route) => {
       // What was decided before the grants were dropped holds for one message, but not for a subscription.
-      if (epoch === this.routes.epoch) this.routes.keep(action, destination, route);
+      if (epoch === this.routes.epoch) this.routes.keep(action, key, route);
       else if (action === 'subscribe') {
         this.withRoute(action, frame);
         return;
@@ -402,7 +407,7 @@ export class Session {
       if (action === 'send') this.publish(route, frame, destination);
       else this.subscribe(route, frame);
     };
-    const answer = this.routes.get(action, destination) ?? this.broker.route(this, destination, action, frame);
+    const answer = this.routes.get(action, key) ?? this.broker.route(this, destination, action, frame);
     if (answer instanceof Promise) this.wait(answer, frame, go);
     else go(answer);
   }

@@ -68,6 +68,19 @@ describe('x-queue-name', () => {
     peer.send('SUBSCRIBE', { destination: '/topic/mine', id: 'a', 'x-queue-name': 'orders' });
     expect((await peer.refused()).text).toContain('subscribe /queue/orders');
   });
+
+  it('opens none either once the client was granted the topic, nor sends its dead letters where the client may not', async () => {
+    const broker = await guarded();
+    for (const [headers, refused] of [
+      [{ 'x-queue-name': 'orders' }, 'subscribe /queue/orders'],
+      [{ 'x-queue-name': 'mine', 'x-dead-letter-routing-key': 'orders' }, 'send /queue/orders'],
+    ] as const) {
+      const peer = await join(broker);
+      await peer.subscribe('/topic/mine', { id: 'a' });
+      peer.send('SUBSCRIBE', { destination: '/topic/mine', id: 'b', ...headers });
+      expect((await peer.refused()).text).toContain(refused);
+    }
+  });
 });
 
 describe('a full queue', () => {

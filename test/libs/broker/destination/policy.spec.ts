@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { LocalEngine, MemoryStore, type Policy, type StompBroker } from 'nestjs-stomp-broker';
+import { type Admission, LocalEngine, MemoryStore, type Policy, type StompBroker } from 'nestjs-stomp-broker';
 import { type RawPeer } from '../../../support/raw.js';
-import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
+import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 
 const makeGoverned = (...policies: Policy[]): Promise<StompBroker> =>
   makeBroker({ engine: new LocalEngine(new MemoryStore(), policies) });
@@ -112,6 +112,70 @@ describe('policies', () => {
   });
 });
 
+describe('dead letters that a policy sends where nothing can be sent to', () => {
+  it.each(['/queue/dead.*', '/queue/a,/queue/b', '/topic/$SYS/dead-letters', '/temp-queue/a', '/queue/', ''])(
+    'are a mistake of the configuration, which is told: %j',
+    (deadLetter) => {
+      const policies = [{ destination: '/queue/a' }, { destination: '/queue/#', deadLetter }];
+      expect(() => new LocalEngine(new MemoryStore(), policies)).toThrow(/^policy 2: /);
+    },
+  );
+});
+
+describe('messages with a stamp', () => {
+  const withUsers: Admission = {
+    connect: (session, { headers }) => {
+      session.user = headers.get('login');
+      return Promise.resolve();
+    },
+    use: () => Promise.resolve(),
+  };
+  const stamps = [
+    { destination: '/queue/#', stamp: true },
+    { destination: '/topic/#', stamp: true },
+  ];
+
+  it.each(['/queue/a', '/topic/a', '/queue/a,/topic/b'])(
+    'sent to %s say who sent them and when, whatever the publisher says',
+    async (destination) => {
+      const engine = new LocalEngine(new MemoryStore(), stamps);
+      const broker = await makeBroker({ engine, admission: withUsers });
+      const [ann, nobody] = [await join(broker, '1.2', { login: 'ann' }), await join(broker)];
+      const [one] = destination.split(',');
+      await ann.subscribe(one!);
+      const before = Date.now();
+      await sendAll(ann, destination, ['honest']);
+      await sendAll(ann, destination, ['forged'], { JMSXUserID: 'bob', timestamp: '1', shop: 'Bern' });
+      await sendAll(nobody, destination, ['forged by nobody'], { JMSXUserID: 'bob' });
+      const got = await ann.messages(3);
+      expect(got.map((message) => message.header('JMSXUserID'))).toEqual(['ann', 'ann', undefined]);
+      for (const message of got) {
+        const lines = message.lines.filter((line) => line.startsWith('timestamp:'));
+        expect(lines).toHaveLength(1);
+        expect(Number(lines[0]!.slice('timestamp:'.length))).toBeGreaterThanOrEqual(before);
+        expect(Number(lines[0]!.slice('timestamp:'.length))).toBeLessThanOrEqual(Date.now());
+      }
+      expect(got[1]!.header('shop')).toBe('Bern');
+    },
+  );
+
+  it('that are sent in a transaction or later have one too, elsewhere they have what the publisher said', async () => {
+    const engine = new LocalEngine(new MemoryStore(), [{ destination: '/queue/a', stamp: true }]);
+    const broker = await makeBroker({ engine, admission: withUsers });
+    const ann = await join(broker, '1.2', { login: 'ann' });
+    await ann.receipted('BEGIN', { transaction: 't' });
+    ann.send('SEND', { destination: '/queue/a', transaction: 't' }, 'in a transaction');
+    await ann.receipted('COMMIT', { transaction: 't' });
+    await sendAll(ann, '/queue/a', ['later'], { 'x-delay': '1' });
+    await sendAll(ann, '/queue/b', ['elsewhere'], { JMSXUserID: 'bob' });
+    await ann.subscribe('/queue/a', { id: 'a' });
+    expect((await ann.messages(2)).map((message) => message.header('JMSXUserID'))).toEqual(['ann', 'ann']);
+    await ann.subscribe('/queue/b', { id: 'b' });
+    const elsewhere = await ann.message();
+    expect([elsewhere.header('JMSXUserID'), elsewhere.header('timestamp')]).toEqual(['bob', undefined]);
+  });
+});
+
 describe('a topic', () => {
   it('keeps the last message sent with retain:true for whoever comes later, after the receipt, until an empty one', async () => {
     const broker = await makeBroker();
@@ -145,6 +209,22 @@ describe('a topic', () => {
     expect(await peer.texts(1)).toEqual(['other']);
   });
 
+  it('does not bring back what its own session sends to be delivered later, nor keeps it in a queue of its own', async () => {
+    const broker = await makeBroker();
+    const [peer, other] = [await join(broker), await join(broker)];
+    await peer.subscribe('/topic/a', { id: 'reader', 'no-local': 'true' });
+    await peer.subscribe('/topic/a', { id: 'queue', 'no-local': 'true', 'x-queue-name': 'mine' });
+    await other.subscribe('/topic/a', { id: 'other' });
+    await sendAll(peer, '/topic/a', ['mine']);
+    await sendAll(peer, '/topic/a', ['mine, later'], { 'x-delay': '1' });
+    await sendAll(other, '/topic/a', ['other']);
+    await sendAll(other, '/topic/a', ['other, later'], { 'x-delay': '1' });
+    expect((await other.texts(4)).sort()).toEqual(['mine', 'mine, later', 'other', 'other, later']);
+    const got = (await peer.messages(4)).map((message) => `${message.header('subscription')}: ${message.text}`);
+    expect(got.sort()).toEqual(['queue: other', 'queue: other, later', 'reader: other', 'reader: other, later']);
+    expect(textsOf(await peer.rest())).toEqual([]);
+  });
+
   it('lets a slow reader miss the oldest where the policy says so, and tells of it', async () => {
     const broker = await makeGoverned({ destination: '/topic/#', slowConsumer: 'drop-oldest', maxWaiting: 100_000 });
     const [slow, sender, watcher] = [await join(broker), await join(broker), await join(broker)];
@@ -162,6 +242,35 @@ describe('a topic', () => {
     expect(got.length).toBeLessThan(301);
     expect(got).toContain('299');
     expect(got.slice(0, -1).map(Number)).toEqual([...got.slice(0, -1).map(Number)].sort((a, b) => a - b));
+  });
+
+  it('lets a slow reader miss the oldest of what is more than its activemq.maximumPendingMessageLimit, and tells once', async () => {
+    const broker = await makeBroker();
+    const [slow, all, watcher, sender] = await joinAll(broker, 4);
+    await watcher!.subscribe('/topic/$SYS/slow-consumers');
+    const credit = { ack: 'client-individual', 'prefetch-count': '1' };
+    await slow!.subscribe('/topic/a', { ...credit, 'activemq.maximumPendingMessageLimit': '2' });
+    await all!.subscribe('/topic/a', { ...credit, 'activemq.maximumPendingMessageLimit': '-1' });
+    await sendAll(sender!, '/topic/a', ['1', '2', '3', '4', '5', '6']);
+    const read = async (peer: RawPeer, count: number) => {
+      const bodies: string[] = [];
+      while (bodies.length < count) {
+        const message = await peer.message();
+        bodies.push(message.text);
+        await peer.receipted('ACK', peer.reference(message));
+      }
+      return [...bodies, ...(await peer.rest()).map(({ command }) => command)];
+    };
+    expect(await read(slow!, 3)).toEqual(['1', '5', '6']);
+    expect(await read(all!, 6)).toEqual(['1', '2', '3', '4', '5', '6']);
+    expect(textsOf(await watcher!.rest())).toHaveLength(1);
+  });
+
+  it.each(['many', '-2', ''])('refuses a activemq.maximumPendingMessageLimit of %j', async (value) => {
+    const peer = await join(await makeBroker());
+    const limit = { 'activemq.maximumPendingMessageLimit': value };
+    peer.send('SUBSCRIBE', { id: 'x', destination: '/topic/a', ...limit });
+    expect((await peer.refused()).text).toContain('activemq.maximumPendingMessageLimit');
   });
 
   it('ends a slow reader where the policy says so', async () => {

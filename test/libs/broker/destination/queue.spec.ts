@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
 import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
 import { type Headers, type RawFrame } from '../../../support/wire.js';
@@ -10,8 +11,9 @@ const nack = (peer: RawPeer, message: RawFrame, headers: Headers = {}) =>
   peer.receipted('NACK', { ...peer.reference(message), ...headers });
 
 /** A queue with messages of these bodies, and a consumer of it. */
-async function consume(bodies: readonly string[], headers: Headers = INDIVIDUAL) {
-  const broker = await makeBroker({ heartbeat: { outgoing: 0, incoming: 0 }, loginTimeout: 0 });
+async function consume(bodies: readonly string[], headers: Headers = INDIVIDUAL, policies: readonly Policy[] = []) {
+  const engine = new LocalEngine(new MemoryStore(), policies);
+  const broker = await makeBroker({ engine, heartbeat: { outgoing: 0, incoming: 0 }, loginTimeout: 0 });
   const [publisher, consumer] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
   if (bodies.length > 0) await sendAll(publisher, '/queue/a', bodies);
   await consumer.subscribe('/queue/a', { id: 'x', ...headers });
@@ -195,6 +197,62 @@ describe('with a clock of its own', () => {
     expect(dead.header('dead-letter-deliveries')).toBe('10');
     expect(dead.header('dead-letter-origin')).toBe('/queue/a');
     expect(dead.header('redelivered')).toBe('false');
+  });
+
+  it('a policy says how long the waits are, how they grow, and how long they get', async () => {
+    const policy = { destination: '/queue/a', redeliveryDelay: 1_000, redeliveryFactor: 3, maxRedeliveryDelay: 5_000 };
+    const { consumer } = await consume(['one'], INDIVIDUAL, [{ ...policy, maxDeliveries: 0 }]);
+    for (const wait of [0, 1_000, 3_000, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000]) {
+      await nack(consumer, await consumer.message());
+      if (wait === 0) continue;
+      jest.advanceTimersByTime(wait - 1);
+      expect(textsOf(await consumer.rest())).toEqual([]);
+      jest.advanceTimersByTime(1);
+    }
+    expect((await consumer.message()).header('delivery-count')).toBe('11');
+  });
+
+  it('the wait after a NACK in a transaction begins at its COMMIT', async () => {
+    const { consumer } = await consume(['one']);
+    await nack(consumer, await consumer.message());
+    const again = await consumer.message();
+    await consumer.receipted('BEGIN', { transaction: 't' });
+    consumer.send('NACK', { ...consumer.reference(again), transaction: 't' });
+    expect(textsOf(await consumer.rest())).toEqual([]);
+    jest.advanceTimersByTime(10_000);
+    expect(textsOf(await consumer.rest())).toEqual([]);
+    await consumer.receipted('COMMIT', { transaction: 't' });
+    jest.advanceTimersByTime(99);
+    expect(textsOf(await consumer.rest())).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect((await consumer.message()).header('delivery-count')).toBe('2');
+  });
+
+  it('a message that waits for its next delivery lets those behind it pass, and then comes before them', async () => {
+    const { consumer, publisher } = await consume(['1', '2'], { ...INDIVIDUAL, 'prefetch-count': '1' });
+    await nack(consumer, await consumer.message());
+    await nack(consumer, await consumer.message());
+    const two = await consumer.message();
+    expect(two.text).toBe('2');
+    await sendAll(publisher, '/queue/a', ['3']);
+    jest.advanceTimersByTime(100);
+    await ack(consumer, two);
+    const one = await consumer.message();
+    expect([one.text, one.header('delivery-count')]).toEqual(['1', '2']);
+    await ack(consumer, one);
+    expect(await consumer.texts(1)).toEqual(['3']);
+  });
+
+  it('what a lost connection had does not wait, however often that happens', async () => {
+    const { broker, consumer } = await consume(['one']);
+    await consumer.message();
+    await leave(consumer);
+    for (let count = 1; count < 5; count++) {
+      const next = await join(broker);
+      await next.subscribe('/queue/a', INDIVIDUAL);
+      expect((await next.message()).header('delivery-count')).toBe(String(count));
+      await leave(next);
+    }
   });
 
   it('a NACK with a delay is followed by a delivery after it', async () => {

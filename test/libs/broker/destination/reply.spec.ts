@@ -155,3 +155,103 @@ describe('a temporary queue', () => {
     expect(await asker.texts(1)).toEqual(['answer']);
   });
 });
+
+describe('virtual hosts', () => {
+  const kinds = [
+    ['/temp-queue/r', 'made by reply-to'],
+    ['/temp-queue/r', 'subscribed to'],
+    ['/temp-topic/r', 'subscribed to'],
+  ] as const;
+
+  it.each(kinds)('keep the replies to %s, %s, apart, whatever they call themselves', async (name, way) => {
+    // Two of them come by one entry of the list.
+    const broker = await makeBroker({ vhosts: ['one', '*.test', 'two'] });
+    const worlds = await Promise.all(
+      ['one', 'two', 'a.test'].map(async (host) => {
+        const [asker, server] = [await join(broker, '1.2', { host }), await join(broker, '1.2', { host })];
+        await server.subscribe('/queue/service');
+        if (way === 'subscribed to') await asker.subscribe(name, { id: name });
+        await sendAll(asker, '/queue/service', [`question of ${host}`], { 'reply-to': name });
+        const request = await server.message();
+        expect(request.text).toBe(`question of ${host}`);
+        return { host, asker, server, replyTo: request.header('reply-to')! };
+      }),
+    );
+    // Each server answers to all of the names.
+    for (const { host, server } of worlds) {
+      for (const { replyTo } of worlds) await sendAll(server, replyTo, [`answer of ${host}`]);
+    }
+    for (const { host, asker } of worlds) {
+      const got = (await asker.rest()).filter(({ command }) => command === 'MESSAGE');
+      expect(got.map((message) => [message.header('subscription'), message.text])).toEqual([
+        [name, `answer of ${host}`],
+      ]);
+    }
+  });
+
+  it('lead the replies of a glob to the one who asked, from every host of it', async () => {
+    const broker = await makeBroker({ vhosts: ['*.test'] });
+    const [asker, server] = [
+      await join(broker, '1.2', { host: 'a.test' }),
+      await join(broker, '1.2', { host: 'b.test' }),
+    ];
+    await server.subscribe('/queue/service');
+    await sendAll(asker, '/queue/service', ['question'], { 'reply-to': '/temp-queue/r' });
+    await sendAll(server, (await server.message()).header('reply-to')!, ['answer']);
+    expect(await asker.texts(1)).toEqual(['answer']);
+  });
+});
+
+describe('a temporary topic', () => {
+  /** A session with subscriptions to one, and what others send to in answer. */
+  const topic = async (...ids: string[]) => {
+    const { broker, asker, server } = await question();
+    for (const id of ids) await asker.subscribe('/temp-topic/r', { id });
+    await sendAll(asker, '/queue/service', ['question'], { 'reply-to': '/temp-topic/r' });
+    return { broker, asker, server, replyTo: (await server.message()).header('reply-to')! };
+  };
+
+  it('brings each reply to every subscription of its session, and to nobody else', async () => {
+    const { broker, asker, server, replyTo } = await topic('1', '2');
+    const other = await join(broker);
+    await other.subscribe('/temp-topic/r', { id: 'same name' });
+    await other.subscribe('/topic/#', { id: 'all' });
+    await sendAll(server, replyTo, ['answer', 'and another']);
+    const got = (await asker.messages(4)).map((message) => `${message.header('subscription')} ${message.text}`);
+    expect(got.sort()).toEqual(['1 and another', '1 answer', '2 and another', '2 answer']);
+    expect(textsOf(await other.rest())).toEqual(['barrier']);
+  });
+
+  it('keeps nothing for who subscribes later', async () => {
+    const { asker, server, replyTo } = await topic();
+    await sendAll(server, replyTo, ['early']);
+    await asker.subscribe('/temp-topic/r');
+    await sendAll(server, replyTo, ['late']);
+    expect(await asker.texts(1)).toEqual(['late']);
+  });
+
+  it('cannot be subscribed to by what others know of it', async () => {
+    const { broker, asker, replyTo } = await topic('1');
+    expect(await refusal(await join(broker), replyTo)).toBe('access refused');
+    expect(await refusal(asker, replyTo)).toBe('access refused');
+  });
+
+  it('is gone with its connection: answers come to nothing', async () => {
+    const { broker, asker, server, replyTo } = await topic('1');
+    await leave(asker);
+    await sendAll(server, replyTo, ['late']);
+    const next = await join(broker);
+    await next.subscribe('/temp-topic/r');
+    expect(textsOf(await next.rest())).toEqual([]);
+  });
+
+  it('is answered at the COMMIT of a transaction', async () => {
+    const { asker, server, replyTo } = await topic('1');
+    await server.receipted('BEGIN', { transaction: 't' });
+    server.send('SEND', { destination: replyTo, transaction: 't' }, 'answer');
+    expect(textsOf(await server.rest())).toEqual([]);
+    expect(textsOf(await asker.rest())).toEqual([]);
+    await server.receipted('COMMIT', { transaction: 't' });
+    expect(await asker.texts(1)).toEqual(['answer']);
+  });
+});

@@ -33,6 +33,13 @@ describe('CONNECT', () => {
     expect(connected.header('heart-beat')).toBe('7,10000');
   });
 
+  it('with a request-id is answered with that as response-id, and with none otherwise', async () => {
+    const server = new TestServer(new TestBroker());
+    const connected = await handshake(server.open().peer, '1.2', { 'request-id': 'r 1' });
+    expect(connected.header('response-id')).toBe('r 1');
+    expect((await handshake(server.open().peer)).header('response-id')).toBeUndefined();
+  });
+
   it('gives each session an id of its own', async () => {
     const server = new TestServer(new TestBroker());
     const ids = await Promise.all([1, 2, 3].map(async () => (await server.connect()).session.id));

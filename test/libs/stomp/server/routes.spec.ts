@@ -32,6 +32,19 @@ describe('a route', () => {
     expect(broker.sent.map(({ destination }) => destination)).toEqual('/a /b /a /a /b /ü /ü /a:b /a:b'.split(' '));
   });
 
+  it('is another one with another destination-type, and with other headers of a SUBSCRIBE than its own', async () => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    const types = [undefined, 'ANYCAST', 'MULTICAST', undefined, 'ANYCAST', undefined];
+    for (const type of types) peer.send('SEND', { destination: '/a', ...(type && { 'destination-type': type }) });
+    await peer.subscribe('/a', { id: '1' });
+    await peer.subscribe('/a', { id: '2', ack: 'client' });
+    await peer.subscribe('/a', { id: '3', 'x-queue-name': 'mine' });
+    await peer.subscribe('/a', { id: '4', 'x-queue-name': 'mine' });
+    expect(broker.asked).toEqual(['send /a', 'send /a', 'send /a', 'subscribe /a', 'subscribe /a']);
+    expect(broker.sent).toHaveLength(types.length);
+  });
+
   it('is asked for by each session for itself', async () => {
     const broker = new TestBroker();
     const server = new TestServer(broker);

@@ -40,6 +40,7 @@ export const MIXES: readonly Mix[] = [
       '/queue/b,/topic/t.a',
       '/topic/t',
       '/topic/t.a',
+      '/topic/VirtualTopic.v',
     ],
     from: [
       '/queue/a',
@@ -53,6 +54,8 @@ export const MIXES: readonly Mix[] = [
       '/topic/t.#',
       'd1',
       'd2',
+      'f',
+      '/queue/Consumer.A.VirtualTopic.v',
     ],
     groups: 4,
     expiring: 6,
@@ -86,10 +89,21 @@ export const MIXES: readonly Mix[] = [
   {
     name: 'topics',
     weights: { ...BASE, ...REST, send: 30, subscribe: 14, unsubscribe: 8, tick: 4, purge: 4 },
-    to: ['/topic/t', '/topic/t.a', '/topic/t.b', '/topic/t.a.x', '/topic/t,/queue/a'],
-    from: ['/topic/t', '/topic/t.*', '/topic/t.#', '/topic/t.a', 'd1', 'd2', 'd1', '/queue/DLQ.d1'],
+    to: ['/topic/t', '/topic/t.a', '/topic/t.b', '/topic/t.a.x', '/topic/t,/queue/a', '/topic/VirtualTopic.v'],
+    from: [
+      '/topic/t',
+      '/topic/t.*',
+      '/topic/t.#',
+      '/topic/t.a',
+      'd1',
+      'd2',
+      'd1',
+      '/queue/DLQ.d1',
+      'f',
+      '/queue/Consumer.A.VirtualTopic.v',
+    ],
     ...PLAIN,
-    expiring: 10,
+    expiring: 5,
     delayed: 12,
   },
   {
@@ -155,6 +169,19 @@ export const SCENARIOS: readonly { readonly mix: string; readonly list: readonly
     mix: 'transactions',
     list: [SEND, SUBSCRIBE, does('unsubscribe'), TICK, does('subscribe', 1, 0, 0, 2, 3), does('ack')],
   },
+  // A queue that a topic feeds, by x-queue-name and by its name, is empty and unused for a long time.
+  ...[
+    [8, 0],
+    [9, 5],
+  ].map(([from, to]) => ({
+    mix: 'topics',
+    list: [
+      does('subscribe', 0, 0, from!, 2, 3),
+      does('unsubscribe'),
+      does('tick', 0, 7),
+      does('send', 0, 0, to!, 0, 0, 1, 1, 0, 0, 1),
+    ],
+  })),
   // A queue that is made after those who take what comes to all of its pattern.
   { mix: 'consumers', list: [does('subscribe', 0, 0, 3, 2, 3), does('send', 0, 0, 1)] },
 ];

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { type Engine, type Policy } from 'nestjs-stomp-broker';
 import { DEADLINE } from '../../../../support/raw.js';
 import { type Command, commandsOf, type Mix, MIXES, SCENARIOS } from './commands.js';
-import { POLICIES, Run } from './run.js';
+import { POLICIES } from './places.js';
+import { Run } from './run.js';
 
 /**
  * How long commands are run at least, in ms, and from which seed; a failure tells that and a path, by which it is found again:

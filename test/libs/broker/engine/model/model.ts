@@ -4,7 +4,20 @@
  * model does not choose who gets a message; it says of each delivery whether it was allowed, and of each step whether
  * something was left undone.
  */
-import { type RawFrame } from '../../../../support/wire.js';
+import {
+  type Answer,
+  type Arrival,
+  before,
+  type Burial,
+  deadOf,
+  type Feed,
+  hasCredit,
+  type Place,
+  type Post,
+  type Reader,
+  selects,
+  type Sent,
+} from './parts.js';
 
 /** Deliveries before which a message that is refused becomes a dead letter. */
 export const MAX_DELIVERIES = 3;
@@ -13,104 +26,12 @@ export const BACK_OFF = 2_000;
 /** What has expired becomes a dead letter within that many ms. */
 const SWEEP = 1_000;
 
-/** What a publisher says. */
-export interface Post {
-  /** By which it is recognised: copies in several places have the same. */
-  readonly name: string;
-  readonly destination: string;
-  readonly empty: boolean;
-  readonly priority: number;
-  readonly x: number;
-  /** The moment at which it expires. */
-  readonly expires: number;
-  readonly group: string | undefined;
-  /** The group ends with it. */
-  readonly closes: boolean;
-  readonly persistent: boolean;
-  readonly retain: boolean;
-}
-
-export interface Place {
-  readonly name: string;
-  readonly kind: 'queue' | 'durable' | 'topic';
-  /** The queue of its dead letters. */
-  readonly dead: string | undefined;
-  readonly sent: Map<string, Sent>;
-  /** Who gets the messages of a group; undefined where that is not known. */
-  readonly owners: Map<string, Reader | undefined>;
-  /** Deleted: what comes back to it is gone. */
-  over: boolean;
-}
-
-/** Why a message became a dead letter, and after how many deliveries. */
-interface Burial {
-  readonly reason: string;
-  /** Undefined where nobody knows for sure. */
-  readonly deliveries: number | undefined;
-  readonly origin: string;
-}
-
-/** A message in one place. */
-export interface Sent extends Post {
-  readonly place: Place;
-  /** Where it stands among those of its priority; NaN where nobody knows. */
-  order: number;
-  state: 'waiting' | 'later' | 'held' | 'gone';
-  /** Of one that is to come later: when at the latest. */
-  due: number;
-  /** And that it may come before. */
-  early: boolean;
-  holder: Reader | undefined;
-  /** How often it was handed out and came back. */
-  count: number;
-  /** Whether that is what is known of it: of a restart it is only that there were any. */
-  exact: boolean;
-  /** The open transaction in which it was acknowledged. */
-  bound: object | undefined;
-  readonly burial: Burial | undefined;
-}
-
-export interface Reader {
-  readonly id: string;
-  takes(place: Place): boolean;
-  readonly ack: 'auto' | 'client' | 'client-individual';
-  readonly prefetch: number;
-  /** It takes messages whose header `x` is greater. */
-  readonly above: number | undefined;
-  readonly exclusive: boolean;
-  /** Of consumers with credit, those of a higher one come first. */
-  readonly priority: number;
-  /** Its own place, where it is no consumer of queues. */
-  readonly place: Place | undefined;
-  /** Unanswered, in the order of delivery, with the frames by which they are named. */
-  held: { readonly sent: Sent; readonly frame: RawFrame }[];
-  /** Its subscription ended so long ago that nobody is expected to answer any more. */
-  abandoned: boolean;
-}
-
-/** Something that every message of some topics comes to. */
-interface Feed {
-  readonly place: Place;
-  accepts(topic: string, post: Post, publisher: object | undefined): boolean;
-}
-
-export interface Arrival {
-  readonly reader: Reader;
-  readonly frame: RawFrame;
-}
-
-export interface Answer {
-  readonly kind: 'ack' | 'nack' | 'reject';
-  /** What a NACK asks for, in ms; undefined for the back-off. */
-  readonly delay?: number | undefined;
-}
-
 export class Model {
   readonly readers = new Set<Reader>();
   readonly feeds = new Map<Place, Feed>();
   readonly retained = new Map<string, Post>();
   private readonly places = new Map<string, Place>();
-  private scheduled: { readonly due: number; readonly post: Post }[] = [];
+  private scheduled: { readonly due: number; readonly post: Post; publisher: object | undefined }[] = [];
   private orders = 0;
   /** How many messages became available in the running step: with one at most, the order of deliveries is known. */
   private arrivals = 0;
@@ -123,8 +44,8 @@ export class Model {
   /** @param now the clock */
   constructor(
     private readonly now: () => number,
-    /** Queues whose expired messages become dead letters. */
-    private readonly keepsExpired: readonly string[],
+    /** Whether expired messages of that place become dead letters. */
+    private readonly keepsExpired: (place: Place) => boolean,
   ) {}
 
   place(name: string, kind: Place['kind'] = 'queue', dead = deadOf(name)): Place {
@@ -150,8 +71,13 @@ export class Model {
   }
 
   /** It is to be sent in that many ms. */
-  schedule(post: Post, delay: number): void {
-    this.scheduled.push({ due: this.now() + delay, post });
+  schedule(post: Post, delay: number, publisher: object): void {
+    this.scheduled.push({ due: this.now() + delay, post, publisher });
+  }
+
+  /** A publisher has gone: nothing that comes later is its own to anybody. */
+  forgetPublisher(publisher: object): void {
+    for (const one of this.scheduled) if (one.publisher === publisher) one.publisher = undefined;
   }
 
   /** The subscription to a topic gets what is retained before all else. */
@@ -167,13 +93,23 @@ export class Model {
     this.feeds.delete(place);
     place.over = true;
     for (const sent of place.sent.values()) if (sent.state !== 'held') sent.state = 'gone';
+    // What has expired there may not have been found yet.
+    for (const { burial, state, place: dead, name } of this.all) {
+      if (burial?.from === place && burial.reason === 'expired' && state === 'later')
+        dead.sent.get(name)!.due = Infinity;
+    }
   }
 
   end(reader: Reader): void {
     this.readers.delete(reader);
     if (reader.place?.kind === 'topic') this.remove(reader.place);
-    for (const { owners } of this.places.values()) {
-      for (const [group, owner] of owners) if (owner === reader) owners.delete(group);
+    for (const { name, owners } of this.places.values()) {
+      for (const [group, owner] of owners) {
+        if (owner !== reader) continue;
+        owners.delete(group);
+        // What others had to leave comes to them behind what it gave back.
+        this.moved.add(`${name} ${group}`);
+      }
     }
   }
 
@@ -250,7 +186,7 @@ export class Model {
     const now = this.now();
     const due = this.scheduled.filter((one) => one.due <= now).sort((one, other) => one.due - other.due);
     this.scheduled = this.scheduled.filter((one) => one.due > now);
-    for (const one of due) this.send(one.post, undefined, one.due);
+    for (const one of due) this.send(one.post, one.publisher, one.due);
     for (const sent of this.all) {
       if (sent.state !== 'later' || sent.due > now) continue;
       sent.state = 'waiting';
@@ -322,7 +258,11 @@ export class Model {
       this.retained.delete(topic);
       if (!post.empty) this.retained.set(topic, post);
     }
-    for (const feed of this.feeds.values()) if (feed.accepts(topic, post, publisher)) this.put(feed.place, post);
+    for (const feed of this.feeds.values()) {
+      const { place, as } = feed;
+      if (!feed.accepts(topic, post, publisher)) continue;
+      this.put(place, as === undefined ? post : { ...post, destination: as, origin: topic });
+    }
   }
 
   private put(place: Place, post: Post, burial?: Burial, due = 0): void {
@@ -359,7 +299,7 @@ export class Model {
     const now = this.now();
     for (const sent of this.all) {
       if (sent.state !== 'waiting' || sent.expires > now || but.has(sent)) continue;
-      if (this.keepsExpired.includes(sent.place.name)) this.bury(sent, 'expired', sent.count, now + SWEEP);
+      if (this.keepsExpired(sent.place)) this.bury(sent, 'expired', sent.count, now + SWEEP);
       else sent.state = 'gone';
     }
   }
@@ -385,6 +325,7 @@ export class Model {
     for (const [header, value] of [
       ['dead-letter-reason', burial?.reason],
       ['dead-letter-origin', burial?.origin],
+      ['original-destination', sent.origin],
       ['dead-letter-deliveries', burial === undefined ? undefined : String(burial.deliveries ?? told)],
     ] as const) {
       if (frame.header(header) !== value) throw wrong(`${header} is ${frame.header(header)}, not ${value}`);
@@ -427,11 +368,12 @@ export class Model {
     this.forget(sent);
     const { dead } = sent.place;
     if (dead === undefined) return;
-    const letter = { ...sent, destination: dead, expires: Infinity };
+    const origin = sent.origin ?? sent.destination;
+    const letter = { ...sent, destination: dead, origin, expires: Infinity };
     this.put(
       this.place(dead),
       letter,
-      { reason, deliveries: sent.exact ? deliveries : undefined, origin: sent.destination },
+      { reason, deliveries: sent.exact ? deliveries : undefined, origin: sent.destination, from: sent.place },
       due,
     );
   }
@@ -463,13 +405,3 @@ export class Model {
     return group !== undefined && this.moved.has(`${place.name} ${group}`);
   }
 }
-
-const deadOf = (name: string) => (name.startsWith('/queue/DLQ.') ? undefined : name.replace('/queue/', '/queue/DLQ.'));
-
-const hasCredit = ({ ack, held, prefetch }: Reader) => ack === 'auto' || held.length < prefetch;
-
-const selects = ({ x }: Post, { above }: Reader) => above === undefined || x > above;
-
-const before = (one: Sent, other: Sent) =>
-  one.place === other.place &&
-  (one.priority === other.priority ? one.order < other.order : one.priority > other.priority);

@@ -1,51 +1,24 @@
 /* Clients that do what they are told, and the model beside them that knows what should come of it. */
 import { jest } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
-import { type Policy, StompBroker } from 'nestjs-stomp-broker';
-import { type Session } from 'nestjs-stomp/server';
-import { DEADLINE, type RawPeer } from '../../../../support/raw.js';
+import { StompBroker } from 'nestjs-stomp-broker';
+import { DEADLINE } from '../../../../support/raw.js';
 import { handshake, openPair } from '../../../../support/server.js';
 import { type Headers, type RawFrame, type Version } from '../../../../support/wire.js';
+import { Client, type Subscribed, type Transaction } from './client.js';
 import { type Command, type Mix } from './commands.js';
 import { type Subject } from './holds.js';
-import {
-  type Answer,
-  type Arrival,
-  BACK_OFF,
-  MAX_DELIVERIES,
-  Model,
-  type Place,
-  type Post,
-  type Reader,
-  type Sent,
-} from './model.js';
-
-const KEEPS_EXPIRED = '/queue/b';
-const REFUSALS = { maxDeliveries: MAX_DELIVERIES, redeliveryDelay: BACK_OFF, idleTime: 400 };
-
-export const POLICIES: readonly Policy[] = [
-  { destination: '/queue/#', ...REFUSALS },
-  { destination: '/topic/#', ...REFUSALS },
-  { destination: KEEPS_EXPIRED, deadLetterExpired: true },
-];
+import { Model } from './model.js';
+import { type Answer, type Arrival, type Place, type Post } from './parts.js';
+import { COLLECTOR, KEEPS_EXPIRED, matches, VIRTUAL } from './places.js';
+import { headersOf, writePost } from './posts.js';
 
 const VERSIONS: readonly Version[] = ['1.2', '1.0', '1.1'];
 /** Until then what an ended subscription holds can be acknowledged, in ms. */
 const LATE = 1_000;
-/** Steps of the clock, in ms. */
-const TICKS = [500, 1_500, 1_500, 4_500];
+/** Steps of the clock, in ms: now and then one in which whatever is idle would go. */
+const TICKS = [500, 1_500, 1_500, 4_500, 500, 1_500, 4_500, 61_000];
 const BARRIER = '/topic/barrier';
-
-interface Transaction {
-  readonly id: string;
-  readonly parts: (() => void)[];
-  readonly bound: Sent[];
-}
-
-interface Subscribed extends Reader {
-  /** The moment at which its subscription ended. */
-  left: number;
-}
 
 /** A durable subscription; another selector makes another one. */
 interface Durable {
@@ -54,25 +27,13 @@ interface Durable {
   readonly place: Place;
 }
 
-class Client {
-  readers: Subscribed[] = [];
-  /** Ended, with messages that may be acknowledged late. */
-  departed: Subscribed[] = [];
-  transaction: Transaction | undefined;
-
-  constructor(
-    readonly name: string,
-    readonly peer: RawPeer,
-    /** Its end at the broker, which breaks as a network would break it. */
-    readonly session: Session,
-    readonly version: Version,
-  ) {}
-}
-
 export class Run {
   /** What was said, for the report of a failure. */
   readonly log: string[] = [];
-  private readonly model = new Model(() => Date.now(), [KEEPS_EXPIRED]);
+  private readonly model = new Model(
+    () => Date.now(),
+    ({ kind, name }) => kind === 'durable' || name === KEEPS_EXPIRED,
+  );
   private readonly durables = new Map<string, Durable>();
   private clients: Client[] = [];
   private serial = 0;
@@ -93,7 +54,7 @@ export class Run {
   }
 
   async do({ kind, n }: Command): Promise<void> {
-    const able = this.clients.filter((one) => canDo(one, kind));
+    const able = this.clients.filter((one) => one.canDo(kind));
     const client = able[n[0]! % able.length];
     if (client === undefined) return;
     this.since = Date.now();
@@ -153,16 +114,19 @@ export class Run {
       await this.settle();
     }
     // Who takes dead letters comes last, because others may make some.
-    const names = ['/queue/a', '/queue/b', '/queue/w.1', '/queue/w.2', 'd1', 'd2'];
-    for (const name of [...names, ...['a', 'b', 'w.1', 'w.2', 'd1', 'd2'].map((one) => `/queue/DLQ.${one}`)]) {
-      if (name.startsWith('/') || this.durables.has(name)) this.take(last, name, {});
+    const queues = ['/queue/a', '/queue/b', '/queue/w.1', '/queue/w.2', VIRTUAL];
+    const letters = [...queues, COLLECTOR, '/queue/d1', '/queue/d2'].map((one) =>
+      one.replace('/queue/', '/queue/DLQ.'),
+    );
+    for (const name of [...queues, 'f', 'd1', 'd2', ...letters]) {
+      if (!name.startsWith('d') || this.durables.has(name)) this.take(last, name, {});
       await this.settle();
       // What has expired may be found only now.
       this.tick(1_500);
       await this.settle();
     }
-    for (const { state, name, place } of this.model.all) {
-      if (state !== 'gone' && place.kind !== 'topic')
+    for (const { state, name, place, due } of this.model.all) {
+      if (state !== 'gone' && place.kind !== 'topic' && due !== Infinity)
         throw new Error(`${name} of ${place.name} is ${state} at the end`);
     }
   }
@@ -182,37 +146,13 @@ export class Run {
   }
 
   private send(client: Client, n: readonly number[]): void {
-    const { mix, model } = this;
-    const name = this.next('m');
-    const one = (count: number, number: number) => count > 0 && number % count === 0;
-    const destination = mix.to[n[2]! % mix.to.length]!;
-    const delay = one(mix.delayed, n[6]!) ? 700 * (1 + (n[7]! % 3)) : 0;
-    // In the past, soon and later.
-    const expires = one(mix.expiring, n[5]!) ? Date.now() + [-1, 1_000, 3_000, 13_000][n[8]! % 4]! : Infinity;
-    const retain = destination.includes('/topic/') && n[9]! % 4 === 0;
-    const post: Post = {
-      name,
-      destination,
-      empty: retain && n[9]! % 12 === 0,
-      priority: n[3]! % 3,
-      x: n[4]! % 4,
-      expires,
-      group: one(mix.groups, n[7]!) ? `g${n[8]! % 2}` : undefined,
-      closes: n[9]! % 5 === 0,
-      // What else survives a restart is a matter of its own.
-      persistent: n[10]! % 2 === 0 || ((retain || delay > 0) && this.subject.restart !== undefined),
-      retain,
-    };
-    const { inside, also } = this.transact(client, n[1]!);
-    const headers: Headers = { destination, name, priority: String(post.priority), x: String(post.x), ...also };
-    if (expires !== Infinity) headers.expires = String(expires);
-    if (post.group !== undefined) headers.JMSXGroupID = post.group;
-    if (post.closes) headers.JMSXGroupSeq = '-1';
-    if (post.persistent) headers.persistent = 'true';
-    if (retain) headers.retain = 'true';
-    if (delay > 0) headers[n[11]! % 2 === 0 ? 'AMQ_SCHEDULED_DELAY' : 'x-delay'] = String(delay);
-    this.say(client, 'SEND', headers, post.empty ? '' : name);
-    const done = () => (delay > 0 ? model.schedule(post, delay) : model.send(post, client));
+    const { model, mix } = this;
+    const { post, delay } = writePost(this.next('m'), mix, n, this.subject.restart !== undefined);
+    const { inside, also } = client.transact(n[1]!);
+    const later = n[11]! % 2 === 0 ? 'AMQ_SCHEDULED_DELAY' : 'x-delay';
+    const headers = { ...headersOf(post), ...(delay > 0 && { [later]: String(delay) }), ...also };
+    this.say(client, 'SEND', headers, post.empty ? '' : post.name);
+    const done = () => (delay > 0 ? model.schedule(post, delay, client) : model.send(post, client));
     if (inside === undefined) done();
     else inside.parts.push(done);
   }
@@ -246,6 +186,11 @@ export class Run {
       if (exclusive) headers.exclusive = 'true';
       if (priority > 0) headers['x-priority'] = String(priority);
       for (const one of sources) if (!one.includes('*')) model.place(one);
+      if (source === VIRTUAL) this.collect(VIRTUAL, '/topic/VirtualTopic.v', VIRTUAL);
+    } else if (source === 'f') {
+      const fed = (place = this.collect(COLLECTOR, '/topic/t.#'));
+      Object.assign(headers, { destination: '/topic/t.#', 'x-queue-name': COLLECTOR.slice('/queue/'.length) });
+      takes = (one) => one === fed;
     } else {
       if (source.startsWith('/topic/')) {
         const own = (place = model.place(`topic of ${id}`, 'topic'));
@@ -280,6 +225,14 @@ export class Run {
     };
     client.readers.push(reader);
     model.readers.add(reader);
+  }
+
+  /** A queue that collects what comes to topics, from its first subscription on. */
+  private collect(name: string, topics: string, as?: string): Place {
+    const place = this.model.place(name);
+    const renamed = as === undefined ? {} : { as };
+    this.model.feeds.set(place, { place, accepts: (topic) => matches(topics, topic), ...renamed });
+    return place;
   }
 
   /** The durable subscription of that name: with that selector, unless somebody uses it with another. */
@@ -333,7 +286,7 @@ export class Run {
   private answer(client: Client, n: readonly number[], answer: Answer): void {
     const { model } = this;
     const { kind, delay } = answer;
-    const owing = owingOf(client);
+    const owing = client.owing;
     let reader = owing[n[2]! % owing.length]!;
     let at = n[3]! % reader.held.length;
     // What was refused before is refused again, or it would hardly come to its limit.
@@ -350,7 +303,7 @@ export class Run {
     const id = frame.header('message-id')!;
     const same = owing.flatMap(({ held }) => held).filter((one) => one.frame.header('message-id') === id);
     if (client.version !== '1.2' && same.length > 1) return;
-    const { inside, also } = this.transact(client, n[1]!);
+    const { inside, also } = client.transact(n[1]!);
     const headers: Headers =
       client.version === '1.2' ? { id: frame.header('ack')! } : { 'message-id': id, subscription: reader.id };
     if (kind === 'reject') headers.requeue = 'false';
@@ -407,6 +360,7 @@ export class Run {
       for (const { session } of clients) session.destroy();
       await broker.close(0);
     });
+    for (const client of clients) this.model.forgetPublisher(client);
     this.model.restart();
     this.broker = new StompBroker({ engine });
     await this.broker.start();
@@ -425,16 +379,10 @@ export class Run {
       if (performance.now() > until) throw new Error('a session does not end');
       await setImmediate();
     }
+    this.model.forgetPublisher(client);
     for (const reader of client.readers) this.model.end(reader);
     if (client.transaction !== undefined) this.release(client.transaction);
     for (const reader of [...client.readers, ...client.departed]) if (!reader.abandoned) this.model.giveBack(reader);
-  }
-
-  /** The transaction in which that is done, if any. */
-  private transact({ transaction }: Client, n: number): { inside: Transaction | undefined; also: Headers } {
-    return transaction === undefined || n % 4 === 0
-      ? { inside: undefined, also: {} }
-      : { inside: transaction, also: { transaction: transaction.id } };
   }
 
   /** What has to survive a restart is done when its receipt is there; for the rest every other frame asks for one. */
@@ -476,37 +424,4 @@ export class Run {
   private next(prefix: string): string {
     return `${prefix}${++this.serial}`;
   }
-}
-
-const owingOf = ({ readers, departed }: Client) => [...readers, ...departed].filter(({ held }) => held.length > 0);
-
-/** Whether such a command would come to something. */
-function canDo(client: Client, kind: string): boolean {
-  switch (kind) {
-    case 'ack':
-      return owingOf(client).length > 0;
-    case 'nack':
-    case 'reject':
-      // STOMP 1.0 has no NACK.
-      return client.version !== '1.0' && owingOf(client).length > 0;
-    case 'begin':
-      return client.transaction === undefined;
-    case 'commit':
-    case 'abort':
-      return client.transaction !== undefined;
-    case 'subscribe':
-      return client.readers.length < 3;
-    case 'unsubscribe':
-      return client.readers.length > 0;
-    default:
-      return true;
-  }
-}
-
-/** Whether a name is what was asked for, where `*` stands for a level and `#` for any. */
-function matches(pattern: string, name: string): boolean {
-  const levels = pattern.slice(0, -1);
-  if (pattern.endsWith('.*')) return name.startsWith(levels) && !name.slice(levels.length).includes('.');
-  if (pattern.endsWith('.#')) return `${name}.`.startsWith(levels);
-  return pattern === name;
 }
