@@ -8,7 +8,7 @@ import type { DiskStore } from './disk.js';
 /** Octets of a queue that stay in memory when memory is short. */
 const WINDOW = 64 * 1024;
 /** Octets that a message in memory takes besides its own: the objects that it is made of. */
-const OBJECTS = 512;
+const OBJECTS = 1024;
 
 /** A queue's messages: those in front in memory, those behind in the log when memory is short. */
 export class DiskBacklog extends MemoryBacklog {

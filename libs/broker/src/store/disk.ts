@@ -36,18 +36,20 @@ export interface DiskStoreOptions {
   readonly directory: string;
   /** When what is written is made safe from power loss; `always` by default. */
   readonly sync?: Sync;
-  /** Octets of waiting messages that are kept in memory, roughly; 32 MiB by default. */
+  /** Octets of waiting messages that are kept in memory, roughly; 16 MiB by default. */
   readonly memory?: number;
   /** Told what there is to tell: progress of a long recovery, damage, a full disk. */
   readonly report?: (line: string) => void;
 }
 
 const FORMAT = 'nestjs-stomp store 1\n';
-const MEMORY = 32 * 1024 * 1024;
+const MEMORY = 16 * 1024 * 1024;
 /** Octets that are read at a time from the log. */
 const AHEAD = 256 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
+/** So much is copied at a time of a file that is cleaned. */
+const SLICE = 1024 * 1024;
 /** Octets that something to be written takes besides a message. */
 const TASK = 128;
 /** The file that a store leaves which was ended properly: what is numbered above what it says was not handed out. */
@@ -111,6 +113,8 @@ export class DiskStore implements Store {
   private writing = false;
   private scheduled = false;
   private cleaning: Promise<void> | undefined;
+  /** Where the file stands that is cleaned: one after the other is read into the same memory. */
+  private cleaned: Buffer | undefined;
   private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -638,10 +642,12 @@ export class DiskStore implements Store {
     const { log } = this;
     const oldest = Math.min(...log.files.keys()) === file.number;
     if (!oldest || live > 0) {
-      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)));
+      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)), this.cleaned);
+      if (this.cleaned === undefined || bytes.length > this.cleaned.length) this.cleaned = bytes;
       if (this.closing) return;
-      this.copyLive(bytes, file, oldest);
-      await new Promise<void>((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
+      await this.copyLive(bytes, file, oldest);
+      if (this.closing) return;
+      await this.safe();
       log.settle();
     }
     if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has records that cannot be read');
@@ -650,7 +656,18 @@ export class DiskStore implements Store {
     this.catalog.live.delete(file.number);
   }
 
-  private copyLive(bytes: Buffer, file: LogFile, oldest: boolean): void {
+  /** When all that was done so far is safe. */
+  private safe(): Promise<void> {
+    return new Promise((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
+  }
+
+  /** Copies what counts of a file to the end of the log, little by little. */
+  private async copyLive(bytes: Buffer, file: LogFile, oldest: boolean): Promise<void> {
+    let copied = 0;
+    const copy = (seq: number, from: number, record: Buffer) => {
+      copied += record.length;
+      this.add({ kind: 'copy', seq, from, record });
+    };
     let at = 12;
     while (at < file.size) {
       const group = recordAt(bytes, at, file.salt, file.size);
@@ -664,17 +681,21 @@ export class DiskStore implements Store {
         const where = this.catalog.get(seq);
         if (kind === Kind.push || kind === Kind.keep) {
           if (where?.file === file.number && where.offset === from) {
-            this.add({ kind: 'copy', seq, from: file.number, record });
+            copy(seq, file.number, record);
           }
         } else if (kind === Kind.count) {
-          if (where !== undefined) this.add({ kind: 'copy', seq: 0, from: 0, record });
+          if (where !== undefined) copy(0, 0, record);
         } else if (!oldest && (kind === Kind.drop || this.log.files.has(bytes.readUInt32LE(start + 8)))) {
-          this.add({ kind: 'copy', seq: 0, from: 0, record });
+          copy(0, 0, record);
         }
       };
       if (group.kind === Kind.group) eachRecord(bytes, group, each);
       else each(group, at);
       at = group.end;
+      if (copied < SLICE) continue;
+      copied = 0;
+      await this.safe();
+      if (this.closing) return;
     }
   }
 
