@@ -259,7 +259,7 @@ export class Queue implements Route, DeliverySource {
     const entry = delivery as Entry;
     if (entry.holder !== from) {
       if (outcome.kind === 'ack' && entry.holder === undefined) this.cancel(entry);
-    } else if (outcome.kind === 'ack' || this.cleared) this.forget(entry);
+    } else if (outcome.kind === 'ack') this.forget(entry);
     else {
       entry.holder = undefined;
       entry.count++;
@@ -318,7 +318,7 @@ export class Queue implements Route, DeliverySource {
       asked !== undefined && /^\d{1,15}$/.test(asked)
         ? Math.min(Number(asked), MAX_DELAY)
         : backOff(this.rules, entry.count);
-    if (delay === 0) {
+    if (delay === 0 || this.cleared) {
       this.restore(entry);
       return;
     }
@@ -332,6 +332,10 @@ export class Queue implements Route, DeliverySource {
   }
 
   private restore(entry: Entry): void {
+    if (this.cleared) {
+      this.forget(entry);
+      return;
+    }
     this.unacknowledged--;
     detachLater(entry);
     if (entry.expires !== 0) this.watch();
@@ -395,7 +399,7 @@ export class Queue implements Route, DeliverySource {
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
-    if (this.sweeper !== undefined || this.cleared) return;
+    if (this.sweeper !== undefined) return;
     this.sweeper = setTimeout(() => {
       this.sweeper = undefined;
       const now = Date.now();
