@@ -45,11 +45,18 @@ kinds = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Conn
 options = {"auto_decode": False, "reconnect_attempts_max": -1, "reconnect_sleep_increase": 0}
 if version != "1.0":
     options["heartbeats"] = (10000, 10000)
-client = kinds[version]([(host, int(port))], **options)
-events = Events()
-client.set_listener("", events)
-if ca:
-    client.set_ssl([(host, int(port))], ca_certs=ca, ssl_version=ssl.PROTOCOL_TLS_CLIENT)
+
+
+def make():
+    made = kinds[version]([(host, int(port))], **options)
+    heard = Events()
+    made.set_listener("", heard)
+    if ca:
+        made.set_ssl([(host, int(port))], ca_certs=ca, ssl_version=ssl.PROTOCOL_TLS_CLIENT)
+    return made, heard
+
+
+client, events = make()
 
 
 def subscribe(ack):
@@ -148,9 +155,10 @@ for attempt in range(10):
     try:
         client.connect(login, passcode, wait=True)
         break
-    except (stomp.exception.ConnectFailedException, stomp.exception.NotConnectedException):
+    except (stomp.exception.ConnectFailedException, stomp.exception.NotConnectedException, OSError):
         if not ca or attempt == 9:
             raise
+        client, events = make()
 if scenario == "connect":
     say(connected=events.version)
 elif scenario in ("client", "client-individual"):
