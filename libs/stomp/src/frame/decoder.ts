@@ -315,7 +315,7 @@ export class FrameDecoder {
   private remember(bytes: Buffer, start: number, end: number, plain: boolean): void {
     const command = this.command!;
     // A body that is not there yet is no reason to learn the head anew.
-    if (this.recognised || this.agreed === undefined || !REPEATED.has(command) || ++this.misses < this.rest) return;
+    if (this.recognised || !REPEATED.has(command) || ++this.misses < this.rest) return;
     const place = bytes[start]! & 31;
     const templates = (this.templates ??= new Array<Template | undefined>(32).fill(undefined));
     const before = templates[place];

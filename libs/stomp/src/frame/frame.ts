@@ -57,7 +57,9 @@ export class Frame {
     if (this.fields === undefined) {
       const wire = this.wire;
       this.fields =
-        wire === undefined ? new FrameHeaders() : FrameHeaders.wire(wire.bytes, wire.start, wire.end, wire.style);
+        wire === undefined
+          ? new FrameHeaders()
+          : FrameHeaders.wire(wire.bytes, wire.start, wire.end, wire.style, wire.plain);
     }
     return this.fields;
   }

@@ -1,5 +1,7 @@
 import { type Escaping, unescapeHeader } from './escape.js';
 
+const COLON = 58;
+
 /** How the header lines of a received frame are to be read. */
 export interface HeaderStyle {
   readonly escaping: Escaping;
@@ -26,6 +28,9 @@ export class FrameHeaders implements Iterable<[string, string]> {
   private start = 0;
   private end = 0;
   private style: HeaderStyle | undefined;
+  // The block as text, once a header of it was asked for; it is only cut up where its lines mean what they say.
+  private text: string | undefined;
+  private plain = false;
 
   constructor(init?: HeadersInit) {
     this.list = [];
@@ -40,23 +45,33 @@ export class FrameHeaders implements Iterable<[string, string]> {
   /**
    * Headers that are still a block of lines on the wire, checked by the decoder.
    *
+   * @param plain no line of it has an escape, a carriage return or a second colon
    * @internal
    */
-  static wire(block: Buffer, start: number, end: number, style: HeaderStyle): FrameHeaders {
+  static wire(block: Buffer, start: number, end: number, style: HeaderStyle, plain: boolean): FrameHeaders {
     const headers = new FrameHeaders();
     headers.list = undefined;
     headers.block = block;
     headers.start = start;
     headers.end = end;
     headers.style = style;
+    headers.plain = plain;
     return headers;
+  }
+
+  private lines(): string {
+    if (this.text === undefined) {
+      this.text = this.block!.toString('utf8', this.start, this.end);
+      this.block = undefined;
+    }
+    return this.text;
   }
 
   private parsed(): string[] {
     if (this.list !== undefined) return this.list;
     const list: string[] = [];
     const { escaping, trim, crlf } = this.style!;
-    const text = this.block!.toString('utf8', this.start, this.end);
+    const text = this.lines();
     let at = 0;
     while (at < text.length) {
       const end = text.indexOf('\n', at);
@@ -68,7 +83,7 @@ export class FrameHeaders implements Iterable<[string, string]> {
       at = end + 1;
     }
     this.list = list;
-    this.block = undefined;
+    this.text = undefined;
     return list;
   }
 
@@ -79,8 +94,20 @@ export class FrameHeaders implements Iterable<[string, string]> {
 
   /** The value of the first entry of that name. */
   get(name: string): string | undefined {
+    if (this.list === undefined && this.plain) return this.find(name);
     const list = this.parsed();
     for (let i = 0; i < list.length; i += 2) if (list[i] === name) return list[i + 1];
+    return undefined;
+  }
+
+  /** One value costs less than all names and values as strings of their own. */
+  private find(name: string): string | undefined {
+    const text = this.lines();
+    const { length } = name;
+    for (let at = 0; at < text.length; at = text.indexOf('\n', at) + 1) {
+      if (text.charCodeAt(at + length) !== COLON || !text.startsWith(name, at)) continue;
+      return text.slice(at + length + 1, text.indexOf('\n', at));
+    }
     return undefined;
   }
 
