@@ -19,6 +19,7 @@ const LIVE: readonly string[] = [
   ...([
     'users',
     'usersFile',
+    'allowAnonymous',
     'certUser',
     'certUsers',
     'groups',

@@ -14,6 +14,8 @@ export interface Proofs {
   readonly certUser?: CertUser;
   /** The user of each name in certificates; undefined where the name is the user. */
   readonly certUsers?: Readonly<Record<string, string>>;
+  /** Whether clients without a login come in beside the users. */
+  readonly anonymous: boolean;
   /** Certificates that do not count any more. */
   readonly revoked?: Revoked;
 }
@@ -25,14 +27,14 @@ export interface Proofs {
  * @throws OptionsError for a file that cannot be used
  */
 export async function loadProofs(options: Options, before?: Proofs): Promise<Proofs> {
-  const { usersFile, jwtKeys, crlfile, certUser, certUsers } = options;
+  const { usersFile, jwtKeys, crlfile, certUser, certUsers, allowAnonymous: anonymous } = options;
   const users = await Users.load(options.users, usersFile);
   const tokens =
     jwtKeys === undefined
       ? undefined
       : await (await import('./tokens.js')).Tokens.load(jwtKeys, options, before?.tokens);
   const revoked = crlfile === undefined ? undefined : (await import('../tls/revoked.js')).Revoked.load(crlfile);
-  return { users, tokens, certUser, certUsers, revoked };
+  return { users, tokens, certUser, certUsers, anonymous, revoked };
 }
 
 /** How many ways there are to show who one is; without any, everybody is nobody, and comes in. */
