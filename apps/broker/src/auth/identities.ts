@@ -76,7 +76,10 @@ export class Identities implements UserDirectory {
   }
 
   objection(user: unknown, certificate: X509Certificate | undefined): string | undefined {
-    if (certificate !== undefined && this.proofs.revoked?.has(certificate) === true) return NO_MORE;
+    const { authorities, revoked } = this.proofs;
+    if (certificate !== undefined) {
+      if (authorities?.vouchFor(certificate) === false || revoked?.has(certificate) === true) return NO_MORE;
+    }
     if (user instanceof Identity) return user.holdsBy(this.proofs) ? undefined : NO_MORE;
     // What it calls itself nobody has looked into.
     if (this.size === 0 || (user === undefined && this.anonymous)) return undefined;
