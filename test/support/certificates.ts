@@ -21,13 +21,18 @@ export class Certificates {
   }
 
   /** A certificate for these names, localhost and its addresses by default, that the authority vouches for. */
-  issue(name: string, authority: Pem, names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1']): Pem {
+  issue(
+    name: string,
+    authority: Pem,
+    names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'],
+    constraints = 'CA:FALSE',
+  ): Pem {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
     const extensions = join(this.folder, `${name}.ext`);
     // In a section of their own, a name may have commas.
     const list = names.map((each, at) => each.replace(/:/, `.${at} = `)).join('\n');
-    writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=CA:FALSE\n[names]\n${list}\n`);
+    writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=${constraints}\n[names]\n${list}\n`);
     this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
     const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
     this.openssl('x509', '-req', '-in', request, ...signer, '-days', '2', '-extfile', extensions, '-out', pem.cert);

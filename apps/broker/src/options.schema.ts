@@ -89,7 +89,9 @@ export const optionFields = {
   allowAnonymous: boolean.default(false).register(optionHelp, {
     group: 'Who may connect',
     takes: '[yes|no]',
-    text: 'Accept clients that send no login, on any address',
+    text:
+      'Accept clients that send no login: without users on any address, with users beside them, as nobody, to whom ' +
+      'only rules without user and group give rights',
     fallback: 'no',
     example: '--allow-anonymous',
   }),

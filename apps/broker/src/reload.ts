@@ -9,7 +9,7 @@ import { type Options, OptionsError } from './options.js';
 import { isUrl } from './options.jwt.js';
 import { kebab } from './options.kinds.js';
 import type { OptionName } from './options.schema.js';
-import { readTls } from './tls/context.js';
+import { asksForCertificates, readTls } from './tls/context.js';
 
 /** How long a file is left to whoever writes it, in ms. */
 const SETTLE = 100;
@@ -19,6 +19,7 @@ const LIVE: readonly string[] = [
   ...([
     'users',
     'usersFile',
+    'allowAnonymous',
     'certUser',
     'certUsers',
     'groups',
@@ -99,7 +100,8 @@ export class Reload {
       const options = read();
       // Also those that cannot be used yet: whoever mends them need not do more.
       this.files.watch(filesOf(options));
-      const proofs = await loadProofs(options, this.proofs);
+      const unasked = options.certUser !== undefined && !asksForCertificates(this.started);
+      const proofs = await loadProofs(unasked ? { ...options, certUser: undefined } : options, this.proofs);
       const tls = readTls(options);
       if (countProofs(proofs) === 0 && identities.size > 0) {
         throw new Error('there would be no users any more, and everybody would come in');
@@ -114,13 +116,14 @@ export class Reload {
       lockout.set(lockoutOf(options));
       identities.change(proofs);
       Object.assign(addresses, { allow: options.allow, deny: options.deny });
-      if (tls !== undefined) for (const listener of broker.listeners) listener.renew(tls);
+      if (tls !== undefined && this.started.tls !== false) for (const listener of broker.listeners) listener.renew(tls);
       this.options = options;
       this.proofs = proofs;
       for (const session of broker.sessions) if (!admits(session.address, addresses)) session.destroy();
       await broker.review();
       logger.log('users, rules and certificates were read again', 'Reload');
-      const fixed = changes(this.started, options).filter((name) => !LIVE.includes(name));
+      const live = LIVE.filter((name) => !(unasked && name === 'certUser'));
+      const fixed = changes(this.started, options).filter((name) => !live.includes(name));
       if (fixed.length > 0) logger.warn(`what takes a new start has changed: ${fixed.map(kebab).join(', ')}`, 'Reload');
     } catch (error) {
       const lines = error instanceof OptionsError ? error.lines : [(error as Error).message];

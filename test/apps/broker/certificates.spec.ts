@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Certificates, type Pem } from '../../support/certificates.js';
 import { start } from '../../support/programs.js';
-import { as, Files, serve } from '../../support/stompserver.js';
+import { as, Files, reloads, serve } from '../../support/stompserver.js';
 import { type Headers } from '../../support/wire.js';
 
 // Each test runs whole processes, maybe beside others that do.
@@ -157,6 +157,58 @@ describe('certificates', () => {
     await expect(dial(server.port, ann, login)).rejects.toThrow();
     expect(await sends(bobs.socket)).toBe(true);
     bobs.socket.destroy();
+  });
+
+  it.each([
+    ['names users', ['--cert-user', 'cn']],
+    ['only opens the door', []],
+  ])('end their sessions when nobody vouches for them any more, where a certificate %s', async (_what, options) => {
+    const other = certificates.authority('other');
+    const between = certificates.issue('between', other, undefined, 'CA:TRUE');
+    const [bob, eve] = [certificates.issue('bob', other), certificates.issue('eve', between)];
+    const chain = { cert: file(readFileSync(eve.cert, 'utf8') + readFileSync(between.cert, 'utf8')), key: eve.key };
+    const [one, both] = [
+      readFileSync(ca.cert, 'utf8'),
+      [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join(''),
+    ];
+    const authorities = file(both);
+    const server = await secure('--tls', 'strict', '--cafile', authorities, '--users', 'joe:x', ...options);
+    const login = options.length === 0 ? as('joe', 'x') : {};
+    const [anns, bobs, eves] = await Promise.all([ann, bob, chain].map((each) => dial(server.port, each, login)));
+    files.replace(authorities, both + one);
+    await reloads(server.program, 1);
+    for (const each of [anns, bobs, eves]) expect(await sends(each!.socket)).toBe(true);
+    const told = [next(bobs!.socket), next(eves!.socket)];
+    files.replace(authorities, one);
+    for (const each of await Promise.all(told)) expect(each).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    await expect(dial(server.port, bob, login)).rejects.toThrow();
+    expect(await sends(anns!.socket)).toBe(true);
+    anns!.socket.destroy();
+  });
+
+  it('name users from a reload on where they are asked for; where they are not, that takes a new start, and says so', async () => {
+    const before = 'users: ["eve:x"]\n';
+    const added = `${before}cert-user: cn\n`;
+    const [asks, not] = [file(before), file(before)];
+    const [strict, open] = [
+      await secure('--tls', 'strict', '--config', asks),
+      await secure('--tls', 'true', '--config', not),
+    ];
+    for (const path of [asks, not]) files.replace(path, added);
+    await reloads(strict.program, 1);
+    expect((await dial(strict.port, ann)).text).toContain('CONNECTED');
+    expect(strict.program.stderr).not.toContain('takes a new start');
+    await open.program.says(/what takes a new start has changed: cert-user$/m);
+    expect((await dial(open.port, ann)).text).toContain('ERROR');
+    expect((await dial(open.port, ann, as('eve', 'x'))).text).toContain('CONNECTED');
+  });
+
+  it('take a new start where there was no TLS; the rest of what has changed holds at once', async () => {
+    const config = file('users: ["eve:x"]\n');
+    const server = await serve('--config', config);
+    files.replace(config, `users: ["ann:one"]\ntls: true\ncertfile: ${own.cert}\nkeyfile: ${own.key}\n`);
+    await server.program.says(/what takes a new start has changed: tls$/m);
+    await server.connect(as('ann', 'one'));
   });
 
   it('lists of revoked ones that are none are refused', async () => {

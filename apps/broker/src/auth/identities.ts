@@ -26,6 +26,7 @@ class Identity implements User {
   }
 }
 
+const NO_MORE = 'these credentials do not hold any more: connect with new ones';
 /** How often it is said that tokens cannot be checked, in ms. */
 const SAID_AGAIN = 60_000;
 
@@ -41,6 +42,10 @@ export class Identities implements UserDirectory {
 
   get size(): number {
     return countProofs(this.proofs);
+  }
+
+  get anonymous(): boolean {
+    return this.proofs.anonymous;
   }
 
   /** Other users from now on. */
@@ -70,9 +75,15 @@ export class Identities implements UserDirectory {
     return credential && new Identity(login, (proofs) => proofs.users.holds(credential));
   }
 
-  holds(user: unknown, certificate: X509Certificate | undefined): boolean {
-    if (certificate !== undefined && this.proofs.revoked?.has(certificate) === true) return false;
-    return !(user instanceof Identity) || user.holdsBy(this.proofs);
+  objection(user: unknown, certificate: X509Certificate | undefined): string | undefined {
+    const { authorities, revoked } = this.proofs;
+    if (certificate !== undefined) {
+      if (authorities?.vouchFor(certificate) === false || revoked?.has(certificate) === true) return NO_MORE;
+    }
+    if (user instanceof Identity) return user.holdsBy(this.proofs) ? undefined : NO_MORE;
+    // What it calls itself nobody has looked into.
+    if (this.size === 0 || (user === undefined && this.anonymous)) return undefined;
+    return 'there are users by now, and this session belongs to none of them: connect as one';
   }
 
   /** Asks for what there is to ask others for; what fails is said, and tried again with the first token. */
@@ -89,7 +100,7 @@ export class Identities implements UserDirectory {
       this.say(error as Error);
       throw new StompError('connection refused', 'tokens cannot be checked at the moment: try again later');
     }
-    if (claims === undefined || (login !== undefined && login !== '' && login !== claims.name)) return undefined;
+    if (claims === undefined || (login !== undefined && login !== claims.name)) return undefined;
     const { name, proof } = claims;
     return new Identity(name, (proofs) => proofs.tokens?.holds(proof) === true, claims);
   }

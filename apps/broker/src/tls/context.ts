@@ -3,6 +3,10 @@ import { createSecureContext, type SecureContext, type SecureContextOptions, typ
 import { findVhost } from 'nestjs-stomp/server';
 import type { Options } from '../options.js';
 
+/** Whether clients are asked for a certificate: a listener does so from its start, or never. */
+export const asksForCertificates = ({ tls, certUser }: Options): boolean =>
+  tls === 'strict' || (tls !== false && certUser !== undefined);
+
 /**
  * What the listener needs for TLS; undefined for plain TCP. With `strict` a client has to show a certificate that
  * the CA has signed. Which certificate the listener shows is by the name that the client has for it (SNI, RFC 6066).
@@ -10,9 +14,8 @@ import type { Options } from '../options.js';
  * @throws Error with one clear line when a file cannot be read or holds no certificate or key
  */
 export function readTls(options: Options): TlsOptions | undefined {
-  const { tls, cafile, certfile, keyfile, crlfile, certUser, vhostCerts } = options;
+  const { tls, cafile, certfile, keyfile, crlfile, vhostCerts } = options;
   if (tls === false) return undefined;
-  const strict = tls === 'strict';
   const common = {
     ...(cafile === undefined ? {} : { ca: read('cafile', cafile) }),
     ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile) }),
@@ -28,8 +31,8 @@ export function readTls(options: Options): TlsOptions | undefined {
   );
   return {
     ...own,
-    requestCert: strict || certUser !== undefined,
-    rejectUnauthorized: strict,
+    requestCert: asksForCertificates(options),
+    rejectUnauthorized: tls === 'strict',
     SNICallback: (name, done) => done(null, contexts.get(findVhost([...contexts.keys()], name) ?? '')),
   };
 }

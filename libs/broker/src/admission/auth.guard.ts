@@ -5,7 +5,8 @@ import { AdmissionRequest } from './request.js';
 import { type User, type UserDirectory, USERS } from './users.js';
 
 /**
- * Lets in the users of the broker's configuration, and everybody where there are none. An ordinary Nest guard: put
+ * Lets in the users of the broker's configuration, and everybody where there are none; beside users those without a
+ * login only where the configuration says so. An ordinary Nest guard: put
  * your own in its place with `@UseGuards` on a class that extends AdmissionController, and give the broker no users.
  */
 @Injectable()
@@ -18,7 +19,7 @@ export class AuthGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToRpc().getData<AdmissionRequest>();
     if (request.command !== 'CONNECT' || this.users.size === 0) return true;
-    const { address, login } = request;
+    const { address, login, passcode } = request;
     const wait = this.lockout.wait(address, login);
     if (wait === undefined) throw blocked();
     if (wait > 0) await sleep(wait);
@@ -26,6 +27,7 @@ export class AuthGuard implements CanActivate {
     // Many guesses at once would else all be begun before the first of them has failed.
     if (this.lockout.wait(address, login) === undefined) throw blocked();
     if (user === undefined) {
+      if (this.users.anonymous === true && login === undefined && passcode === undefined) return true;
       this.lockout.failed(address, login);
       throw new UnauthorizedException('the login or the passcode is wrong');
     }
@@ -37,8 +39,9 @@ export class AuthGuard implements CanActivate {
   private async identify(request: AdmissionRequest): Promise<User | string | undefined> {
     const { login, passcode } = request;
     if (this.users.identify !== undefined) return this.users.identify(request);
-    if (login === undefined) throw new UnauthorizedException('a login and a passcode are required');
-    return (await this.users.verify(login, passcode ?? '')) ? login : undefined;
+    if (login !== undefined) return (await this.users.verify(login, passcode ?? '')) ? login : undefined;
+    if (this.users.anonymous === true) return undefined;
+    throw new UnauthorizedException('a login and a passcode are required');
   }
 }
 

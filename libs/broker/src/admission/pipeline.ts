@@ -66,9 +66,8 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
   }
 
   check({ user, certificate }: Session): void {
-    if (this.users.holds?.(user, certificate) === false) {
-      throw new StompError('session ended', 'these credentials do not hold any more: connect with new ones');
-    }
+    const objection = this.users.objection?.(user, certificate);
+    if (objection !== undefined) throw new StompError('session ended', objection);
   }
 
   expiry({ user }: Session): number | undefined {

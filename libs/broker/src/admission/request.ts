@@ -6,9 +6,9 @@ import type { Frame, Session } from 'nestjs-stomp/server';
 export class AdmissionRequest {
   /** The `destination` of SEND and SUBSCRIBE, of a list each by itself; undefined for CONNECT. */
   readonly destination: string | undefined;
-  /** The `login` header of CONNECT. */
+  /** The `login` header of CONNECT; undefined where it is empty: some clients send that for none. */
   readonly login: string | undefined;
-  /** The `passcode` header of CONNECT. It is not enumerable, so that no log prints it by accident. */
+  /** The `passcode` header of CONNECT, likewise. It is not enumerable, so that no log prints it by accident. */
   declare readonly passcode: string | undefined;
   /** The client's address; undefined where it came over no socket. */
   readonly address: string | undefined;
@@ -29,8 +29,9 @@ export class AdmissionRequest {
   ) {
     const { headers } = frame;
     this.destination = destination;
-    this.login = command === 'CONNECT' ? headers.get('login') : undefined;
-    const passcode = command === 'CONNECT' ? headers.get('passcode') : undefined;
+    const given = (name: string) => (command === 'CONNECT' ? headers.get(name) || undefined : undefined);
+    this.login = given('login');
+    const passcode = given('passcode');
     Object.defineProperty(this, 'passcode', { value: passcode, enumerable: false });
     this.address = session.address;
     Object.defineProperty(this, 'certificate', { value: session.certificate, enumerable: false });

@@ -15,6 +15,8 @@ export interface User {
 export interface UserDirectory {
   /** How many users there are; with none, everybody is taken for anonymous and comes in. */
   readonly size: number;
+  /** Whether clients that bring neither a login nor a passcode come in all the same, as anonymous; not by default. */
+  readonly anonymous?: boolean;
   verify(login: string, passcode: string): boolean | Promise<boolean>;
   /**
    * Who a client is, in place of `verify`, where more counts than a login and a passcode: a certificate, a token.
@@ -23,11 +25,13 @@ export interface UserDirectory {
    */
   identify?(request: AdmissionRequest): User | undefined | Promise<User | undefined>;
   /**
-   * Whether whoever came in before may stay; asked when users have changed. Everybody may by default.
+   * Why whoever came in before may not stay; asked when users have changed. Everybody may by default.
    *
+   * @param user whom the session belongs to; undefined for anonymous
    * @param certificate what the client showed for TLS, where it was asked for one
+   * @returns what the client is told; undefined when it may stay
    */
-  holds?(user: unknown, certificate: X509Certificate | undefined): boolean;
+  objection?(user: unknown, certificate: X509Certificate | undefined): string | undefined;
 }
 
 /** DI token of the {@link UserDirectory}. */
