@@ -291,7 +291,8 @@ describe('memory', () => {
     const destination = queue();
     const both = await server.connect();
     await both.subscribe(destination, { id: '1', ack: 'client-individual', 'prefetch-count': '1' });
-    const count = 120;
+    // Past the limit, but by less than one client's share of what is kept for those who are read on.
+    const count = 70;
     for (let n = 0; n < count; n++) both.send('SEND', { destination }, body(n));
     await server.program.says(/publishers are held up/);
     for (let n = 0; n < count; n++) {
@@ -299,6 +300,78 @@ describe('memory', () => {
       expect(numberOf(message.text)).toBe(n);
       both.send('ACK', both.reference(message));
     }
+  });
+
+  // One may still acknowledge, the other one commit: so both have to be read on when memory is full.
+  it.each([
+    ['owes an acknowledgement', {}],
+    ['has a transaction open', { transaction: 't' }],
+  ])('is not overrun by a client that %s: it may send an eighth more, and others go on', async (_, headers) => {
+    const most = 16 * 2 ** 20;
+    const server = await serve('--max-memory', `${most}`);
+    const destination = queue();
+    const flood = await server.connect({ 'heart-beat': '0,0' });
+    const owed = queue();
+    await flood.subscribe(owed, { ack: 'client-individual' });
+    await flood.receipted('SEND', { destination: owed }, 'owed');
+    const message = await flood.message();
+    if ('transaction' in headers) {
+      await flood.receipted('ACK', flood.reference(message));
+      await flood.receipted('BEGIN', headers);
+    }
+    const refused = flood.refused();
+    for (let n = 0; n < 64; n++) flood.send('SEND', { destination, ...headers }, Buffer.alloc(2 ** 20, n));
+    const error = await refused;
+    expect(error.header('message')).toBe('memory is full');
+    expect(error.text).toMatch(/the limit \(max-memory\) is 16777216, and this client .* acknowledge or commit before/);
+    const [, taken] = /^messages take (\d+) octets/.exec(error.text)!;
+    expect(Number(taken)).toBeLessThanOrEqual(most * (1 + 1 / 8) + 2 * 2 ** 20);
+
+    const consumer = await server.connect();
+    // What it owed is there again, and what was in its transaction is gone.
+    await consumer.subscribe('transaction' in headers ? destination : owed, { ack: 'client-individual' });
+    const other = await server.connect();
+    await other.receipted('SEND', { destination: 'transaction' in headers ? destination : owed }, 'other');
+    const texts = await consumer.texts('transaction' in headers ? 1 : 2);
+    expect(texts).toEqual('transaction' in headers ? ['other'] : ['owed', 'other']);
+  });
+
+  it('is not overrun by many such clients either; ACK, COMMIT and ABORT of theirs still count', async () => {
+    const most = 2 ** 20;
+    const server = await serve('--max-memory', `${most}`);
+    const destination = queue();
+    const owed = queue();
+    const clients = await Promise.all(Array.from({ length: 8 }, () => server.connect({ 'heart-beat': '0,0' })));
+    const messages = [];
+    for (const client of clients) {
+      await client.subscribe(owed, { ack: 'client-individual', 'prefetch-count': '1' });
+      await client.receipted('SEND', { destination: owed }, 'x'.repeat(40_000));
+      messages.push(await client.message());
+      await client.receipted('BEGIN', { transaction: 't' });
+      client.send('SEND', { destination, transaction: 't' }, 'y'.repeat(40_000));
+    }
+    const publisher = await server.connect();
+    for (let n = 0; n < COUNT; n++) publisher.send('SEND', { destination }, body(n));
+    await server.program.says(/publishers are held up/);
+    // Each adds a message, as far as there is room for all of them: none has used up a share of its own.
+    const floods = clients.slice(2);
+    const errors: string[] = [];
+    for (const flood of floods) {
+      flood.send('SEND', { destination }, 'z'.repeat(100_000));
+      flood.send('SEND', { destination }, 'z'.repeat(10));
+      flood.send('ACK', { ...flood.reference(messages[clients.indexOf(flood)]!), receipt: 'acknowledged' });
+      await flood.receipt('acknowledged').catch(async () => errors.push((await flood.refused()).text));
+    }
+    expect(errors.length).toBeGreaterThan(0);
+    for (const error of errors) {
+      expect(error).toContain('and clients that may still acknowledge');
+      expect(Number(/^messages take (\d+)/.exec(error)![1])).toBeLessThanOrEqual(most * 1.25 + 120_000);
+    }
+    const [one, two] = clients as [RawPeer, RawPeer];
+    await one.receipted('ACK', one.reference(messages[0]!));
+    await one.receipted('COMMIT', { transaction: 't' });
+    await two.receipted('ACK', two.reference(messages[1]!));
+    await two.receipted('ABORT', { transaction: 't' });
   });
 });
 

@@ -9,7 +9,6 @@ import {
   type Delivery,
   type DeliverySource,
   type Done,
-  type Memory,
   type Message,
   type Outcome,
   type Route,
@@ -37,8 +36,6 @@ const SWEEP = 1_000;
 export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
-  /** What messages may take in all. */
-  readonly memory: Memory;
   /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
@@ -153,7 +150,6 @@ export class Queue implements Route, DeliverySource {
     queue.put(message, done);
     if (queue.backlog.length >= HIGH && queue.used) queue.pace.hold(session, queue.backlog.length);
     queue.backlog.hold(session);
-    if (this.owner.memory.full) this.owner.memory.hold(session);
   }
 
   /** @throws StompError when the message has to survive, and cannot be kept */

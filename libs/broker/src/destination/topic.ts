@@ -1,4 +1,4 @@
-import { type Done, type Memory, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
+import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, isPersistent, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
@@ -7,8 +7,6 @@ import { stamp } from './stamp.js';
 import type { Topics } from './topics.js';
 
 export interface TopicOwner {
-  /** What messages may take in all. */
-  readonly memory: Memory;
   readonly topics: Topics;
   readonly retained: Retained;
   rulesOf(destination: string): Rules;
@@ -89,7 +87,6 @@ export class Topic implements Route {
       }
     }
     this.publish(message, publisher, done);
-    if (this.owner.memory.full && publisher !== undefined) this.owner.memory.hold(publisher);
   }
 
   /** Hands a message to everybody who reads the name. */

@@ -103,7 +103,6 @@ export class World implements QueueOwner, TopicOwner {
   private readonly scheduled: Schedule;
   /** What dies with a connection need not survive anything else. */
   private readonly transient: Store;
-  readonly memory: Memory;
 
   constructor(
     private readonly vhost: string,
@@ -111,7 +110,6 @@ export class World implements QueueOwner, TopicOwner {
     private readonly policies: () => readonly Policy[],
     private readonly limits: Required<EngineLimits>,
   ) {
-    this.memory = limits.memory;
     this.transient = new MemoryStore(limits.memory);
     this.scheduled = new Schedule(
       {

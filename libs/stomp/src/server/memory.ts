@@ -3,13 +3,18 @@
  * only sends is not read from the high mark on, until consumers have brought it down to the low mark.
  *
  * Nobody waits for ever for somebody who waits: a client that has acknowledgements or a COMMIT still to send, which would
- * make room, is read on all the same, a message at a time.
+ * make room, is read on all the same, a message at a time. What such clients add goes into a reserve, of which each has a
+ * share: who has used it up may acknowledge, commit and abort, but not send.
  */
+import { StompError } from './error.js';
 import type { ServerLog } from './options.js';
 import type { Session } from './session.js';
 
 /** The low mark, as a part of the high one. */
 const LOW = 0.75;
+/** How much more clients may add that are read on beyond the high mark, as a part of it: all of them, and each. */
+const RESERVE = 1 / 4;
+const SHARE = 1 / 8;
 /** How often clients that others may wait for are read on while memory is full, in ms. */
 const BREATH = 25;
 
@@ -21,6 +26,9 @@ export class Memory {
   full = false;
   private readonly held = new Set<Session>();
   private readonly low: number;
+  /** The most that was held since memory is full, and by how much each client that was read on has raised it. */
+  private highest = 0;
+  private raised = new WeakMap<Session, number>();
   private timer: NodeJS.Timeout | undefined;
 
   /** @param most the high mark, in octets; no limit by default */
@@ -39,13 +47,38 @@ export class Memory {
       if (this.used <= this.low) this.timer ??= setTimeout(() => this.look(), 0);
     } else if (this.used > this.most) {
       this.full = true;
+      this.highest = this.used;
+      this.raised = new WeakMap();
       this.log?.log(0, `messages take ${this.most} octets, the limit of memory: publishers are held up`);
     }
   }
 
-  /** Reads no further from a publisher while memory is full. */
+  /**
+   * Whether a client may send while memory is full. One that owes nothing may: it is not read after that.
+   *
+   * @throws StompError when it has used up its share of the reserve, or all have used up all of it
+   */
+  check(publisher: Session): void {
+    const { most, used } = this;
+    const all = used > most * (1 + RESERVE);
+    if (!all && (this.raised.get(publisher) ?? 0) <= most * SHARE) return;
+    if (!isReadOn(publisher)) return;
+    const whose = all ? 'clients' : 'this client';
+    throw new StompError(
+      'memory is full',
+      `messages take ${used} octets, the limit (max-memory) is ${most}, and ${whose} that may still acknowledge or commit ` +
+        'sent on: acknowledge or commit before sending more, or send over a connection that does nothing else',
+    );
+  }
+
+  /** Reads no further from a publisher, after a message of its, while memory is full. */
   hold(publisher: Session): void {
-    if (!this.full || this.held.has(publisher)) return;
+    const { highest, used } = this;
+    if (used > highest) {
+      this.highest = used;
+      if (isReadOn(publisher)) this.raised.set(publisher, (this.raised.get(publisher) ?? 0) + used - highest);
+    }
+    if (this.held.has(publisher)) return;
     this.held.add(publisher);
     publisher.waitFor(this);
     this.timer ??= setTimeout(() => this.look(), BREATH).unref();
@@ -64,7 +97,7 @@ export class Memory {
       this.log?.log(0, 'memory is free again: publishers go on');
     }
     for (const publisher of [...this.held]) {
-      if (this.full && !publisher.owes && !publisher.inTransaction) continue;
+      if (this.full && !isReadOn(publisher)) continue;
       this.held.delete(publisher);
       publisher.goOn(this);
       if (!this.full && this.used > this.most) break;
@@ -72,3 +105,6 @@ export class Memory {
     if (this.held.size > 0) this.timer ??= setTimeout(() => this.look(), BREATH).unref();
   }
 }
+
+/** Whether something that the client has still to send may make room. */
+const isReadOn = ({ owes, inTransaction }: Session): boolean => owes || inTransaction;

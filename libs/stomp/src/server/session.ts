@@ -15,6 +15,7 @@ import { plainAddress } from './address.js';
 import type { Broker, Done, Route } from './broker.js';
 import { errorFrame, StompError, toStompError } from './error.js';
 import { type Handshake, readHandshake } from './handshake.js';
+import type { Memory } from './memory.js';
 import { Message } from './message.js';
 import type { ResolvedOptions } from './options.js';
 import type { Outcome } from './pending.js';
@@ -67,6 +68,7 @@ export class Session {
   private readonly acknowledgements: Acknowledgements;
   private transactions: Map<string, Transaction> | undefined;
   private readonly budget: Budget;
+  private readonly memory: Memory | undefined;
   private readonly verbose: number;
   private loginTimer: NodeJS.Timeout | undefined;
   // How often the broker thinks about a client or a destination; meanwhile nothing is read.
@@ -96,7 +98,8 @@ export class Session {
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
     this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
     this.acknowledgements = new Acknowledgements(this.subscribed);
-    this.budget = new Budget(options, options.memory);
+    this.memory = options.memory;
+    this.budget = new Budget(options, this.memory);
     this.connection = new Connection(
       stream,
       // Itself, not an object of closures: an idle session is to be small.
@@ -305,6 +308,13 @@ export class Session {
   }
 
   private publish(route: Route, frame: Frame, destination: string): void {
+    const { memory } = this;
+    if (memory?.full === true) memory.check(this);
+    this.pass(route, frame, destination);
+    if (memory?.full === true) memory.hold(this);
+  }
+
+  private pass(route: Route, frame: Frame, destination: string): void {
     const known = frame.wire?.known ?? -1;
     if ((known & (Known.receipt | Known.transaction)) === 0) {
       route.send(new Message(destination, frame), this, undefined);
