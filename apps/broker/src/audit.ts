@@ -1,7 +1,7 @@
 import { createWriteStream, fstatSync, openSync, statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { Audit } from 'nestjs-stomp-broker';
-import { escapeJson } from './escape.js';
+import { escapeJson } from 'nestjs-stomp-command';
 import { FileWatch } from './files.js';
 
 /** Octets that may wait for a slow disk; what comes then is dropped, and said so. */

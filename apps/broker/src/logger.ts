@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
-import { escapeJson, escapeText } from './escape.js';
+import { escapeJson, escapeText } from 'nestjs-stomp-command';
 
 /** How much is logged, each number with all below it; the program's option `--verbose`. */
 export type Verbosity = 0 | 1 | 2 | 3 | 4 | 5;

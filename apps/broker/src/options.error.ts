@@ -1,4 +1,4 @@
-import { escapeText } from './escape.js';
+import { escapeText } from 'nestjs-stomp-command';
 
 /**
  * What is wrong with the options, one line a problem, each naming where the value came from. Lines never hold a

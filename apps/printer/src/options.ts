@@ -65,7 +65,8 @@ export function makeProgram(): Command {
 Example:
   printer --topic /topic/log --type 'text/*' --count 10 --url stomp+tls://mq:61614 --user ops --password-file ~/.mq
 
-On a terminal control characters are shown escaped; elsewhere bodies are written as they are, with a LF behind each.
+On a terminal control characters, and those that turn text around, are shown escaped; elsewhere bodies are written as
+they are, with a LF behind each.
 When the broker comes back, the destination is subscribed to again. The first SIGINT or SIGTERM writes what has come
 and disconnects, the second one ends at once.
 

@@ -1,4 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
+import { escapeText } from './escape.js';
 
 /** Writes a program's warnings and errors to stderr, one line each; what Nest says of its start is left out. */
 export class ProgramLogger implements LoggerService {
@@ -20,6 +21,6 @@ export class ProgramLogger implements LoggerService {
     const text = message instanceof Error ? message.message : String(message);
     // On a terminal a line of progress may stand there.
     const clear = process.stderr.isTTY ? '\r\x1b[K' : '';
-    process.stderr.write(`${clear}${this.name}: ${text.replace(/\s*\n\s*/g, ' ')}\n`);
+    process.stderr.write(`${clear}${this.name}: ${escapeText(text.replace(/\s*\n\s*/g, ' '))}\n`);
   }
 }

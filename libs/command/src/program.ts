@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
+import { escapeText } from './escape.js';
 
 /** What the programs tell by their exit codes. */
 export const ExitCode = {
@@ -43,7 +44,8 @@ export async function runProgram(
     if (error instanceof CommanderError && error.exitCode === 0) return;
     const wrong = error instanceof UsageError || error instanceof CommanderError;
     const message = error instanceof CommanderError ? describe(error) : (error as Error).message;
-    process.stderr.write(`${name}: ${message.replace(/\s*\n\s*/g, ' ')}${wrong ? `; see ${name} --help` : ''}\n`);
+    const line = escapeText(message.replace(/\s*\n\s*/g, ' '));
+    process.stderr.write(`${name}: ${line}${wrong ? `; see ${name} --help` : ''}\n`);
     process.exitCode = wrong ? ExitCode.usage : ExitCode.failed;
   }
   setTimeout(() => process.exit(), LINGER).unref();

@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { answerDisconnect, takeAndConfirm } from '../../support/client.js';
 import type { Program } from '../../support/program.js';
@@ -228,4 +230,55 @@ describe('options', () => {
     const { program } = await subscribed('--user', 'me', '--password', 'geheim');
     expect(readFileSync(`/proc/${program.pid}/cmdline`, 'utf8').replaceAll('\0', '')).toBe('printer');
   });
+});
+
+describe('on a terminal', () => {
+  const text = 'a\u202egpj.exe\u2028\u0085\u001b[2J\u0007\tžluť';
+  const shown = 'a\\u202egpj.exe\\u2028\\u0085\\u001b[2J\\u0007';
+
+  /** Runs the program in a terminal of its own; what is to be seen there comes by `seen`, once it has ended. */
+  async function inTerminal(...options: string[]) {
+    const server = await script();
+    const program = `${process.execPath} apps/printer/bin/printer.js --topic /queue/a --port ${server.port}`;
+    const terminal = spawn('script', ['-qfec', [program, ...options].join(' '), '/dev/null']);
+    const chunks: Buffer[] = [];
+    terminal.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const seen = once(terminal, 'close').then(() => Buffer.concat(chunks).toString('utf8'));
+    return { server, seen };
+  }
+
+  test.each([
+    ['bodies', [], `${shown}\tžluť\r\n`],
+    ['headers and bodies as JSON', ['--json'], `"x":"${shown}\\tžluť"`],
+  ])('nothing of a message commands it or misleads who reads: %s', async (_what, options, expected) => {
+    const { server, seen } = await inTerminal('--count', '1', ...options);
+    const { peer } = await server.handshake('1.2');
+    const subscription = (await takeAndConfirm(peer, 'SUBSCRIBE')).header('id')!;
+    const headers = { subscription, 'message-id': '1', destination: '/queue/a', ack: '1', x: text };
+    peer.send('MESSAGE', { ...headers, 'content-length': `${Buffer.byteLength(text)}` }, text);
+    await peer.take('ACK', ({ command }) => command === 'ACK');
+    await answerDisconnect(peer);
+    const all = await seen;
+    expect(all).toContain(expected);
+    expect(all.replace(/\r\n|\t/g, '')).not.toMatch(/[\p{Cc}\u2028\u202e]/u);
+  });
+
+  test('nor does what the broker has to say', async () => {
+    const { server, seen } = await inTerminal();
+    const peer = await server.accept();
+    peer.version = '1.2';
+    peer.send('ERROR', { message: text }, text);
+    peer.end();
+    const all = await seen;
+    expect(all).toContain('gpj.exe');
+    // The program itself clears the line that it writes on.
+    expect(all.replaceAll('\r\u001b[K', '').replace(/\r\n/g, '')).not.toMatch(/[\p{Cc}\u2028\u202e]/u);
+  });
+});
+
+test('elsewhere than on a terminal bodies are written as they are', async () => {
+  const { program, deliver } = await subscribed();
+  deliver(['a\u202egpj.exe\u0085\u001b[2J\u0007']);
+  await lines(program, 1);
+  expect(program.stdout).toEqual(['a\u202egpj.exe\u0085\u001b[2J\u0007']);
 });

@@ -16,9 +16,13 @@ describe('bodies', () => {
   test('cannot command a terminal: control characters are escaped, text is left alone', () => {
     const render = renderer(false, true);
     expect(String(render(message('\u001b[2J\u0007 \r \u007f \u009b31m \0')))).toBe(
-      '\\x1b[2J\\x07 \\x0d \\x7f \\x9b31m \\x00',
+      '\\u001b[2J\\u0007 \\u000d \\u007f \\u009b31m \\u0000',
     );
     expect(String(render(message('a\tb\nžluť 🚀\\')))).toBe('a\tb\nžluť 🚀\\');
+    // Text that runs backwards, or starts a line where there is none, shows what is not there.
+    expect(String(render(message('a\u202egpj.exe\u2066\u2028\u2029\u0085\u200f\ufeff')))).toBe(
+      'a\\u202egpj.exe\\u2066\\u2028\\u2029\\u0085\\u200f\\ufeff',
+    );
     // C1 as a single octet is no UTF-8.
     expect(String(render(message(Buffer.from([0x9b, 0x41]))))).toBe('\ufffdA');
   });
@@ -43,10 +47,9 @@ describe('JSON', () => {
   });
 
   test('is one line, means the same on a terminal and cannot command it', () => {
-    const text = 'a\n\u001b[2J\u009b31m\u007f';
+    const text = 'a\n\u001b[2J\u009b31m\u007f\u202eb\u2028';
     const line = String(renderer(true, true)(message(text)));
-    // eslint-disable-next-line no-control-regex
-    expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    expect(line).not.toMatch(/[\p{Cc}\u2028\u202e]/u);
     expect(JSON.parse(line)).toEqual({ headers: {}, body: text });
   });
 });

@@ -41,9 +41,10 @@ export class FrameError extends Error {
 
 /** A piece of a peer's text made fit for an error message or a log: short, on one line, no control characters. */
 export function quote(text: string, most = 64): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what it is about
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
-    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  // Control characters, separators of lines, and what turns the direction of text around.
+  const plain = text.replace(/[\p{Cc}\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]/gu, (c) => {
+    const code = c.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
   });
   return plain.length > most ? `"${plain.slice(0, most)}..."` : `"${plain}"`;
 }
