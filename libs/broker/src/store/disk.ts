@@ -7,25 +7,20 @@
  */
 import node from 'node:fs';
 import { join } from 'node:path';
-import {
-  type Done,
-  type Message,
-  packedSize,
-  packMessage,
-  type Session,
-  StompError,
-  unpackMessage,
-} from 'nestjs-stomp/server';
+import { type Done, packMessage, type Session, StompError, unpackMessage } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
-import { type FileSystem, makeDirectory, putFile, readWhole, syncDirectory } from './disk/files.js';
+import { readContents, type Waiting } from './disk/contents.js';
+import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
+import { type FileSystem, makeDirectory, readWhole } from './disk/files.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { Publishers } from './disk/publishers.js';
-import { eachRecord, readLog, setAside } from './disk/recovery.js';
-import { type Found, GROUPED, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
+import { mend, setAside } from './disk/mend.js';
+import { eachRecord } from './disk/recovery.js';
+import { type Found, GROUPED, HEAD, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
 import type { Kept, Store } from './store.js';
 
@@ -42,7 +37,6 @@ export interface DiskStoreOptions {
   readonly report?: (line: string) => void;
 }
 
-const FORMAT = 'nestjs-stomp store 1\n';
 const MEMORY = 16 * 1024 * 1024;
 /** Octets that are read at a time from the log. */
 const AHEAD = 256 * 1024;
@@ -52,8 +46,6 @@ const BEHIND = 4 * 1024 * 1024;
 const SLICE = 1024 * 1024;
 /** Octets that something to be written takes besides a message. */
 const TASK = 128;
-/** The file that a store leaves which was ended properly: what is numbered above what it says was not handed out. */
-const CLOSED = 'closed';
 /** How long to wait before a disk that failed is tried again, in ms. */
 const RETRY = 250;
 
@@ -66,14 +58,6 @@ type Task =
   | { readonly kind: 'keep'; readonly seq: number; readonly kept: Kept }
   | { readonly kind: 'copy'; readonly seq: number; readonly from: number; readonly record: Buffer };
 
-/** What is found of a queue's messages while the log is read. */
-interface Held {
-  readonly seqs: number[];
-  /** Their priorities and flags. */
-  readonly flags: number[];
-  readonly sizes: number[];
-}
-
 /** Where a record of a group stands in it. */
 interface Spot {
   readonly task: Task;
@@ -85,10 +69,10 @@ export class DiskStore implements Store {
   /** Octets of waiting messages in memory. */
   memory = 0;
   private readonly backlogs = new Map<string, DiskBacklog>();
-  private readonly catalog = new Catalog();
+  private catalog = new Catalog();
   private readonly keptSeqs = new Map<string, number>();
-  private readonly recoveredKept = new Map<number, Kept>();
-  private readonly counts = new Map<number, number>();
+  private recoveredKept: Kept[] = [];
+  private counts = new Map<number, number>();
   /** Numbers of what is to be removed, and is not yet. */
   private readonly dying = new Set<number>();
   /** Files that hold what was copied away from them: they go first. */
@@ -143,9 +127,9 @@ export class DiskStore implements Store {
     makeDirectory(this.fs, this.directory);
     this.lock = await Lock.take(this.directory);
     try {
-      checkFormat(this.fs, this.directory);
+      makeFormat(this.fs, this.directory);
       await this.recover();
-      this.readEnd();
+      this.doubtful = takeEnd(this.fs, this.directory) ?? this.seq;
     } catch (error) {
       await this.lock.release();
       throw error;
@@ -192,8 +176,8 @@ export class DiskStore implements Store {
   }
 
   kept(): Iterable<Kept> {
-    const all = [...this.recoveredKept].sort(([a], [b]) => a - b).map(([, kept]) => kept);
-    this.recoveredKept.clear();
+    const all = this.recoveredKept;
+    this.recoveredKept = [];
     return all;
   }
 
@@ -219,7 +203,7 @@ export class DiskStore implements Store {
     await this.cleaning;
     clearTimeout(this.timer);
     this.log.close();
-    this.writeEnd();
+    putEnd(this.fs, this.directory, this.doubtful);
     const { lock } = this;
     this.lock = undefined;
     await lock.release();
@@ -487,134 +471,44 @@ export class DiskStore implements Store {
 
   private async recover(): Promise<void> {
     const begun = performance.now();
-    let told = begun;
-    const held = new Map<number, Held>();
-    const names = new Map<number, Kept>();
-    await readLog(
-      this.log,
-      {
-        record: (found, bytes, file, at) => this.recoverRecord(found, bytes, file, at, held, names),
-        report: this.report,
-      },
-      (done, all) => {
-        if (performance.now() - told < 1_000) return;
-        told = performance.now();
-        this.report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
-      },
-    );
-    for (const [seq, kept] of names) {
-      if (this.catalog.get(seq) === undefined) continue;
+    const contents = await readContents(this.log, (damage) => this.report(mend(this.log, damage)), this.report);
+    this.catalog = contents.catalog;
+    this.counts = contents.counts;
+    this.seq = contents.seq;
+    for (const file of contents.stale) this.stale.add(file);
+    let messages = 0;
+    for (const [seq, kept] of contents.things()) {
       this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
-      if (kept.kind !== 'queue') this.recoveredKept.set(seq, kept);
-      else {
-        const backlog = new DiskBacklog(kept.key, kept.about, this);
-        backlog.seq = seq;
-        this.backlogs.set(kept.key, backlog);
-        this.recoveredKept.set(seq, kept);
+      this.recoveredKept.push(kept);
+      if (kept.kind !== 'queue') continue;
+      const backlog = new DiskBacklog(kept.key, kept.about, this);
+      backlog.seq = seq;
+      this.backlogs.set(kept.key, backlog);
+      for (const message of contents.messages(seq)) {
+        backlog.recover(message, this.catalog.expires(message.seq) > 0);
+        messages++;
       }
     }
-    let messages = 0;
-    for (const backlog of this.backlogs.values()) {
-      const waiting = held.get(backlog.seq);
-      if (waiting === undefined) continue;
-      held.delete(backlog.seq);
-      messages += this.recoverQueue(backlog, waiting);
-    }
-    // What is left belongs to queues that are gone, or whose own record is lost.
-    let lost = 0;
-    for (const { seqs } of held.values()) for (const seq of seqs) if (this.catalog.delete(seq) > 0) lost++;
-    for (const seq of this.counts.keys()) if (this.catalog.get(seq) === undefined) this.counts.delete(seq);
-    if (lost > 0) this.report(`${lost} messages belong to no queue that is known any more: they are dropped`);
+    for (const [queue, waiting] of contents.orphans()) this.giveUp(queue, waiting);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
   }
 
-  /** Whether the last process that had the store ended properly: whoever was handed something then gave it back. */
-  private readEnd(): void {
-    const path = join(this.directory, CLOSED);
-    const there = this.fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
-    this.doubtful = there ? Number(readText(this.fs, path)) || 0 : this.seq;
-    if (!there) return;
-    this.fs.rmSync(path, { force: true });
-    syncDirectory(this.fs, this.directory);
-  }
-
-  private writeEnd(): void {
-    try {
-      putFile(this.fs, join(this.directory, CLOSED), Buffer.from(String(this.doubtful)));
-    } catch {
-      // Without it more is doubtful than has to be.
+  /** Messages that belong to no queue that is known any more. */
+  private giveUp(queue: number, waiting: readonly Waiting[]): void {
+    const records: Buffer[] = [];
+    const destinations = new Set<string>();
+    for (const { seq } of waiting) {
+      const { file, offset, length } = this.catalog.get(seq)!;
+      this.catalog.delete(seq);
+      const { bytes, at } = this.read(file, offset, length);
+      const record = Buffer.from(bytes.subarray(at, at + length));
+      records.push(record);
+      destinations.add(unpackMessage(record.subarray(HEAD + PUSH_HEAD)).destination);
     }
-  }
-
-  private recoverQueue(backlog: DiskBacklog, { seqs, flags, sizes }: Held): number {
-    let order: number[] | undefined;
-    for (let i = 1; i < seqs.length; i++) {
-      if (seqs[i]! > seqs[i - 1]!) continue;
-      // Messages that were moved within the log.
-      order = [...seqs.keys()].sort((a, b) => seqs[a]! - seqs[b]!);
-      break;
-    }
-    let before = 0;
-    let count = 0;
-    for (let i = 0; i < seqs.length; i++) {
-      const at = order?.[i] ?? i;
-      const seq = seqs[at]!;
-      const where = this.catalog.get(seq);
-      if (where === undefined || seq === before) continue;
-      before = seq;
-      const flag = flags[at]!;
-      backlog.recover(seq, flag >> 4, sizes[at]!, this.catalog.expires(seq) > 0, (flag & GROUPED) !== 0);
-      count++;
-    }
-    return count;
-  }
-
-  private recoverRecord(
-    { kind, start, end }: Found,
-    bytes: Buffer,
-    file: LogFile,
-    at: number,
-    held: Map<number, Held>,
-    names: Map<number, Kept>,
-  ): void {
-    const seq = bytes.readDoubleLE(start);
-    this.seq = Math.max(this.seq, seq);
-    const { catalog } = this;
-    if (kind === Kind.push || kind === Kind.keep) {
-      const moved = catalog.get(seq);
-      // It was copied away from there, but the file could not be deleted any more.
-      if (moved !== undefined) this.stale.add(moved.file);
-    }
-    if (kind === Kind.push) {
-      const flags = bytes[start + 25]!;
-      if ((flags & TRANSIENT) !== 0) return;
-      catalog.set(seq, file.number, at, end - at, bytes.readDoubleLE(start + 16));
-      const queue = bytes.readDoubleLE(start + 8);
-      let list = held.get(queue);
-      if (list === undefined) held.set(queue, (list = { seqs: [], flags: [], sizes: [] }));
-      list.seqs.push(seq);
-      list.flags.push((bytes[start + 24]! << 4) | flags);
-      list.sizes.push(packedSize(bytes, start + PUSH_HEAD, end));
-    } else if (kind === Kind.keep) {
-      catalog.set(seq, file.number, at, end - at, 0);
-      const text = start + 12 + bytes.readUInt32LE(start + 8);
-      const { kind, key, about } = JSON.parse(bytes.toString('utf8', start + 12, text)) as Kept;
-      let message: Message | undefined;
-      if (text < end) message = unpackMessage(Buffer.from(bytes.subarray(text, end)));
-      names.set(seq, { kind, key, about, message });
-    } else if (kind === Kind.remove) {
-      catalog.delete(seq);
-      this.counts.delete(seq);
-    } else if (kind === Kind.drop) {
-      catalog.delete(seq);
-      const list = held.get(seq);
-      held.delete(seq);
-      for (const each of list?.seqs ?? []) catalog.delete(each);
-    } else if (kind === Kind.count) {
-      // Where the log was cleaned, a count may stand before its message, or an older one behind it.
-      this.counts.set(seq, Math.max(this.counts.get(seq) ?? 0, bytes.readUInt32LE(start + 8)));
-    }
+    const kept = setAside(this.log, `queue-${queue}`, Buffer.concat(records));
+    const names = [...destinations].slice(0, 5).join(', ');
+    this.report(`${waiting.length} messages to ${names} belong to no queue that is known any more; ${kept}`);
   }
 
   /** Gives back the space of files of which not much counts any more. */
@@ -726,32 +620,6 @@ export class DiskStore implements Store {
 function copiesLast(tasks: readonly Task[]): readonly Task[] {
   if (!tasks.some(({ kind }) => kind === 'copy')) return tasks;
   return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
-}
-
-/** @throws Error when the directory is not, and cannot become, a store of this format */
-function checkFormat(fs: FileSystem, directory: string): void {
-  const path = join(directory, 'format');
-  const known = fs.statSync(path, { throwIfNoEntry: false }) && readText(fs, path);
-  if (known === FORMAT) return;
-  if (known !== undefined) {
-    const what = JSON.stringify(known.slice(0, 40).trim());
-    throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()}`);
-  }
-  const own = /^(lock|lost\+found|format\.new|\d{8,}\.log)$/;
-  if (fs.readdirSync(directory).some((name) => !own.test(name))) {
-    throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
-  }
-  putFile(fs, path, Buffer.from(FORMAT));
-}
-
-function readText(fs: FileSystem, path: string): string {
-  const fd = fs.openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(1024);
-    return bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, bytes.length, 0));
-  } finally {
-    fs.closeSync(fd);
-  }
 }
 
 const full = () =>
