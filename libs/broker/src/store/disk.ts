@@ -7,21 +7,23 @@
  */
 import node from 'node:fs';
 import { join } from 'node:path';
-import { type Done, packMessage, type Session, StompError, unpackMessage } from 'nestjs-stomp/server';
+import { type Done, packMessage, type Session, StompError } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { DiskEntry } from './disk/entry.js';
-import { readContents, type Waiting } from './disk/contents.js';
+import { readContents } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
 import { type FileSystem, makeDirectory, readWhole } from './disk/files.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { Publishers } from './disk/publishers.js';
-import { mend, setAside } from './disk/mend.js';
-import { eachRecord } from './disk/recovery.js';
-import { type Found, GROUPED, HEAD, Kind, PUSH_HEAD, recordAt, TRANSIENT, Writer } from './disk/record.js';
+import { findLiving } from './disk/living.js';
+import { mend, mendOrphans, setAside } from './disk/mend.js';
+import type { Damage } from './disk/recovery.js';
+import { GROUPED, Kind, TRANSIENT, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
+import { DamagedError, Window } from './disk/window.js';
 import type { Kept, Store } from './store.js';
 
 export type { Sync } from './disk/log.js';
@@ -38,8 +40,6 @@ export interface DiskStoreOptions {
 }
 
 const MEMORY = 16 * 1024 * 1024;
-/** Octets that are read at a time from the log. */
-const AHEAD = 256 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
 /** So much is copied at a time of a file that is cleaned. */
@@ -83,6 +83,7 @@ export class DiskStore implements Store {
   private readonly report: (line: string) => void;
   private readonly writer = new Writer();
   private readonly log: Log;
+  private readonly window: Window;
   private readonly reserve: Reserve;
   private lock: Lock | undefined;
   private seq = 0;
@@ -102,8 +103,6 @@ export class DiskStore implements Store {
   private closing = false;
   private failure: StompError | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private readonly room = Buffer.allocUnsafeSlow(AHEAD);
-  private ahead: { file: number; at: number; bytes: Buffer } = { file: 0, at: 0, bytes: Buffer.alloc(0) };
   private onIdle: (() => void) | undefined;
 
   /** @param fs of tests, as is the size from which on a file of the log is followed by another */
@@ -115,6 +114,7 @@ export class DiskStore implements Store {
     this.directory = options.directory;
     this.report = options.report ?? (() => undefined);
     this.log = new Log(options.directory, options.sync ?? 'always', fs, fileSize);
+    this.window = new Window(this.log);
     this.reserve = new Reserve(options.directory, fs);
   }
 
@@ -129,7 +129,7 @@ export class DiskStore implements Store {
     try {
       makeFormat(this.fs, this.directory);
       await this.recover();
-      this.doubtful = takeEnd(this.fs, this.directory) ?? this.seq;
+      this.doubtful = Math.min(takeEnd(this.fs, this.directory) ?? this.seq, this.seq);
     } catch (error) {
       await this.lock.release();
       throw error;
@@ -258,55 +258,28 @@ export class DiskStore implements Store {
 
   /** @internal Reads a message; undefined, and told of, when that cannot be done. */
   load(seq: number, order: number, backlog: DiskBacklog): DiskEntry | undefined {
-    const where = this.catalog.get(seq);
-    if (where === undefined) return undefined;
-    const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);
+    if (!this.knows(seq)) return undefined;
     try {
-      const { bytes, at } = this.read(where.file, where.offset, where.length);
-      const found = recordAt(bytes, at, this.log.files.get(where.file)!.salt);
-      if (found !== undefined) {
-        const flags = bytes[found.start + 25]!;
-        const message = unpackMessage(Buffer.from(bytes.subarray(found.start + PUSH_HEAD, found.end)));
-        const entry = new DiskEntry(
-          order,
-          message,
-          backlog.source,
-          bytes[found.start + 24]!,
-          (flags & TRANSIENT) === 0,
-        );
-        entry.seq = seq;
-        entry.written = true;
-        entry.expires = bytes.readDoubleLE(found.start + 16);
-        entry.count = this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0);
-        return entry;
-      }
-      const kept = setAside(this.log, `${nameOf(where.file)}-${where.offset}`, bytes.subarray(at, at + where.length));
-      this.report(`a message of queue ${name} is damaged: ${kept}`);
-      this.kill(seq);
+      const { message, priority, expires, transient } = this.window.message(seq, this.catalog);
+      const entry = new DiskEntry(order, message, backlog.source, priority, !transient);
+      entry.seq = seq;
+      entry.written = true;
+      entry.expires = expires;
+      entry.count = this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0);
+      return entry;
     } catch (error) {
-      this.report(
-        `a message of queue ${name} cannot be read, and waits for the next start: ${(error as Error).message}`,
-      );
-    }
-    return undefined;
-  }
-
-  private read(file: number, offset: number, length: number): { bytes: Buffer; at: number } {
-    const { ahead } = this;
-    if (ahead.file !== file || offset < ahead.at || offset + length > ahead.at + ahead.bytes.length) {
-      const { size } = this.log.files.get(file)!;
-      let bytes: Buffer;
-      // What was there is overwritten, also when this fails.
-      ahead.file = 0;
-      try {
-        bytes = this.log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)), this.room);
-      } catch {
-        // Others behind it may be what cannot be read.
-        bytes = this.log.read(file, offset, length, this.room);
+      const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);
+      if (error instanceof DamagedError) {
+        const { file, offset } = error.where;
+        const { text } = setAside(this.log, `${nameOf(file)}-${offset}`, error.bytes);
+        this.report(`a message of queue ${name} is damaged: ${text}`);
+        this.kill(seq);
+      } else {
+        const why = (error as Error).message;
+        this.report(`a message of queue ${name} cannot be read, and waits for the next start: ${why}`);
       }
-      this.ahead = { file, at: offset, bytes };
+      return undefined;
     }
-    return { bytes: this.ahead.bytes, at: offset - this.ahead.at };
   }
 
   /** A queue that has messages in the log stands there itself. */
@@ -471,7 +444,7 @@ export class DiskStore implements Store {
 
   private async recover(): Promise<void> {
     const begun = performance.now();
-    const contents = await readContents(this.log, (damage) => this.report(mend(this.log, damage)), this.report);
+    const contents = await readContents(this.log, (damage) => this.mend(damage), this.report);
     this.catalog = contents.catalog;
     this.counts = contents.counts;
     this.seq = contents.seq;
@@ -489,26 +462,15 @@ export class DiskStore implements Store {
         messages++;
       }
     }
-    for (const [queue, waiting] of contents.orphans()) this.giveUp(queue, waiting);
+    for (const line of mendOrphans(this.log, contents)) this.report(line);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
   }
 
-  /** Messages that belong to no queue that is known any more. */
-  private giveUp(queue: number, waiting: readonly Waiting[]): void {
-    const records: Buffer[] = [];
-    const destinations = new Set<string>();
-    for (const { seq } of waiting) {
-      const { file, offset, length } = this.catalog.get(seq)!;
-      this.catalog.delete(seq);
-      const { bytes, at } = this.read(file, offset, length);
-      const record = Buffer.from(bytes.subarray(at, at + length));
-      records.push(record);
-      destinations.add(unpackMessage(record.subarray(HEAD + PUSH_HEAD)).destination);
-    }
-    const kept = setAside(this.log, `queue-${queue}`, Buffer.concat(records));
-    const names = [...destinations].slice(0, 5).join(', ');
-    this.report(`${waiting.length} messages to ${names} belong to no queue that is known any more; ${kept}`);
+  private mend(damage: Damage): void {
+    const { text, stays } = mend(this.log, damage);
+    this.report(text);
+    if (stays) this.stuck.add(damage.file);
   }
 
   /** Gives back the space of files of which not much counts any more. */
@@ -539,7 +501,7 @@ export class DiskStore implements Store {
       const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)), this.cleaned);
       if (this.cleaned === undefined || bytes.length > this.cleaned.length) this.cleaned = bytes;
       if (this.closing) return;
-      await this.copyLive(bytes, file, oldest);
+      await this.copyLive(bytes, file);
       if (this.closing) return;
       await this.safe();
       log.settle();
@@ -556,36 +518,12 @@ export class DiskStore implements Store {
   }
 
   /** Copies what counts of a file to the end of the log, little by little. */
-  private async copyLive(bytes: Buffer, file: LogFile, oldest: boolean): Promise<void> {
+  private async copyLive(bytes: Buffer, file: LogFile): Promise<void> {
+    const { log, catalog, counts } = this;
     let copied = 0;
-    const copy = (seq: number, from: number, record: Buffer) => {
-      copied += record.length;
-      this.add({ kind: 'copy', seq, from, record });
-    };
-    let at = 12;
-    while (at < file.size) {
-      const group = recordAt(bytes, at, file.salt, file.size);
-      if (group === undefined) {
-        at++;
-        continue;
-      }
-      const each = ({ kind, start, end }: Found, from: number) => {
-        const record = bytes.subarray(from, end);
-        const seq = bytes.readDoubleLE(start);
-        const where = this.catalog.get(seq);
-        if (kind === Kind.push || kind === Kind.keep) {
-          if (where?.file === file.number && where.offset === from) {
-            copy(seq, file.number, record);
-          }
-        } else if (kind === Kind.count) {
-          if (where !== undefined) copy(0, 0, record);
-        } else if (!oldest && (kind === Kind.drop || this.log.files.has(bytes.readUInt32LE(start + 8)))) {
-          copy(0, 0, record);
-        }
-      };
-      if (group.kind === Kind.group) eachRecord(bytes, group, each);
-      else each(group, at);
-      at = group.end;
+    for (const { seq, from, to } of findLiving(bytes, file, { log, catalog, counts })) {
+      copied += to - from;
+      this.add({ kind: 'copy', seq, from: file.number, record: bytes.subarray(from, to) });
       if (copied < SLICE) continue;
       copied = 0;
       await this.safe();
