@@ -165,6 +165,62 @@ describe('a store on disk', () => {
     expect(readdirSync(join(made.get(store)!, 'damaged'))).toHaveLength(1);
   });
 
+  it.each([
+    ['the first of the last group', '0 '],
+    ['the last of the last group', '2 '],
+  ])('takes %s for damaged, not for cut off, where all of it is there, and serves the rest', async (_, which) => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 3);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf(`${which}xxxxxxxx`) + 4] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    const left = [0, 1, 2].filter((i) => i !== Number(which));
+    expect(numbers(drain(next.backlog('q')))).toEqual(left);
+    expect(lines.join()).toMatch(/damaged from \d+ to \d+: messages of \/queue\/a; set aside in damaged/);
+  });
+
+  it('has nothing of a last group that misses a block in its middle, as after power loss, whatever else is there', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 1);
+    await synced(store);
+    push(backlog, 9, 1000);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes.fill(0, 4096, 4608);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('q'))).toHaveLength(1);
+    expect(lines.join()).toMatch(/ends with a write that was cut off.*set aside in damaged/);
+  });
+
+  it('names and sets aside a record that makes no sense, and messages of a queue whose record is lost', async () => {
+    const store = await opened(make());
+    push(store.backlog('q'), 2);
+    push(store.backlog('other'), 1);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf('"kind":"queue"') + 1] = 'K'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('other'))).toHaveLength(1);
+    expect(lines.join()).toMatch(/2 messages to \/queue\/a belong to no queue .*; set aside in damaged\/queue-\d+/);
+    await next.close();
+    // They are told of once.
+    lines.length = 0;
+    await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(lines.join()).not.toMatch('belong to no queue');
+  });
+
   it('passes over a message that is damaged while the store is open', async () => {
     const lines: string[] = [];
     const store = await opened(make(undefined, { memory: 0, report: (line) => lines.push(line) }));

@@ -165,6 +165,8 @@ export function describeDamage({ kind, file, from, to, bytes }: Damage): string 
 
 /** Where a damaged message was going, as far as that can be read. */
 function nameDamaged(bytes: Buffer): string {
-  const names = new Set(bytes.toString('latin1').match(/\/(?:queue|topic|exchange)\/[\x21-\x7e]{1,100}/g) ?? []);
+  // Behind a message's destination its headers begin, mostly with that once more.
+  const found = /\/(?:queue|topic|exchange)\/[\x21-\x7e]{1,100}?(?=destination:|[^\x21-\x7e]|$)/g;
+  const names = new Set(bytes.toString('latin1').match(found) ?? []);
   return names.size === 0 ? '' : `: messages of ${[...names].slice(0, 5).join(', ')}`;
 }
