@@ -40,7 +40,7 @@ export async function compactStore(
       report,
     );
     for (const [seq] of contents.things()) for (const _ of contents.messages(seq));
-    for (const line of mendOrphans(log, contents)) report(line);
+    for (const line of mendOrphans(log, contents, (seq) => contents.catalog.delete(seq))) report(line);
     // The room that it keeps is for a broker that runs: the next one takes it again.
     new Reserve(directory, fs).release();
     const before = size(log);

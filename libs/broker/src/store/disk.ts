@@ -462,7 +462,7 @@ export class DiskStore implements Store {
         messages++;
       }
     }
-    for (const line of mendOrphans(this.log, contents)) this.report(line);
+    for (const line of mendOrphans(this.log, contents, (seq) => this.kill(seq))) this.report(line);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
   }

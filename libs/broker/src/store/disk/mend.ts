@@ -60,9 +60,10 @@ export function mend(log: Log, damage: Damage): Mended {
  * Takes messages out of the way that belong to no queue that is known any more; those that cannot be set aside stay in
  * the log.
  *
+ * @param gone told the number of each that is set aside
  * @returns what is to be told of it
  */
-export function mendOrphans(log: Log, contents: Contents): string[] {
+export function mendOrphans(log: Log, contents: Contents, gone: (seq: number) => void): string[] {
   const window = new Window(log);
   return [...contents.orphans()].map(([queue, waiting]) => {
     const destinations = new Set<string>();
@@ -77,7 +78,7 @@ export function mendOrphans(log: Log, contents: Contents): string[] {
       }
     }
     const { text, stays } = setAside(log, `queue-${queue}`, Buffer.concat([...records.values()]));
-    if (!stays) for (const seq of records.keys()) contents.catalog.delete(seq);
+    if (!stays) for (const seq of records.keys()) gone(seq);
     return `${describeOrphans(waiting.length, destinations)}; ${text}`;
   });
 }
