@@ -3,7 +3,7 @@
  */
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { readContents } from './disk/contents.js';
+import { Contents } from './disk/contents.js';
 import { DAMAGED, describeOrphans } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
@@ -43,7 +43,7 @@ export async function checkStore(
   try {
     const damage: string[] = [];
     const notes: string[] = [];
-    const contents = await readContents(
+    const contents = await new Contents().read(
       visit.log,
       (found) => (found.kind === 'torn' ? notes : damage).push(describeDamage(found)),
       report,

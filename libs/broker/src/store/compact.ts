@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Catalog } from './disk/catalog.js';
-import { readContents } from './disk/contents.js';
+import { Contents } from './disk/contents.js';
 import { readWhole } from './disk/files.js';
 import { findLiving, type Living } from './disk/living.js';
 import { type Log, nameOf } from './disk/log.js';
@@ -30,7 +30,7 @@ export async function compactStore(
   const { log } = visit;
   try {
     const stuck = new Set<number>();
-    const contents = await readContents(
+    const contents = await new Contents().read(
       log,
       (damage) => {
         const { text, stays } = mend(log, damage);
@@ -57,7 +57,7 @@ export async function compactStore(
         group = [];
       };
       let octets = 0;
-      for (const living of findLiving(bytes, file, { ...contents, log, catalog: contents.catalog })) {
+      for (const living of findLiving(bytes, file, { log, catalog: contents.catalog, counts: contents.counts })) {
         group.push(living);
         if ((octets += living.to - living.from) < SLICE) continue;
         octets = 0;

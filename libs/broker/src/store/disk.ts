@@ -6,23 +6,22 @@
  *   push, remove, keep ... -> to be written -> one group -> log (disk/log.ts) -> synced: receipts
  */
 import node from 'node:fs';
-import { join } from 'node:path';
-import { type Done, packMessage, type Session, StompError } from 'nestjs-stomp/server';
+import type { Done, Session } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
+import { Cleaner } from './disk/cleaner.js';
 import { DiskEntry } from './disk/entry.js';
-import { readContents } from './disk/contents.js';
+import { Contents } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
-import { type FileSystem, makeDirectory, readWhole } from './disk/files.js';
+import { type FileSystem, makeDirectory } from './disk/files.js';
+import { Group, type Spot, type Task } from './disk/group.js';
+import { Health, RETRY } from './disk/health.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { Publishers } from './disk/publishers.js';
-import { findLiving } from './disk/living.js';
 import { mend, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
-import { GROUPED, Kind, TRANSIENT, Writer } from './disk/record.js';
-import { Reserve } from './disk/reserve.js';
 import { DamagedError, Window } from './disk/window.js';
 import type { Kept, Store } from './store.js';
 
@@ -42,49 +41,26 @@ export interface DiskStoreOptions {
 const MEMORY = 16 * 1024 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
-/** So much is copied at a time of a file that is cleaned. */
-const SLICE = 1024 * 1024;
 /** Octets that something to be written takes besides a message. */
 const TASK = 128;
-/** How long to wait before a disk that failed is tried again, in ms. */
-const RETRY = 250;
-
-/** Something to be written. */
-type Task =
-  | { readonly kind: 'push'; readonly backlog: DiskBacklog; readonly entry: DiskEntry }
-  | { readonly kind: 'remove'; readonly seq: number }
-  | { readonly kind: 'drop'; readonly seq: number }
-  | { readonly kind: 'count'; readonly entry: DiskEntry }
-  | { readonly kind: 'keep'; readonly seq: number; readonly kept: Kept }
-  | { readonly kind: 'copy'; readonly seq: number; readonly from: number; readonly record: Buffer };
-
-/** Where a record of a group stands in it. */
-interface Spot {
-  readonly task: Task;
-  readonly at: number;
-  readonly length: number;
-}
 
 export class DiskStore implements Store {
   /** Octets of waiting messages in memory. */
   memory = 0;
   private readonly backlogs = new Map<string, DiskBacklog>();
-  private catalog = new Catalog();
+  private readonly catalog = new Catalog();
   private readonly keptSeqs = new Map<string, number>();
   private recoveredKept: Kept[] = [];
-  private counts = new Map<number, number>();
+  private readonly counts = new Map<number, number>();
   /** Numbers of what is to be removed, and is not yet. */
   private readonly dying = new Set<number>();
-  /** Files that hold what was copied away from them: they go first. */
-  private readonly stale = new Set<number>();
-  /** Files that have to stay. */
-  private readonly stuck = new Set<number>();
   private readonly directory: string;
   private readonly report: (line: string) => void;
-  private readonly writer = new Writer();
+  private readonly group: Group;
   private readonly log: Log;
   private readonly window: Window;
-  private readonly reserve: Reserve;
+  private readonly health: Health;
+  private readonly cleaner: Cleaner;
   private lock: Lock | undefined;
   private seq = 0;
   /** What is numbered up to here may have been handed out by a process that was killed: nobody knows any more. */
@@ -97,12 +73,7 @@ export class DiskStore implements Store {
   private underWay: Done[] = [];
   private writing = false;
   private scheduled = false;
-  private cleaning: Promise<void> | undefined;
-  /** Where the file stands that is cleaned: one after the other is read into the same memory. */
-  private cleaned: Buffer | undefined;
   private closing = false;
-  private failure: StompError | undefined;
-  private timer: NodeJS.Timeout | undefined;
   private onIdle: (() => void) | undefined;
 
   /** @param fs of tests, as is the size from which on a file of the log is followed by another */
@@ -115,7 +86,27 @@ export class DiskStore implements Store {
     this.report = options.report ?? (() => undefined);
     this.log = new Log(options.directory, options.sync ?? 'always', fs, fileSize);
     this.window = new Window(this.log);
-    this.reserve = new Reserve(options.directory, fs);
+    this.group = new Group(this.log, this.catalog, this.dying);
+    this.health = new Health(options.directory, fs, {
+      atRest: () => !this.writing,
+      report: this.report,
+      failing: () => {
+        // Who is held gets to know, and what can be given back is.
+        this.publishers.release();
+        this.cleaner.run();
+      },
+      recovered: () => this.cleaner.run(),
+    });
+    this.cleaner = new Cleaner({
+      log: this.log,
+      catalog: this.catalog,
+      counts: this.counts,
+      health: this.health,
+      isClosing: () => this.closing,
+      copy: (seq, from, record) => this.add({ kind: 'copy', seq, from, record }),
+      sync: (done) => this.sync(done),
+      report: this.report,
+    });
   }
 
   /** Whether messages that wait take as much memory as they may. */
@@ -134,8 +125,8 @@ export class DiskStore implements Store {
       await this.lock.release();
       throw error;
     }
-    if (!this.reserve.take()) this.fail(full());
-    this.clean();
+    this.health.begin();
+    this.cleaner.run();
     return [...this.backlogs.keys()];
   }
 
@@ -181,8 +172,8 @@ export class DiskStore implements Store {
     return all;
   }
 
-  checkRoom(): void {
-    if (this.failure !== undefined) throw this.failure;
+  checkRoom(destination: string): void {
+    this.health.check(destination);
   }
 
   sync(done: Done): void {
@@ -200,8 +191,8 @@ export class DiskStore implements Store {
         this.flush();
       });
     }
-    await this.cleaning;
-    clearTimeout(this.timer);
+    await this.cleaner.running;
+    this.health.end();
     this.log.close();
     putEnd(this.fs, this.directory, this.doubtful);
     const { lock } = this;
@@ -315,17 +306,18 @@ export class DiskStore implements Store {
     this.dones = [];
     this.behind = 0;
     this.writing = true;
-    const { group, spots } = this.encode(tasks);
-    if (spots.length === 0) this.complete();
-    else this.write(group, spots, false);
+    this.group.fill(tasks);
+    if (this.group.spots.length === 0) this.complete();
+    else this.write(false);
     this.publishers.release();
   }
 
-  private write(group: Buffer, spots: readonly Spot[], again: boolean): void {
+  private write(again: boolean): void {
+    const { bytes, spots } = this.group;
     const records = spots.map(({ at }) => at);
-    this.log.append(group, records, (error, file) => {
+    this.log.append(bytes, records, (error, file) => {
       if (file !== undefined) {
-        for (const spot of spots) this.written(spot, file, file.size - group.length);
+        for (const spot of spots) this.written(spot, file, file.size - bytes.length);
         // Where memory is short, the last to come are the first to leave it.
         for (const { task } of spots.toReversed()) {
           if (task.kind === 'push' && !task.entry.gone) task.backlog.page(task.entry);
@@ -333,16 +325,14 @@ export class DiskStore implements Store {
         this.complete();
         return;
       }
-      this.fail(failed(error!));
       // What was promised is held by the room that was kept for it.
-      if (this.reserve.there) {
-        this.reserve.release();
-        this.write(group, spots, true);
+      if (this.health.fail(error!)) {
+        this.write(true);
         return;
       }
-      const { underWay, failure } = this;
+      const { underWay } = this;
       this.underWay = [];
-      for (const done of underWay) done(failure);
+      for (const done of underWay) done(this.health.error());
       if (this.closing) {
         this.report('the last changes, none of them confirmed, could not be written');
         this.tasks = [];
@@ -351,17 +341,17 @@ export class DiskStore implements Store {
         return;
       }
       if (!again) this.report('what is not confirmed is tried again until it can be written');
-      setTimeout(() => this.write(group, spots, true), RETRY);
+      setTimeout(() => this.write(true), RETRY);
     });
   }
 
   private complete(): void {
     this.writing = false;
-    this.writer.reset();
+    this.group.empty();
     const { underWay } = this;
     this.underWay = [];
     for (const done of underWay) done();
-    this.clean();
+    this.cleaner.run();
     this.flush();
   }
 
@@ -383,72 +373,12 @@ export class DiskStore implements Store {
     }
   }
 
-  /** Those of the tasks that still matter, as a group. */
-  private encode(tasks: readonly Task[]): { group: Buffer; spots: Spot[] } {
-    const { writer } = this;
-    const group = writer.begin(Kind.group);
-    const spots: Spot[] = [];
-    // Copies come last: what was removed meanwhile is not copied.
-    for (const task of copiesLast(tasks)) {
-      const at = writer.length;
-      if (!this.encodeTask(task)) continue;
-      writer.end(at);
-      spots.push({ task, at, length: writer.length - at });
-    }
-    writer.end(group);
-    return { group: writer.written, spots };
-  }
-
-  private encodeTask(task: Task): boolean {
-    const { writer } = this;
-    switch (task.kind) {
-      case 'push': {
-        const { entry, backlog } = task;
-        // Gone before it was written; or its queue is.
-        if (entry.gone || backlog.seq === 0) return false;
-        entry.written = true;
-        writer.begin(Kind.push);
-        const flags = (entry.persistent ? 0 : TRANSIENT) | (entry.group === undefined ? 0 : GROUPED);
-        writer.number(entry.seq).number(backlog.seq).number(entry.expires).octet(entry.priority).octet(flags);
-        for (const piece of packMessage(entry.message)) writer.raw(piece);
-        return true;
-      }
-      case 'keep': {
-        writer.begin(Kind.keep);
-        const { kind, key, about, message } = task.kept;
-        const text = Buffer.from(JSON.stringify({ kind, key, about }));
-        writer.number(task.seq).count(text.length).raw(text);
-        for (const piece of message === undefined ? [] : packMessage(message)) writer.raw(piece);
-        return true;
-      }
-      case 'remove':
-        writer.begin(Kind.remove);
-        writer.number(task.seq).count(this.catalog.get(task.seq)?.file ?? this.log.head);
-        return true;
-      case 'drop':
-        writer.begin(Kind.drop);
-        writer.number(task.seq);
-        return true;
-      case 'count':
-        task.entry.counting = false;
-        if (task.entry.gone || !task.entry.written || !task.entry.persistent) return false;
-        writer.begin(Kind.count);
-        writer.number(task.entry.seq).count(task.entry.count);
-        return true;
-      case 'copy':
-        if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;
-        writer.raw(task.record);
-        return true;
-    }
-  }
-
   private async recover(): Promise<void> {
     const begun = performance.now();
-    const contents = await readContents(this.log, (damage) => this.mend(damage), this.report);
-    this.catalog = contents.catalog;
-    this.counts = contents.counts;
+    const contents = new Contents(this.catalog, this.counts);
+    await contents.read(this.log, (damage) => this.mend(damage), this.report);
     this.seq = contents.seq;
-    for (const file of contents.stale) this.stale.add(file);
+    for (const file of contents.stale) this.cleaner.prefer(file);
     let messages = 0;
     for (const [seq, kept] of contents.things()) {
       this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
@@ -470,104 +400,6 @@ export class DiskStore implements Store {
   private mend(damage: Damage): void {
     const { text, stays } = mend(this.log, damage);
     this.report(text);
-    if (stays) this.stuck.add(damage.file);
+    if (stays) this.cleaner.spare(damage.file);
   }
-
-  /** Gives back the space of files of which not much counts any more. */
-  private clean(): void {
-    if (this.cleaning !== undefined || this.closing) return;
-    const { files, head } = this.log;
-    for (const file of files.values()) {
-      if (file.number === head || this.stuck.has(file.number)) continue;
-      const live = this.catalog.live.get(file.number) ?? 0;
-      if (live * 2 >= file.size && !this.stale.has(file.number)) continue;
-      this.cleaning = this.cleanFile(file, live)
-        .catch((error: unknown) => {
-          this.stuck.add(file.number);
-          this.report(`cannot give back the space of ${nameOf(file.number)}: ${(error as Error).message}`);
-        })
-        .finally(() => {
-          this.cleaning = undefined;
-          this.clean();
-        });
-      return;
-    }
-  }
-
-  private async cleanFile(file: LogFile, live: number): Promise<void> {
-    const { log } = this;
-    const oldest = Math.min(...log.files.keys()) === file.number;
-    if (!oldest || live > 0) {
-      const { bytes } = await readWhole(this.fs, join(this.directory, nameOf(file.number)), this.cleaned);
-      if (this.cleaned === undefined || bytes.length > this.cleaned.length) this.cleaned = bytes;
-      if (this.closing) return;
-      await this.copyLive(bytes, file);
-      if (this.closing) return;
-      await this.safe();
-      log.settle();
-    }
-    if ((this.catalog.live.get(file.number) ?? 0) > 0) throw new Error('it has records that cannot be read');
-    log.remove(file.number);
-    this.stale.delete(file.number);
-    this.catalog.live.delete(file.number);
-  }
-
-  /** When all that was done so far is safe. */
-  private safe(): Promise<void> {
-    return new Promise((resolve, reject) => this.sync((error) => (error ? reject(error) : resolve())));
-  }
-
-  /** Copies what counts of a file to the end of the log, little by little. */
-  private async copyLive(bytes: Buffer, file: LogFile): Promise<void> {
-    const { log, catalog, counts } = this;
-    let copied = 0;
-    for (const { seq, from, to } of findLiving(bytes, file, { log, catalog, counts })) {
-      copied += to - from;
-      this.add({ kind: 'copy', seq, from: file.number, record: bytes.subarray(from, to) });
-      if (copied < SLICE) continue;
-      copied = 0;
-      await this.safe();
-      if (this.closing) return;
-    }
-  }
-
-  private fail(failure: StompError): void {
-    const first = this.failure === undefined;
-    this.failure = failure;
-    if (first) {
-      this.report(`${failure.message}: ${failure.detail}`);
-      // Who is held gets to know.
-      this.publishers.release();
-    }
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.tryAgain();
-    }, RETRY);
-  }
-
-  private tryAgain(): void {
-    const { failure } = this;
-    if (failure === undefined) return;
-    if (!this.writing && this.reserve.take()) {
-      this.failure = undefined;
-      this.report('there is room again: persistent messages are taken');
-    } else this.fail(failure);
-  }
-}
-
-function copiesLast(tasks: readonly Task[]): readonly Task[] {
-  if (!tasks.some(({ kind }) => kind === 'copy')) return tasks;
-  return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
-}
-
-const full = () =>
-  new StompError('disk full', 'there is no room for persistent messages at the moment: try again later');
-
-function failed(error: Error): StompError {
-  const { code = error.message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return full();
-  return new StompError(
-    'store failed',
-    `the disk takes no persistent messages at the moment (${code}): try again later`,
-  );
 }

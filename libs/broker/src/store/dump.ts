@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import type { Message } from 'nestjs-stomp/server';
 import { DURABLE, readDestination } from '../destination/name.js';
 import { matches } from '../destination/pattern.js';
-import { readContents } from './disk/contents.js';
+import { Contents } from './disk/contents.js';
 import { describeOrphans } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
@@ -48,7 +48,7 @@ export async function* readStore(
     matches(wanted, readDestination(destination).name);
   const visit = await Visit.begin(fs, directory);
   try {
-    const contents = await readContents(visit.log, (found) => damaged(describeDamage(found)), report);
+    const contents = await new Contents().read(visit.log, (found) => damaged(describeDamage(found)), report);
     const window = new Window(visit.log);
     for (const [seq, { kind, key, message }] of contents.things()) {
       const [vhost, name] = place(key);

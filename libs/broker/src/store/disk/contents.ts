@@ -8,31 +8,6 @@ import type { Log, LogFile } from './log.js';
 import { type Found, GROUPED, Kind, PUSH_HEAD, TRANSIENT } from './record.js';
 import { type Damage, readLog } from './recovery.js';
 
-/**
- * Reads a log.
- *
- * @param damaged told of what cannot be used
- * @param report told of the progress, when it takes long
- */
-export async function readContents(
-  log: Log,
-  damaged: (damage: Damage) => void,
-  report: (line: string) => void,
-): Promise<Contents> {
-  const contents = new Contents();
-  let told = performance.now();
-  await readLog(log, {
-    record: (found, bytes, file, at) => contents.take(found, bytes, file, at),
-    damage: damaged,
-    progress: (done, all) => {
-      if (performance.now() - told < 1_000) return;
-      told = performance.now();
-      report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
-    },
-  });
-  return contents;
-}
-
 /** A message of a queue. */
 export interface Waiting {
   readonly seq: number;
@@ -51,9 +26,6 @@ class Held {
 }
 
 export class Contents {
-  readonly catalog = new Catalog();
-  /** How often messages were delivered. */
-  readonly counts = new Map<number, number>();
   /** Files that hold what was copied away from them. */
   readonly stale = new Set<number>();
   /** How many records say that something is gone. */
@@ -63,8 +35,34 @@ export class Contents {
   private readonly held = new Map<number, Held>();
   private readonly found = new Map<number, Kept>();
 
+  /** @param counts how often messages were delivered */
+  constructor(
+    readonly catalog = new Catalog(),
+    readonly counts = new Map<number, number>(),
+  ) {}
+
+  /**
+   * Reads a log.
+   *
+   * @param damaged told of what cannot be used
+   * @param report told of the progress, when it takes long
+   */
+  async read(log: Log, damaged: (damage: Damage) => void, report: (line: string) => void): Promise<this> {
+    let told = performance.now();
+    await readLog(log, {
+      record: (found, bytes, file, at) => this.take(found, bytes, file, at),
+      damage: damaged,
+      progress: (done, all) => {
+        if (performance.now() - told < 1_000) return;
+        told = performance.now();
+        report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
+      },
+    });
+    return this;
+  }
+
   /** @throws Error when the record makes no sense; then nothing of it counts */
-  take({ kind, start, end }: Found, bytes: Buffer, file: LogFile, at: number): void {
+  private take({ kind, start, end }: Found, bytes: Buffer, file: LogFile, at: number): void {
     const seq = bytes.readDoubleLE(start);
     switch (kind) {
       case Kind.push:
