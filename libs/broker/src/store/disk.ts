@@ -55,7 +55,7 @@ export class DiskStore implements Store {
   /** Numbers of what is to be removed, and is not yet. */
   private readonly dying = new Set<number>();
   private readonly directory: string;
-  private readonly report: (line: string) => void;
+  readonly report: (line: string) => void;
   private readonly group: Group;
   private readonly log: Log;
   private readonly window: Window;
@@ -170,6 +170,18 @@ export class DiskStore implements Store {
     const all = this.recoveredKept;
     this.recoveredKept = [];
     return all;
+  }
+
+  refuse({ kind, key }: Kept, why: string): void {
+    const seq = this.keptSeqs.get(`${kind}\0${key}`);
+    const where = seq === undefined ? undefined : this.catalog.get(seq);
+    if (seq === undefined || where === undefined) return;
+    const name = key.slice(key.lastIndexOf('\0') + 1);
+    const record = this.log.read(where.file, where.offset, where.length, Buffer.allocUnsafe(where.length));
+    const { text, stays } = setAside(this.log, `${kind}-${seq}`, record);
+    this.report(`the record of ${kind} ${name} cannot be used: ${why}; ${text}`);
+    // The messages of a queue stay: it is made again with the rules of any other.
+    if (!stays && kind !== 'queue') this.forget(kind, key);
   }
 
   checkRoom(destination: string): void {

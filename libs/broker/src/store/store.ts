@@ -36,6 +36,10 @@ export interface Store {
   forget(kind: Kept['kind'], key: string): void;
   /** What is kept, as it was when the store was opened. */
   kept(): Iterable<Kept>;
+  /** What is kept cannot be used: it is set aside where that can be done, told of with the reason, and forgotten. */
+  refuse(kept: Kept, why: string): void;
+  /** Tells the operator. */
+  report(line: string): void;
   /**
    * Whether a message to that destination can be kept.
    *

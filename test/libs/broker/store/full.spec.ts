@@ -91,8 +91,8 @@ async function fill(connect: () => Promise<RawPeer>, destination: string, size: 
   for (;;) {
     const body = `${receipted.length} `.padEnd(size, 'x');
     peer.send('SEND', { destination, ...KEPT, receipt: 'r' }, body);
-    const { command, text, headers } = await peer.frame();
-    if (command !== 'RECEIPT') return { receipted, error: `${headers.get('message')}: ${text}` };
+    const frame = await peer.frame();
+    if (frame.command !== 'RECEIPT') return { receipted, error: `${frame.header('message')}: ${frame.text}` };
     receipted.push(body);
   }
 }
@@ -106,6 +106,7 @@ async function drain(peer: RawPeer, destination: string, count: number): Promise
     texts.push(message.text);
     await peer.receipted('ACK', peer.reference(message));
   }
+  await peer.receipted('UNSUBSCRIBE', { id: 'drain' });
   return texts;
 }
 
