@@ -20,7 +20,7 @@ import { Health, RETRY } from './disk/health.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
 import { Publishers } from './disk/publishers.js';
-import { mend, mendOrphans, setAside } from './disk/mend.js';
+import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
 import { DamagedError, Window } from './disk/window.js';
 import type { Kept, Store } from './store.js';
@@ -177,8 +177,7 @@ export class DiskStore implements Store {
     const where = seq === undefined ? undefined : this.catalog.get(seq);
     if (seq === undefined || where === undefined) return;
     const name = key.slice(key.lastIndexOf('\0') + 1);
-    const record = this.log.read(where.file, where.offset, where.length, Buffer.allocUnsafe(where.length));
-    const { text, stays } = setAside(this.log, `${kind}-${seq}`, record);
+    const { text, stays } = this.keepAside(`${kind}-${seq}`, where);
     this.report(`the record of ${kind} ${name} cannot be used: ${why}; ${text}`);
     // The messages of a queue stay: it is made again with the rules of any other.
     if (!stays && kind !== 'queue') this.forget(kind, key);
@@ -407,6 +406,14 @@ export class DiskStore implements Store {
     for (const line of mendOrphans(this.log, contents, (seq) => this.kill(seq))) this.report(line);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
+  }
+
+  private keepAside(name: string, { file, offset, length }: NonNullable<ReturnType<Catalog['get']>>): Mended {
+    try {
+      return setAside(this.log, name, this.log.read(file, offset, length, Buffer.allocUnsafe(length)));
+    } catch (error) {
+      return { text: `it stays where it is: ${(error as Error).message}`, stays: true };
+    }
   }
 
   private mend(damage: Damage): void {

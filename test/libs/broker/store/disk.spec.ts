@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -290,6 +290,61 @@ describe('a store on disk', () => {
     const size = () => files(next).reduce((sum, path) => sum + statSync(path).size, 0);
     while (size() > 24 * 1024 * 1024) await setTimeout(10);
   });
+
+  it.each(['never', 'interval'] as const)(
+    'deletes no file with --sync %s before what took the place of its messages is synced',
+    async (sync) => {
+      const directory = mkdtempSync(join(tmpdir(), 'store-'));
+      directories.push(directory);
+      const paths = new Map<number, string>();
+      /** Files with writes that no sync has covered. */
+      const unsafe = new Set<string>();
+      const atDeletion: string[][] = [];
+      const disk = {
+        ...fs,
+        openSync(path: string, flags: string) {
+          const fd = fs.openSync(path, flags);
+          paths.set(fd, path);
+          return fd;
+        },
+        writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
+          unsafe.add(paths.get(fd)!);
+          return fs.writeSync(fd, bytes, at, length, position);
+        },
+        fdatasyncSync(fd: number) {
+          unsafe.delete(paths.get(fd)!);
+          fs.fdatasyncSync(fd);
+        },
+        fdatasync(fd: number, done: (error: Error | null) => void) {
+          const path = paths.get(fd)!;
+          fs.fdatasync(fd, (error) => {
+            unsafe.delete(path);
+            done(error);
+          });
+        },
+        rmSync(path: string, options: { force: true }) {
+          if (path.endsWith('.log'))
+            atDeletion.push([...unsafe].filter((name) => name.endsWith('.log') && name !== path));
+          fs.rmSync(path, options);
+        },
+      };
+      const store = new DiskStore({ directory, sync }, disk, 64 * 1024);
+      open.push(store);
+      await store.open();
+      const [from, to] = [store.backlog('from'), store.backlog('to')];
+      push(from, 100, 1000);
+      await synced(store);
+      // They move, as dead letters do.
+      for (let entry = from.shift(); entry !== undefined; entry = from.shift()) {
+        to.push(message(entry.message.body.toString()), undefined);
+        from.remove(entry);
+      }
+      await synced(store);
+      while (atDeletion.length === 0) await setTimeout(5);
+      expect(atDeletion.flat()).toEqual([]);
+      expect(drain(to)).toHaveLength(100);
+    },
+  );
 
   it('keeps order when most of a queue is on disk, and messages come back', async () => {
     const store = await opened(make(undefined, { memory: 10_000 }));
