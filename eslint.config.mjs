@@ -21,11 +21,15 @@ const frameworks = {
   message: 'Plain code carries: only the Nest rim imports Nest or rxjs.',
 };
 
-const boundaries = Object.entries(layers).map(([folder, allowed]) => {
+const boundaries = Object.entries(layers).flatMap(([folder, allowed]) => {
   const own = folder.split('/').at(-1);
   const refused = folders.filter((name) => name !== own && !allowed.includes(name));
-  return {
-    files: [`${folder}/**/*.ts`],
+  // Below a layer's folder there is at most one more, of its parts.
+  return [
+    { files: `${folder}/*.ts`, above: '\\.\\./' },
+    { files: `${folder}/*/*.ts`, above: '\\.\\./\\.\\./' },
+  ].map(({ files, above }) => ({
+    files: [files],
     rules: {
       'no-restricted-imports': [
         'error',
@@ -36,12 +40,12 @@ const boundaries = Object.entries(layers).map(([folder, allowed]) => {
               regex: `^\\.\\./(?:.*/)?(${refused.join('|')})/`,
               message: `${folder} may import from ${allowed.join(', ') || 'nothing'} only.`,
             },
-            { regex: '^\\.\\./[^/]+\\.js$', message: `${folder} may not import what lies above it.` },
+            { regex: `^${above}[^/]+\\.js$`, message: `${folder} may not import what lies above it.` },
           ],
         },
       ],
     },
-  };
+  }));
 });
 
 export default ts.config(

@@ -63,6 +63,11 @@ export class Program {
     return Program.#run([bins[name], ...options]);
   }
 
+  /** The same, by a command that runs another one. */
+  static startBy(command: readonly string[], name: keyof typeof bins, ...options: string[]): Program {
+    return Program.#run([bins[name], ...options], {}, command);
+  }
+
   /**
    * What `npm run NAME` runs once its packages are built.
    *
@@ -80,9 +85,10 @@ export class Program {
     return Program.#run([bins[name], ...options], env);
   }
 
-  static #run(options: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
+  static #run(options: readonly string[], env: NodeJS.ProcessEnv = {}, by: readonly string[] = []): Program {
     const preload = `data:text/javascript,${encodeURIComponent(leash)}`;
-    const child = spawn(process.execPath, ['--import', preload, ...options], {
+    const [file = '', ...words] = [...by, process.execPath, '--import', preload, ...options];
+    const child = spawn(file, words, {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],

@@ -14,4 +14,11 @@ export const subcommands: ReadonlyMap<string, Subcommand> = new Map([
       run: async (argv) => (await import('./cert/command.js')).run(argv),
     },
   ],
+  [
+    'store',
+    {
+      text: 'Check, dump or compact the directory of a store',
+      run: async (argv) => (await import('./store/command.js')).run(argv),
+    },
+  ],
 ]);

@@ -17,7 +17,8 @@ async function start(): Promise<void> {
     options = read();
     proofs = await loadProofs(options);
   } catch (error) {
-    if (error instanceof OptionsAnswer) process.stdout.write(error.text);
+    // What nobody reads, as behind `head`, was written all the same.
+    if (error instanceof OptionsAnswer) process.stdout.on('error', () => undefined).write(error.text);
     else if (error instanceof OptionsError) leave(2, error.lines);
     else throw error;
     return;

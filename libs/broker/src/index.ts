@@ -20,3 +20,7 @@ export { LocalEngine } from './engine/local.js';
 export { MemoryStore } from './store/memory.js';
 export { DiskStore, type DiskStoreOptions, type Sync } from './store/disk.js';
 export type { Kept, Store } from './store/store.js';
+export { checkStore, type StoreCheck } from './store/check.js';
+export { compactStore } from './store/compact.js';
+export { readStore, type ReadStoreOptions, type StoredMessage } from './store/dump.js';
+export { StoreUnavailableError } from './store/disk/visit.js';

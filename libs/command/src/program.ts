@@ -36,9 +36,13 @@ export async function runProgram(
   const name = program.name();
   process.title = name;
   process.stderr.on('error', () => undefined); // Whoever closed it does not want to hear.
+  // Of --help as well: whoever closed it has seen enough.
+  const deaf = () => undefined;
+  process.stdout.on('error', deaf);
   program.exitOverride().configureOutput({ writeErr: () => undefined });
   try {
     program.parse(argv, { from: 'user' });
+    process.stdout.off('error', deaf);
     process.exitCode = await work();
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;

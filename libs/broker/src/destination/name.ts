@@ -8,6 +8,9 @@ export interface Address {
   readonly name: string;
 }
 
+/** How the queue of a durable subscription is called begins so: no client can say it. */
+export const DURABLE = '\0durable\0';
+
 // Spellings that mean the same, the others' among them; see the table of destinations in the documentation.
 const PREFIXES: readonly (readonly [string, Address['kind'], string])[] = [
   ['/queue/', 'queue', ''],

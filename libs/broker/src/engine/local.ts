@@ -9,7 +9,7 @@ import {
 } from 'nestjs-stomp/server';
 import { deliver, queuesOf } from '../destination/composite.js';
 import { readTerms } from '../destination/dialect.js';
-import type { Address } from '../destination/name.js';
+import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
@@ -39,16 +39,27 @@ export class LocalEngine implements Engine {
   async start(): Promise<void> {
     const queues = await this.store.open();
     const kept = [...this.store.kept()];
+    const durables = new Set(kept.filter(({ kind }) => kind === 'durable').map(({ key }) => key));
     // What a queue is made of comes before what it feeds on.
     for (const first of [true, false]) {
       for (const one of kept.filter(({ kind }) => (kind === 'queue') === first)) {
         const at = one.key.indexOf('\0');
-        this.world(one.key.slice(0, at)).recover(one.kind, one.key.slice(at + 1), one);
+        try {
+          this.world(one.key.slice(0, at)).recover(one.kind, one.key.slice(at + 1), one);
+        } catch (error) {
+          this.store.refuse(one, (error as Error).message);
+        }
       }
     }
     for (const key of queues) {
       const at = key.indexOf('\0');
-      this.world(key.slice(0, at)).queue(key.slice(at + 1));
+      const name = key.slice(at + 1);
+      const queue = this.world(key.slice(0, at)).queue(name);
+      if (!name.startsWith(DURABLE) || durables.has(key.slice(0, at + 1) + name.slice(DURABLE.length))) continue;
+      this.store.report(
+        `the record of the durable subscription ${name.slice(name.lastIndexOf('\0') + 1)} is lost: ` +
+          `${queue.length} messages wait until it is subscribed to again`,
+      );
     }
   }
 

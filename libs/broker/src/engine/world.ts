@@ -21,7 +21,7 @@ import {
 } from '../destination/dialect.js';
 import { Feed, type FeedTerms } from '../destination/feed.js';
 import { compileSelector } from '../destination/selector.js';
-import { type Address, readDestination } from '../destination/name.js';
+import { type Address, DURABLE, readDestination } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
@@ -44,8 +44,7 @@ const DEAD_COUNT = 'dead-letter-deliveries';
 /** ActiveMQ's word for where a message was sent to at first. */
 const ORIGIN = 'original-destination';
 
-// Names that no client can say.
-const DURABLE = '\0durable\0';
+// A name that no client can say.
 const TEMPORARY = '\0temporary\0';
 /** The most temporary destinations of a session. */
 const MOST_TEMPORARY = 10_000;
@@ -208,7 +207,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   checkStore(message: Message): void {
-    if (message.special && isPersistent(message)) this.store.checkRoom();
+    if (message.special && isPersistent(message)) this.store.checkRoom(message.destination);
   }
 
   retain(topic: string, message: Message, expires: number): void {

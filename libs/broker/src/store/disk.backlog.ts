@@ -2,6 +2,7 @@ import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
 import type { Entry, Recovered } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
 import { MemoryBacklog } from './memory.js';
+import type { Waiting } from './disk/contents.js';
 import { DiskEntry } from './disk/entry.js';
 import type { DiskStore } from './disk.js';
 
@@ -41,7 +42,7 @@ export class DiskBacklog extends MemoryBacklog {
   }
 
   /** One that is there from before. */
-  recover(seq: number, priority: number, octets: number, expires: boolean, grouped: boolean): void {
+  recover({ seq, priority, octets, grouped }: Waiting, expires: boolean): void {
     this.add(this.lane(priority), seq, priority);
     const before = this.recovered;
     this.recovered = {

@@ -37,6 +37,14 @@ export class MemoryStore implements Store {
     return [];
   }
 
+  refuse(): void {
+    // Nothing was kept.
+  }
+
+  report(): void {
+    // There is nothing to tell of it.
+  }
+
   checkRoom(): void {
     // There is as much room as there is memory.
   }

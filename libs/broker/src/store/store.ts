@@ -36,8 +36,16 @@ export interface Store {
   forget(kind: Kept['kind'], key: string): void;
   /** What is kept, as it was when the store was opened. */
   kept(): Iterable<Kept>;
-  /** @throws StompError when nothing more can be kept at the moment */
-  checkRoom(): void;
+  /** What is kept cannot be used: it is set aside where that can be done, told of with the reason, and forgotten. */
+  refuse(kept: Kept, why: string): void;
+  /** Tells the operator. */
+  report(line: string): void;
+  /**
+   * Whether a message to that destination can be kept.
+   *
+   * @throws StompError when not at the moment
+   */
+  checkRoom(destination: string): void;
   /** Calls back when all that was done so far is as safe as the store makes it. */
   sync(done: Done): void;
   /** Ends it, when all that was promised is safe. */

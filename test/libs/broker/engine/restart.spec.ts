@@ -197,6 +197,51 @@ describe.each(Object.entries(ways))('after %s', (_, restart) => {
   });
 });
 
+it('what was kept and cannot be used is named, set aside, and keeps nothing else from being served', async () => {
+  const first = await start();
+  const peer = await join(first, '1.2', { 'client-id': 'me' });
+  for (const name of ['good', 'bad']) {
+    await peer.subscribe('/topic/t', { id: name, 'durable-subscription-name': name, selector: 'x > 1' });
+    await peer.receipted('UNSUBSCRIBE', { id: name });
+  }
+  await sendAll(peer, '/topic/t', ['one'], { ...KEPT, x: '2', retain: 'true' });
+  await sendAll(peer, '/queue/a', ['a'], KEPT);
+  await first.close(0);
+  const place = directoryOf.get(first)!;
+  // As if a version had written it that knows more than this one.
+  const store = new DiskStore({ directory: place });
+  await store.open();
+  for (const kept of store.kept()) {
+    if (kept.kind === 'durable' && kept.about['name'] === 'bad') {
+      store.keep({ ...kept, about: { ...kept.about, selector: 'x >' } });
+    }
+  }
+  await store.close();
+
+  const lines: string[] = [];
+  const report = (line: string) => lines.push(line);
+  const make = () => makeBroker({ engine: new LocalEngine(new DiskStore({ directory: place, report })) });
+  const second = await make();
+  expect(lines.join('\n')).toMatch(
+    /^the record of durable bad cannot be used: .*; set aside in damaged\/durable-\d+$/m,
+  );
+  const again = await join(second, '1.2', { 'client-id': 'me' });
+  await again.subscribe('/topic/t', { id: 'good', 'durable-subscription-name': 'good', selector: 'x > 1' });
+  await again.subscribe('/queue/a');
+  expect((await again.texts(2)).sort()).toEqual(['a', 'one']);
+  await second.close(0);
+
+  // What the other one had collected is not lost, and told of.
+  lines.length = 0;
+  const third = await make();
+  expect(lines).toEqual([
+    'the record of the durable subscription bad is lost: 1 messages wait until it is subscribed to again',
+  ]);
+  const late = await join(third, '1.2', { 'client-id': 'me' });
+  await late.subscribe('/topic/t', { id: 'bad', 'durable-subscription-name': 'bad', selector: 'x > 1' });
+  expect(await late.texts(1)).toEqual(['one']);
+});
+
 it('what may have been handed out before a kill comes as redelivered, and what came after that does not', async () => {
   const first = await start();
   const peer = await join(first);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -165,6 +165,62 @@ describe('a store on disk', () => {
     expect(readdirSync(join(made.get(store)!, 'damaged'))).toHaveLength(1);
   });
 
+  it.each([
+    ['the first of the last group', '0 '],
+    ['the last of the last group', '2 '],
+  ])('takes %s for damaged, not for cut off, where all of it is there, and serves the rest', async (_, which) => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 3);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf(`${which}xxxxxxxx`) + 4] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    const left = [0, 1, 2].filter((i) => i !== Number(which));
+    expect(numbers(drain(next.backlog('q')))).toEqual(left);
+    expect(lines.join()).toMatch(/damaged from \d+ to \d+: messages of \/queue\/a; set aside in damaged/);
+  });
+
+  it('has nothing of a last group that misses a block in its middle, as after power loss, whatever else is there', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 1);
+    await synced(store);
+    push(backlog, 9, 1000);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes.fill(0, 4096, 4608);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('q'))).toHaveLength(1);
+    expect(lines.join()).toMatch(/ends with a write that was cut off.*set aside in damaged/);
+  });
+
+  it('names and sets aside a record that makes no sense, and messages of a queue whose record is lost', async () => {
+    const store = await opened(make());
+    push(store.backlog('q'), 2);
+    push(store.backlog('other'), 1);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf('"kind":"queue"') + 1] = 'K'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('other'))).toHaveLength(1);
+    expect(lines.join()).toMatch(/2 messages to \/queue\/a belong to no queue .*; set aside in damaged\/queue-\d+/);
+    await next.close();
+    // They are told of once.
+    lines.length = 0;
+    await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(lines.join()).not.toMatch('belong to no queue');
+  });
+
   it('passes over a message that is damaged while the store is open', async () => {
     const lines: string[] = [];
     const store = await opened(make(undefined, { memory: 0, report: (line) => lines.push(line) }));
@@ -234,6 +290,61 @@ describe('a store on disk', () => {
     const size = () => files(next).reduce((sum, path) => sum + statSync(path).size, 0);
     while (size() > 24 * 1024 * 1024) await setTimeout(10);
   });
+
+  it.each(['never', 'interval'] as const)(
+    'deletes no file with --sync %s before what took the place of its messages is synced',
+    async (sync) => {
+      const directory = mkdtempSync(join(tmpdir(), 'store-'));
+      directories.push(directory);
+      const paths = new Map<number, string>();
+      /** Files with writes that no sync has covered. */
+      const unsafe = new Set<string>();
+      const atDeletion: string[][] = [];
+      const disk = {
+        ...fs,
+        openSync(path: string, flags: string) {
+          const fd = fs.openSync(path, flags);
+          paths.set(fd, path);
+          return fd;
+        },
+        writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
+          unsafe.add(paths.get(fd)!);
+          return fs.writeSync(fd, bytes, at, length, position);
+        },
+        fdatasyncSync(fd: number) {
+          unsafe.delete(paths.get(fd)!);
+          fs.fdatasyncSync(fd);
+        },
+        fdatasync(fd: number, done: (error: Error | null) => void) {
+          const path = paths.get(fd)!;
+          fs.fdatasync(fd, (error) => {
+            unsafe.delete(path);
+            done(error);
+          });
+        },
+        rmSync(path: string, options: { force: true }) {
+          if (path.endsWith('.log'))
+            atDeletion.push([...unsafe].filter((name) => name.endsWith('.log') && name !== path));
+          fs.rmSync(path, options);
+        },
+      };
+      const store = new DiskStore({ directory, sync }, disk, 64 * 1024);
+      open.push(store);
+      await store.open();
+      const [from, to] = [store.backlog('from'), store.backlog('to')];
+      push(from, 100, 1000);
+      await synced(store);
+      // They move, as dead letters do.
+      for (let entry = from.shift(); entry !== undefined; entry = from.shift()) {
+        to.push(message(entry.message.body.toString()), undefined);
+        from.remove(entry);
+      }
+      await synced(store);
+      while (atDeletion.length === 0) await setTimeout(5);
+      expect(atDeletion.flat()).toEqual([]);
+      expect(drain(to)).toHaveLength(100);
+    },
+  );
 
   it('keeps order when most of a queue is on disk, and messages come back', async () => {
     const store = await opened(make(undefined, { memory: 10_000 }));

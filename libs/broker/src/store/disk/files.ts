@@ -94,12 +94,12 @@ export async function readWhole(
   fs: FileSystem,
   path: string,
   room?: Buffer,
-): Promise<{ bytes: Buffer; unreadable: number }> {
+): Promise<{ bytes: Buffer; unreadable: readonly { from: number; to: number }[] }> {
   const fd = fs.openSync(path, 'r');
   try {
     const size = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     const bytes = room !== undefined && size <= room.length ? room.subarray(0, size) : Buffer.allocUnsafe(size);
-    let unreadable = 0;
+    const unreadable: { from: number; to: number }[] = [];
     for (let at = 0; at < bytes.length;) {
       const got = await readPiece(fs, fd, bytes, at, PIECE);
       if (got > 0) at += got;
@@ -107,8 +107,11 @@ export async function readWhole(
         const end = Math.min(at + PIECE, bytes.length);
         for (; at < end; at += BLOCK) {
           if ((await readPiece(fs, fd, bytes, at, BLOCK)) > 0) continue;
-          unreadable += Math.min(BLOCK, end - at);
-          bytes.fill(0, at, Math.min(at + BLOCK, end));
+          const to = Math.min(at + BLOCK, end);
+          const before = unreadable.at(-1);
+          if (before?.to === at) before.to = to;
+          else unreadable.push({ from: at, to });
+          bytes.fill(0, at, to);
         }
         at = end;
       }

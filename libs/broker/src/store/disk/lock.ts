@@ -1,61 +1,142 @@
 /*
- * One process at a time: whoever has a store open listens on a socket in its directory. It ends with its process,
- * however that ends, so that a lock of the dead is known for what it is.
+ * One process at a time: whoever has a store open, or wants it, listens on a socket of its own in its directory. A
+ * socket ends with its process, however that ends, so that a lock of the dead is known for what it is.
+ *
+ * Each socket has a name that no other ever has, and gets it when it listens already: so whatever does not answer under
+ * such a name is dead, and can be deleted by anybody without harm to one that has come meanwhile. A process has the
+ * store once it has looked and seen no other socket but of the dead; of two that see each other the one whose name comes
+ * first goes on. Who looks later sees the other one, and is told that it has the store: that is said from the very look
+ * on that has shown nobody.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 /** The longest path that a socket may have. */
 const LONGEST = 100;
+/** How long one that listens may take to say who it is, in ms. */
+const PATIENCE = 2_000;
+/** How often a process that gave way tries again. */
+const ATTEMPTS = 50;
+
+/** What another process says: whether it has the store, or wants it. */
+type Answer = { readonly has: boolean; readonly owner: string } | undefined;
 
 export class Lock {
-  private constructor(private readonly server: Server) {}
+  private has = false;
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer((socket) =>
+      socket.on('error', () => undefined).end(`${this.has ? 'has' : 'wants'} ${process.pid}`),
+    );
+    this.server.unref();
+  }
 
   /** @throws Error when another process has it */
   static async take(directory: string): Promise<Lock> {
-    const path = socketOf(fs.realpathSync(directory));
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const server = createServer((socket) => socket.on('error', () => undefined).end(String(process.pid)));
-      server.unref();
-      try {
-        await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve));
-        return new Lock(server);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-        const owner = await askOwner(path);
-        if (owner !== undefined) {
-          throw new Error(`${directory} is in use by process ${owner}: a store belongs to one process at a time`, {
-            cause: error,
-          });
-        }
-        fs.rmSync(path, { force: true });
+    const real = fs.realpathSync(directory);
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const lock = new Lock();
+      const owner = await (process.platform === 'win32' ? lock.takePipe(real) : lock.takeSocket(real));
+      if (owner === undefined) return lock;
+      await lock.release();
+      if (owner.has) {
+        throw new Error(`${directory} is in use by process ${owner.owner}: a store belongs to one process at a time`);
       }
+      await setTimeout(10 + Math.random() * 40);
     }
     throw new Error(`${directory} is being opened by other processes: a store belongs to one process at a time`);
   }
 
-  release(): Promise<void> {
-    return new Promise((resolve) => this.server.close(() => resolve()));
+  async release(): Promise<void> {
+    this.leave();
+    if (this.server.listening) await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  /** Takes its name away; what is done once more does no harm. */
+  private leave: () => void = () => undefined;
+
+  /** @returns who is in the way */
+  private async takeSocket(directory: string): Promise<Answer> {
+    const prefix = socketPrefix(directory);
+    const place = dirname(prefix);
+    fs.mkdirSync(place, { recursive: true });
+    const own = `${prefix}${randomBytes(4).toString('hex')}`;
+    this.leave = () => fs.rmSync(own, { force: true });
+    await this.listen(`${own}.new`);
+    fs.renameSync(`${own}.new`, own);
+    const begin = basename(prefix);
+    const passed = new Set([basename(own)]);
+    for (;;) {
+      const others = fs
+        .readdirSync(place)
+        .filter((name) => name.startsWith(begin) && !name.endsWith('.new') && !passed.has(name));
+      if (others.length === 0) {
+        this.has = true;
+        return undefined;
+      }
+      for (const name of others) {
+        const path = join(place, name);
+        const answer = await ask(path);
+        if (answer === undefined) fs.rmSync(path, { force: true });
+        else if (answer.has || name < basename(own)) return answer;
+        // It will see this one, and give way.
+        passed.add(name);
+      }
+    }
+  }
+
+  /** Windows has one name for it, which goes with its process. */
+  private async takePipe(directory: string): Promise<Answer> {
+    const path = `\\\\.\\pipe\\stomp-store-${digest(directory)}`;
+    try {
+      await this.listen(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      return { has: true, owner: (await ask(path))?.owner ?? 'unknown' };
+    }
+    this.has = true;
+    return undefined;
+  }
+
+  private listen(path: string): Promise<void> {
+    return new Promise((resolve, reject) => this.server.once('error', reject).listen(path, resolve));
   }
 }
 
-function socketOf(directory: string): string {
-  const name = `stomp-store-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`;
-  if (process.platform === 'win32') return `\\\\.\\pipe\\${name}`;
-  const path = join(directory, 'lock');
-  return path.length <= LONGEST ? path : join(tmpdir(), name);
+const digest = (directory: string) => createHash('sha256').update(directory).digest('hex').slice(0, 16);
+
+/** How the paths of a store's sockets begin. */
+function socketPrefix(directory: string): string {
+  const prefix = join(directory, 'lock', 'p');
+  return prefix.length + '01234567.new'.length <= LONGEST
+    ? prefix
+    : join(tmpdir(), `stomp-store-${digest(directory)}-`);
 }
 
-/** The process that listens there; undefined when none does. */
-function askOwner(path: string): Promise<string | undefined> {
+/** What the process says that listens there; undefined when there is none. */
+function ask(path: string): Promise<Answer> {
   return new Promise((resolve) => {
     let text = '';
+    const silent = { has: true, owner: 'that does not answer' };
     const socket = connect(path);
+    const end = (answer: Answer) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(PATIENCE, () => end(silent));
     socket.on('data', (chunk) => (text += chunk.toString()));
-    socket.on('error', () => resolve(undefined));
-    socket.on('end', () => resolve(text));
+    // Whatever else goes wrong, somebody may be there.
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      end(code === 'ECONNREFUSED' || code === 'ENOENT' ? undefined : silent),
+    );
+    socket.on('end', () => {
+      const [word, owner = ''] = text.split(' ');
+      end(text === '' ? silent : { has: word === 'has', owner });
+    });
   });
 }

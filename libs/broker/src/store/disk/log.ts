@@ -40,7 +40,8 @@ export class Log {
   private readonly open = new Map<number, number>();
   private timer: NodeJS.Timeout | undefined;
   private unsynced = false;
-
+  /** How often a file was given up. */
+  failures = 0;
   /** A file that was given up, and is to be cut off where it ended. */
   private broken: LogFile | undefined;
 
@@ -128,9 +129,24 @@ export class Log {
     return bytes.subarray(0, at);
   }
 
-  /** Makes all that was written safe, whatever was asked for. */
-  settle(): void {
-    if (this.fd >= 0) this.fs.fdatasyncSync(this.fd);
+  /**
+   * Makes all safe that was written since a moment, whatever was asked for.
+   *
+   * @param failures what `failures` was at that moment
+   */
+  settle(failures: number): Promise<void> {
+    if (this.sync === 'always') return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const { current } = this;
+      const end = (error: Error | null) => {
+        // A file that was ended meanwhile was synced then.
+        if (error !== null && this.current === current) this.giveUp();
+        if (this.failures === failures) resolve();
+        else reject(error ?? new Error('the disk has failed meanwhile'));
+      };
+      if (this.fd < 0) end(null);
+      else this.fs.fdatasync(this.fd, end);
+    });
   }
 
   /** Deletes a file; when this returns it cannot come back. */
@@ -185,6 +201,7 @@ export class Log {
     const { current, fd } = this;
     if (current === undefined) return;
     this.broken = current;
+    this.failures++;
     this.current = undefined;
     this.fd = -1;
     try {

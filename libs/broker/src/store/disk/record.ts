@@ -109,12 +109,17 @@ export function seal(bytes: Buffer, at: number, salt: number): void {
   bytes.writeUInt32LE(crc32(bytes.subarray(at + 8, end), salt), at + 4);
 }
 
+/** What a record's head says, without a look at the checksum; undefined when there is none. */
+export function headAt(bytes: Buffer, at: number, salt: number, limit = bytes.length): Found | undefined {
+  if (at + HEAD > limit || bytes.readUInt32LE(at) !== salt) return undefined;
+  return { kind: bytes[at + 12]!, start: at + HEAD, end: at + HEAD + bytes.readUInt32LE(at + 8) };
+}
+
 /** The record at that place; undefined when there is none that is whole. */
 export function recordAt(bytes: Buffer, at: number, salt: number, limit = bytes.length): Found | undefined {
-  if (at + HEAD > limit || bytes.readUInt32LE(at) !== salt) return undefined;
-  const end = at + HEAD + bytes.readUInt32LE(at + 8);
-  if (end > limit || crc32(bytes.subarray(at + 8, end), salt) !== bytes.readUInt32LE(at + 4)) return undefined;
-  return { kind: bytes[at + 12]!, start: at + HEAD, end };
+  const head = headAt(bytes, at, salt, limit);
+  if (head === undefined || head.end > limit) return undefined;
+  return crc32(bytes.subarray(at + 8, head.end), salt) === bytes.readUInt32LE(at + 4) ? head : undefined;
 }
 
 /** The next place, from there on, where a whole record begins; the limit when there is none. */

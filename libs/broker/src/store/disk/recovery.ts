@@ -1,21 +1,50 @@
 /*
- * Reads the log from its beginning. What no checksum vouches for is set aside in `damaged`, and told of; the rest is
- * used. A group at the very end that is not whole was never confirmed: the write was cut off.
+ * Reads the log from its beginning, and changes nothing of it. What no checksum vouches for is told of; the rest is
+ * handed out. What is not whole at the very end of the newest file was never confirmed, where a write that was cut off
+ * explains it.
  */
 import { join } from 'node:path';
-import { cutFile, makeDirectory, putFile, readWhole } from './files.js';
+import { readWhole } from './files.js';
 import { FILE_HEAD, type Log, type LogFile, nameOf } from './log.js';
-import { type Found, HEAD, Kind, nextRecord, recordAt } from './record.js';
+import { type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
+
+/** Octets that a disk writes as a whole, or not at all. */
+const SECTOR = 512;
+
+/** A part of the log that cannot be used. */
+export interface Damage {
+  /**
+   * strange     the file does not begin like one of a store
+   * unreadable  the disk does not give it; it may do so another time
+   * torn        a write that was cut off: nothing of it was confirmed
+   * group       the records that were written together are there, but not the mark that holds them together
+   * record      records that are not what was written
+   * senseless   a record that is what was written, and says nothing that is known
+   */
+  readonly kind: 'strange' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+  /** The number of the file. */
+  readonly file: number;
+  /** Where in the file it begins and ends. */
+  readonly from: number;
+  readonly to: number;
+  /** What stands there; to be used at once. */
+  readonly bytes: Buffer;
+}
 
 export interface Reader {
-  /** A record of a file, which begins at that place. */
+  /**
+   * A record of a file, which begins at that place.
+   *
+   * @throws Error when it makes no sense
+   */
   record(found: Found, bytes: Buffer, file: LogFile, at: number): void;
-  /** What is to be told about the state of the log. */
-  report(line: string): void;
+  damage(damage: Damage): void;
+  /** So many octets of all have been read. */
+  progress(done: number, all: number): void;
 }
 
 /** Reads all files. */
-export async function readLog(log: Log, reader: Reader, progress: (done: number, all: number) => void): Promise<void> {
+export async function readLog(log: Log, reader: Reader): Promise<void> {
   const { fs, directory } = log;
   const numbers = log.list();
   const pathOf = (number: number) => join(directory, nameOf(number));
@@ -25,63 +54,53 @@ export async function readLog(log: Log, reader: Reader, progress: (done: number,
   // One after the other is read into the same memory.
   let room: Buffer | undefined;
   for (const [index, number] of numbers.entries()) {
-    const path = pathOf(number);
-    const { bytes, unreadable } = await readWhole(fs, path, room);
+    const { bytes, unreadable } = await readWhole(fs, pathOf(number), room);
     if (room === undefined || bytes.length > room.length) room = bytes;
-    if (unreadable > 0) reader.report(`${nameOf(number)}: ${unreadable} octets cannot be read, and are left there`);
-    // What cannot be read now may be read another time: such a file is not changed.
-    const last = index === numbers.length - 1 && unreadable === 0;
-    const file = log.admit(number, bytes);
-    if (file === undefined) {
-      if (unreadable > 0) continue;
-      if (!last || bytes.length > FILE_HEAD) {
-        const kept = setAside(log, nameOf(number), bytes);
-        reader.report(`${nameOf(number)} is no file of a store: ${kept}, ${bytes.length} octets`);
-        if (kept === STAYS) continue;
-      }
-      fs.rmSync(path, { force: true });
-      continue;
+    for (const { from, to } of unreadable) {
+      reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }
-    file.size = readFile(bytes, file, last, reader, log);
-    if (file.size < bytes.length) cutFile(fs, path, file.size);
-    progress((done += bytes.length), all);
+    // What cannot be read now may be read another time: such a file is not changed.
+    const last = index === numbers.length - 1 && unreadable.length === 0;
+    const file = log.admit(number, bytes);
+    if (file !== undefined) file.size = readFile(bytes, file, last, reader);
+    else if (unreadable.length === 0) {
+      const kind = last && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
+      reader.damage({ kind, file: number, from: 0, to: bytes.length, bytes });
+    }
+    reader.progress((done += bytes.length), all);
   }
 }
 
 /** Reads the records of a file; returns where it ends. */
-function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader, log: Log): number {
+function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader): number {
+  const { number, salt } = file;
+  const take = (found: Found, from: number) => {
+    try {
+      reader.record(found, bytes, file, from);
+    } catch {
+      const to = found.end;
+      reader.damage({ kind: 'senseless', file: number, from, to, bytes: bytes.subarray(from, to) });
+    }
+  };
   let at = FILE_HEAD;
   while (at < bytes.length) {
-    const found = recordAt(bytes, at, file.salt);
-    if (found?.kind === Kind.group) {
-      eachRecord(bytes, found, (record, from) => reader.record(record, bytes, file, from));
-      at = found.end;
-      continue;
-    }
+    const found = recordAt(bytes, at, salt);
     if (found !== undefined) {
+      if (found.kind === Kind.group) eachRecord(bytes, found, take);
       // Of a group that is damaged.
-      reader.record(found, bytes, file, at);
+      else take(found, at);
       at = found.end;
       continue;
     }
-    const group = nextGroup(bytes, at, file.salt);
-    if (last && group === bytes.length) {
-      const whole = at + HEAD <= bytes.length && at + HEAD + bytes.readUInt32LE(at + 8) <= bytes.length;
-      const kept = whole ? `; ${setAside(log, `${nameOf(file.number)}-${at}`, bytes.subarray(at))}` : '';
-      reader.report(
-        `${nameOf(file.number)} ends with a write that was cut off, ${bytes.length - at} octets from ${at}: nothing of it was confirmed${kept}`,
-      );
+    if (last && nextGroup(bytes, at, salt) === bytes.length && isTorn(bytes, at, salt)) {
+      reader.damage({ kind: 'torn', file: number, from: at, to: bytes.length, bytes: bytes.subarray(at) });
       return at;
     }
     // The head of a damaged group says nothing of what is in it: its records are looked for.
-    const next = nextRecord(bytes, at + 1, file.salt);
-    if (bytes[at + 12] !== Kind.group || next > at + HEAD) {
-      const kept = setAside(log, `${nameOf(file.number)}-${at}`, bytes.subarray(at, next));
-      reader.report(
-        `${nameOf(file.number)} is damaged from ${at} to ${next}: ${nameDamaged(bytes.subarray(at, next))}${kept}`,
-      );
-    } else reader.report(`${nameOf(file.number)}: the group of records at ${at} is damaged`);
-    at = next;
+    const to = nextRecord(bytes, at + 1, salt);
+    const kind = bytes[at + 12] === Kind.group && to <= at + HEAD ? 'group' : 'record';
+    reader.damage({ kind, file: number, from: at, to, bytes: bytes.subarray(at, to) });
+    at = to;
   }
   return bytes.length;
 }
@@ -93,6 +112,28 @@ function nextGroup(bytes: Buffer, from: number, salt: number): number {
   return bytes.length;
 }
 
+/**
+ * Whether a write that was cut off explains what stands from there to the end: a part is missing, in the middle or at
+ * the end. What is all there, in its full length, was written as a whole, and changed later.
+ */
+function isTorn(bytes: Buffer, from: number, salt: number): boolean {
+  for (let at = Math.ceil(from / SECTOR) * SECTOR; at + SECTOR <= bytes.length; at += SECTOR) {
+    if (EMPTY.equals(bytes.subarray(at, at + SECTOR))) return true;
+  }
+  for (let at = from; at < bytes.length;) {
+    const head = headAt(bytes, at, salt);
+    if (head?.kind === Kind.group) at = head.start;
+    else if (head !== undefined && head.end <= bytes.length) at = head.end;
+    else {
+      at = nextRecord(bytes, at + 1, salt);
+      if (at === bytes.length) return true;
+    }
+  }
+  return false;
+}
+
+const EMPTY = Buffer.alloc(SECTOR);
+
 /** The records of a group that is whole. */
 export function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at: number) => void): void {
   let at = group.start;
@@ -103,21 +144,29 @@ export function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at
   }
 }
 
-/** Where a damaged message was going, as far as that can be read. */
-function nameDamaged(bytes: Buffer): string {
-  const names = new Set(bytes.toString('latin1').match(/\/(?:queue|topic|exchange)\/[\x21-\x7e]{1,100}/g) ?? []);
-  return names.size === 0 ? '' : `messages of ${[...names].slice(0, 5).join(', ')}, `;
+/** What is to be told of a damage, in a line. */
+export function describeDamage({ kind, file, from, to, bytes }: Damage): string {
+  const name = nameOf(file);
+  switch (kind) {
+    case 'strange':
+      return `${name} is no file of a store, ${bytes.length} octets`;
+    case 'unreadable':
+      return `${name}: ${to - from} octets from ${from} to ${to} cannot be read, and are left there`;
+    case 'torn':
+      return `${name} ends with a write that was cut off, ${to - from} octets from ${from}: nothing of it was confirmed`;
+    case 'group':
+      return `${name}: the group of records at ${from} is damaged, what is in it is not`;
+    case 'record':
+      return `${name} is damaged from ${from} to ${to}${nameDamaged(bytes)}`;
+    case 'senseless':
+      return `${name}: this version can make nothing of the record at ${from}`;
+  }
 }
 
-const STAYS = 'it stays where it is, there is no room to set it aside';
-
-/** Keeps bytes that are not to be served; tells what became of them. */
-export function setAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, name: string, bytes: Buffer): string {
-  try {
-    makeDirectory(fs, join(directory, 'damaged'));
-    putFile(fs, join(directory, 'damaged', name), bytes);
-    return `set aside in damaged/${name}`;
-  } catch {
-    return STAYS;
-  }
+/** Where a damaged message was going, as far as that can be read. */
+function nameDamaged(bytes: Buffer): string {
+  // Behind a message's destination its headers begin, mostly with that once more.
+  const found = /\/(?:queue|topic|exchange)\/[\x21-\x7e]{1,100}?(?=destination:|[^\x21-\x7e]|$)/g;
+  const names = new Set(bytes.toString('latin1').match(found) ?? []);
+  return names.size === 0 ? '' : `: messages of ${[...names].slice(0, 5).join(', ')}`;
 }

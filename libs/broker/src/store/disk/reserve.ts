@@ -16,15 +16,26 @@ export class Reserve {
     this.path = join(directory, 'reserve');
   }
 
+  /** How many octets it has; 0 when the disk does not say how large it is. */
+  get size(): number {
+    const { blocks, bsize } = this.look();
+    return Math.min(MOST, Math.floor((blocks * bsize) / 32));
+  }
+
+  /** Octets that are free besides it; 0 when the disk does not say. */
+  get free(): number {
+    const { bavail, bsize } = this.look();
+    return bavail * bsize;
+  }
+
   /** Takes it, if there is more than twice the room; tells whether it is there. */
   take(): boolean {
     if (this.there) return true;
     try {
-      const { bavail, blocks, bsize } = this.fs.statfsSync(this.directory);
-      const size = Math.min(MOST, Math.floor((blocks * bsize) / 32));
+      const { size, free } = this;
       const had = this.fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
       if (had !== size) {
-        if (bavail * bsize < 2 * size) return false;
+        if (free < 2 * size) return false;
         this.write(size);
       }
       this.there = true;
@@ -37,6 +48,14 @@ export class Reserve {
   release(): void {
     this.there = false;
     this.fs.rmSync(this.path, { force: true });
+  }
+
+  private look(): ReturnType<FileSystem['statfsSync']> {
+    try {
+      return this.fs.statfsSync(this.directory);
+    } catch {
+      return { bavail: 0, blocks: 0, bsize: 0 };
+    }
   }
 
   private write(size: number): void {

@@ -1,0 +1,104 @@
+import fs from 'node:fs';
+import { join } from 'node:path';
+import type { Catalog } from './disk/catalog.js';
+import { Contents } from './disk/contents.js';
+import { readWhole } from './disk/files.js';
+import { findLiving, type Living } from './disk/living.js';
+import { type Log, nameOf } from './disk/log.js';
+import { mend, mendOrphans } from './disk/mend.js';
+import { Kind, Writer } from './disk/record.js';
+import { Reserve } from './disk/reserve.js';
+import { Visit } from './disk/visit.js';
+
+/** So much is written at a time. */
+const SLICE = 1024 * 1024;
+
+/**
+ * Rewrites the log of a store in a directory to what is needed of it: file by file, each deleted once what it holds is
+ * safe elsewhere, so that it may be killed at any moment. What is damaged is set aside, as at a start of the broker.
+ *
+ * @param report told of the progress, when it takes long, and of damage
+ * @returns the octets of the log
+ * @throws StoreUnavailableError when there is no store, or another process has it
+ * @throws Error when the disk is full, or fails; what was done until then stays done
+ */
+export async function compactStore(
+  directory: string,
+  report: (line: string) => void = () => undefined,
+): Promise<{ before: number; after: number }> {
+  const visit = await Visit.begin(fs, directory);
+  const { log } = visit;
+  try {
+    const stuck = new Set<number>();
+    const contents = await new Contents().read(
+      log,
+      (damage) => {
+        const { text, stays } = mend(log, damage);
+        report(text);
+        if (stays) stuck.add(damage.file);
+      },
+      report,
+    );
+    for (const [seq] of contents.things()) for (const _ of contents.messages(seq));
+    for (const line of mendOrphans(log, contents, (seq) => contents.catalog.delete(seq))) report(line);
+    // The room that it keeps is for a broker that runs: the next one takes it again.
+    new Reserve(directory, fs).release();
+    const before = size(log);
+    let done = 0;
+    let told = performance.now();
+    let room: Buffer | undefined;
+    for (const file of [...log.files.values()]) {
+      const { bytes } = await readWhole(fs, join(directory, nameOf(file.number)), room);
+      if (room === undefined || bytes.length > room.length) room = bytes;
+      const writer = new Writer();
+      let group: Living[] = [];
+      const flush = async () => {
+        if (group.length > 0) await append(log, contents.catalog, writer, bytes, group);
+        group = [];
+      };
+      let octets = 0;
+      for (const living of findLiving(bytes, file, { log, catalog: contents.catalog, counts: contents.counts })) {
+        group.push(living);
+        if ((octets += living.to - living.from) < SLICE) continue;
+        octets = 0;
+        await flush();
+      }
+      await flush();
+      if (stuck.has(file.number) || (contents.catalog.live.get(file.number) ?? 0) > 0) {
+        report(`${nameOf(file.number)} stays: it has records that cannot be read, or set aside`);
+      } else log.remove(file.number);
+      done += file.size;
+      if (performance.now() - told < 1_000) continue;
+      told = performance.now();
+      report(`compacting: ${Math.floor((100 * done) / before)} % of ${Math.ceil(before / 1_000_000)} MB`);
+    }
+    return { before, after: size(log) };
+  } finally {
+    await visit.end();
+  }
+}
+
+const size = (log: Log) => [...log.files.values()].reduce((sum, file) => sum + file.size, 0);
+
+/** Copies records to the end of the log, as a group; they are safe when this is done. */
+function append(log: Log, catalog: Catalog, writer: Writer, bytes: Buffer, records: readonly Living[]): Promise<void> {
+  writer.reset();
+  const group = writer.begin(Kind.group);
+  const places = records.map(({ from, to }) => {
+    const at = writer.length;
+    writer.raw(bytes.subarray(from, to));
+    return at;
+  });
+  writer.end(group);
+  return new Promise((resolve, reject) => {
+    log.append(writer.written, places, (error, file) => {
+      if (file === undefined) return reject(error!);
+      for (const [index, { seq, from, to }] of records.entries()) {
+        if (seq === 0) continue;
+        const at = file.size - writer.length + places[index]!;
+        catalog.set(seq, file.number, at, to - from, catalog.expires(seq));
+      }
+      resolve();
+    });
+  });
+}

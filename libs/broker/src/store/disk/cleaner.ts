@@ -1,0 +1,140 @@
+/*
+ * Gives back the space of files of which not much counts any more: what does is copied to the end of the log, and the
+ * file goes once the copies are safe.
+ */
+import { join } from 'node:path';
+import { readWhole } from './files.js';
+import type { Health } from './health.js';
+import { findLiving, type Known } from './living.js';
+import { type LogFile, nameOf } from './log.js';
+
+/** So much is copied at a time. */
+const SLICE = 1024 * 1024;
+/** How long to wait before a file is tried again for which there was no room, or no luck, in ms. */
+const PAUSE = 1_000;
+
+export interface CleanerOwner extends Known {
+  readonly health: Health;
+  /** Whether nothing new is to be begun. */
+  isClosing(): boolean;
+  /** A record is to stand at the end of the log too, unless it is gone by then. */
+  copy(seq: number, from: number, record: Buffer): void;
+  /** Calls back when all that was done so far is written. */
+  sync(done: (error?: Error) => void): void;
+  report(line: string): void;
+}
+
+export class Cleaner {
+  /** Done when nothing is under way. */
+  running: Promise<void> | undefined;
+  /** Files that hold what was copied away from them: they go first. */
+  private readonly stale = new Set<number>();
+  /** Files that have to stay. */
+  private readonly stuck = new Set<number>();
+  /** One file after the other is read into the same memory. */
+  private room: Buffer | undefined;
+  private pausedUntil = 0;
+
+  constructor(private readonly owner: CleanerOwner) {}
+
+  /** A file holds what was copied away from it. */
+  prefer(file: number): void {
+    this.stale.add(file);
+  }
+
+  /** A file has to stay. */
+  spare(file: number): void {
+    this.stuck.add(file);
+  }
+
+  /** Cleans whatever can be cleaned, unless that is under way. */
+  run(): void {
+    if (this.running !== undefined || this.owner.isClosing()) return;
+    const file = this.choose();
+    if (file === undefined) return;
+    this.running = this.clean(file)
+      .catch((error: unknown) => {
+        this.pause();
+        this.owner.report(`cannot give back the space of ${nameOf(file.number)} yet: ${(error as Error).message}`);
+      })
+      .finally(() => {
+        this.running = undefined;
+        this.run();
+      });
+  }
+
+  private choose(): LogFile | undefined {
+    const { log, catalog } = this.owner;
+    const paused = performance.now() < this.pausedUntil;
+    for (const file of log.files.values()) {
+      const { number, size } = file;
+      if (number === log.head || this.stuck.has(number)) continue;
+      const live = catalog.live.get(number) ?? 0;
+      if (live * 2 >= size && !this.stale.has(number)) continue;
+      if (live === 0 && this.isOldest(number)) return file;
+      if (!paused && this.affords(live, size)) return file;
+    }
+    return undefined;
+  }
+
+  /** Where the disk is nearly full its room is for what is asked for, unless little of it gives much. */
+  private affords(octets: number, size: number): boolean {
+    const { health } = this.owner;
+    return health.hasRoom(octets) || octets * 4 <= Math.min(size, health.free);
+  }
+
+  private isOldest(number: number): boolean {
+    return Math.min(...this.owner.log.files.keys()) === number;
+  }
+
+  private pause(): void {
+    this.pausedUntil = performance.now() + PAUSE;
+  }
+
+  private async clean(file: LogFile): Promise<void> {
+    const { owner } = this;
+    const { log, catalog } = owner;
+    const { number, size } = file;
+    const failures = log.failures;
+    if ((catalog.live.get(number) ?? 0) > 0 || !this.isOldest(number)) {
+      const { bytes } = await readWhole(log.fs, join(log.directory, nameOf(number)), this.room);
+      if (this.room === undefined || bytes.length > this.room.length) this.room = bytes;
+      // Until now it was known only what of it is served; what it says is gone counts too.
+      let octets = 0;
+      for (const { from, to } of findLiving(bytes, file, owner)) octets += to - from;
+      if (!this.affords(octets, size)) return this.pause();
+      if (!(await this.copy(bytes, file))) return;
+    }
+    // Also where nothing was copied: what took the place of its messages may not be safe yet.
+    await log.settle(failures);
+    if (owner.isClosing()) return;
+    if ((catalog.live.get(number) ?? 0) > 0) {
+      this.stuck.add(number);
+      owner.report(`${nameOf(number)} stays: it has records that cannot be read`);
+      return;
+    }
+    log.remove(number);
+    this.stale.delete(number);
+    catalog.live.delete(number);
+  }
+
+  /** Copies what counts of a file to the end of the log, little by little; whether it came to the end. */
+  private async copy(bytes: Buffer, file: LogFile): Promise<boolean> {
+    const { owner } = this;
+    let copied = 0;
+    for (const { seq, from, to } of findLiving(bytes, file, owner)) {
+      if (owner.isClosing()) return false;
+      copied += to - from;
+      owner.copy(seq, file.number, bytes.subarray(from, to));
+      if (copied < SLICE) continue;
+      copied = 0;
+      await this.written();
+    }
+    await this.written();
+    return !owner.isClosing();
+  }
+
+  private written(): Promise<void> {
+    return new Promise((resolve, reject) => this.owner.sync((error) => (error ? reject(error) : resolve())));
+  }
+}

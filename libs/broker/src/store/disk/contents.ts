@@ -1,0 +1,160 @@
+/*
+ * What a log says when it is read from its beginning: what is there, and where it stands.
+ */
+import { packedSize, unpackMessage } from 'nestjs-stomp/server';
+import type { Kept } from '../store.js';
+import { Catalog } from './catalog.js';
+import type { Log, LogFile } from './log.js';
+import { type Found, GROUPED, Kind, PUSH_HEAD, TRANSIENT } from './record.js';
+import { type Damage, readLog } from './recovery.js';
+
+/** A message of a queue. */
+export interface Waiting {
+  readonly seq: number;
+  readonly priority: number;
+  /** What it takes in memory. */
+  readonly octets: number;
+  readonly grouped: boolean;
+}
+
+/** What was found of the messages of a queue. */
+class Held {
+  readonly seqs: number[] = [];
+  /** Priorities and flags. */
+  readonly flags: number[] = [];
+  readonly sizes: number[] = [];
+}
+
+export class Contents {
+  /** Files that hold what was copied away from them. */
+  readonly stale = new Set<number>();
+  /** How many records say that something is gone. */
+  removals = 0;
+  /** The highest number of a record. */
+  seq = 0;
+  private readonly held = new Map<number, Held>();
+  private readonly found = new Map<number, Kept>();
+
+  /** @param counts how often messages were delivered */
+  constructor(
+    readonly catalog = new Catalog(),
+    readonly counts = new Map<number, number>(),
+  ) {}
+
+  /**
+   * Reads a log.
+   *
+   * @param damaged told of what cannot be used
+   * @param report told of the progress, when it takes long
+   */
+  async read(log: Log, damaged: (damage: Damage) => void, report: (line: string) => void): Promise<this> {
+    let told = performance.now();
+    await readLog(log, {
+      record: (found, bytes, file, at) => this.take(found, bytes, file, at),
+      damage: damaged,
+      progress: (done, all) => {
+        if (performance.now() - told < 1_000) return;
+        told = performance.now();
+        report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
+      },
+    });
+    return this;
+  }
+
+  /** @throws Error when the record makes no sense; then nothing of it counts */
+  private take({ kind, start, end }: Found, bytes: Buffer, file: LogFile, at: number): void {
+    const seq = bytes.readDoubleLE(start);
+    switch (kind) {
+      case Kind.push:
+        this.takeMessage(seq, bytes, start, end, file, at);
+        break;
+      case Kind.keep: {
+        const text = start + 12 + bytes.readUInt32LE(start + 8);
+        const { kind, key, about } = JSON.parse(bytes.toString('utf8', start + 12, text)) as Kept;
+        const message = text < end ? unpackMessage(Buffer.from(bytes.subarray(text, end))) : undefined;
+        this.place(seq, file, at, end - at, 0);
+        this.found.set(seq, { kind, key, about, message });
+        break;
+      }
+      case Kind.remove:
+        this.removals++;
+        this.catalog.delete(seq);
+        this.counts.delete(seq);
+        break;
+      case Kind.drop:
+        this.removals++;
+        this.catalog.delete(seq);
+        for (const each of this.held.get(seq)?.seqs ?? []) this.catalog.delete(each);
+        this.held.delete(seq);
+        break;
+      case Kind.count:
+        // Where the log was cleaned, a count may stand before its message, or an older one behind it.
+        this.counts.set(seq, Math.max(this.counts.get(seq) ?? 0, bytes.readUInt32LE(start + 8)));
+        break;
+      default:
+        throw new Error(`records of kind ${kind} are not known`);
+    }
+    this.seq = Math.max(this.seq, seq);
+  }
+
+  /** What is there besides messages of queues, in the order in which it came. */
+  things(): [number, Kept][] {
+    return [...this.found].filter(([seq]) => this.catalog.get(seq) !== undefined).sort(([a], [b]) => a - b);
+  }
+
+  /** The messages of the queue that has that number, in their order; they are handed out once. */
+  *messages(queue: number): IterableIterator<Waiting> {
+    const held = this.held.get(queue);
+    if (held === undefined) return;
+    this.held.delete(queue);
+    const { seqs, flags, sizes } = held;
+    let order: number[] | undefined;
+    for (let i = 1; i < seqs.length; i++) {
+      if (seqs[i]! > seqs[i - 1]!) continue;
+      // Messages that were moved within the log.
+      order = [...seqs.keys()].sort((a, b) => seqs[a]! - seqs[b]!);
+      break;
+    }
+    let before = 0;
+    for (let i = 0; i < seqs.length; i++) {
+      const at = order?.[i] ?? i;
+      const seq = seqs[at]!;
+      if (seq === before || this.catalog.get(seq) === undefined) continue;
+      before = seq;
+      const flag = flags[at]!;
+      yield { seq, priority: flag >> 4, octets: sizes[at]!, grouped: (flag & GROUPED) !== 0 };
+    }
+  }
+
+  /**
+   * What is left when the messages of all queues were handed out: those of queues that are gone, or whose own record
+   * is lost, by the number of the queue. They are handed out once.
+   */
+  *orphans(): IterableIterator<[number, Waiting[]]> {
+    for (const queue of [...this.held.keys()]) {
+      const left = [...this.messages(queue)];
+      if (left.length > 0) yield [queue, left];
+    }
+    for (const seq of this.counts.keys()) if (this.catalog.get(seq) === undefined) this.counts.delete(seq);
+  }
+
+  private takeMessage(seq: number, bytes: Buffer, start: number, end: number, file: LogFile, at: number): void {
+    const flags = bytes[start + 25]!;
+    const octets = packedSize(bytes, start + PUSH_HEAD, end);
+    if ((flags & TRANSIENT) !== 0) return;
+    this.place(seq, file, at, end - at, bytes.readDoubleLE(start + 16));
+    const queue = bytes.readDoubleLE(start + 8);
+    let held = this.held.get(queue);
+    if (held === undefined) this.held.set(queue, (held = new Held()));
+    held.seqs.push(seq);
+    held.flags.push((bytes[start + 24]! << 4) | flags);
+    held.sizes.push(octets);
+  }
+
+  private place(seq: number, file: LogFile, at: number, length: number, expires: number): void {
+    const moved = this.catalog.get(seq);
+    // It was copied away from there, but the file could not be deleted any more.
+    if (moved !== undefined) this.stale.add(moved.file);
+    this.catalog.set(seq, file.number, at, length, expires);
+  }
+}

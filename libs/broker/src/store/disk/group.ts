@@ -1,0 +1,111 @@
+/*
+ * What is to be written, as a group of records.
+ */
+import { packMessage } from 'nestjs-stomp/server';
+import type { DiskBacklog } from '../disk.backlog.js';
+import type { Kept } from '../store.js';
+import type { Catalog } from './catalog.js';
+import type { DiskEntry } from './entry.js';
+import type { Log } from './log.js';
+import { GROUPED, Kind, TRANSIENT, Writer } from './record.js';
+
+/** Something to be written. */
+export type Task =
+  | { readonly kind: 'push'; readonly backlog: DiskBacklog; readonly entry: DiskEntry }
+  | { readonly kind: 'remove'; readonly seq: number }
+  | { readonly kind: 'drop'; readonly seq: number }
+  | { readonly kind: 'count'; readonly entry: DiskEntry }
+  | { readonly kind: 'keep'; readonly seq: number; readonly kept: Kept }
+  | { readonly kind: 'copy'; readonly seq: number; readonly from: number; readonly record: Buffer };
+
+/** Where a record of a group stands in it. */
+export interface Spot {
+  readonly task: Task;
+  readonly at: number;
+  readonly length: number;
+}
+
+export class Group {
+  private readonly writer = new Writer();
+  spots: readonly Spot[] = [];
+
+  /** @param dying numbers of what is to be removed, and is not yet */
+  constructor(
+    private readonly log: Log,
+    private readonly catalog: Catalog,
+    private readonly dying: ReadonlySet<number>,
+  ) {}
+
+  get bytes(): Buffer {
+    return this.writer.written;
+  }
+
+  /** Puts those of the tasks into it that still matter. */
+  fill(tasks: readonly Task[]): void {
+    const { writer } = this;
+    const group = writer.begin(Kind.group);
+    const spots: Spot[] = [];
+    // Copies come last: what was removed meanwhile is not copied.
+    for (const task of copiesLast(tasks)) {
+      const at = writer.length;
+      if (!this.encode(task)) continue;
+      writer.end(at);
+      spots.push({ task, at, length: writer.length - at });
+    }
+    writer.end(group);
+    this.spots = spots;
+  }
+
+  empty(): void {
+    this.writer.reset();
+    this.spots = [];
+  }
+
+  private encode(task: Task): boolean {
+    const { writer } = this;
+    switch (task.kind) {
+      case 'push': {
+        const { entry, backlog } = task;
+        // Gone before it was written; or its queue is.
+        if (entry.gone || backlog.seq === 0) return false;
+        entry.written = true;
+        writer.begin(Kind.push);
+        const flags = (entry.persistent ? 0 : TRANSIENT) | (entry.group === undefined ? 0 : GROUPED);
+        writer.number(entry.seq).number(backlog.seq).number(entry.expires).octet(entry.priority).octet(flags);
+        for (const piece of packMessage(entry.message)) writer.raw(piece);
+        return true;
+      }
+      case 'keep': {
+        writer.begin(Kind.keep);
+        const { kind, key, about, message } = task.kept;
+        const text = Buffer.from(JSON.stringify({ kind, key, about }));
+        writer.number(task.seq).count(text.length).raw(text);
+        for (const piece of message === undefined ? [] : packMessage(message)) writer.raw(piece);
+        return true;
+      }
+      case 'remove':
+        writer.begin(Kind.remove);
+        writer.number(task.seq).count(this.catalog.get(task.seq)?.file ?? this.log.head);
+        return true;
+      case 'drop':
+        writer.begin(Kind.drop);
+        writer.number(task.seq);
+        return true;
+      case 'count':
+        task.entry.counting = false;
+        if (task.entry.gone || !task.entry.written || !task.entry.persistent) return false;
+        writer.begin(Kind.count);
+        writer.number(task.entry.seq).count(task.entry.count);
+        return true;
+      case 'copy':
+        if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;
+        writer.raw(task.record);
+        return true;
+    }
+  }
+}
+
+function copiesLast(tasks: readonly Task[]): readonly Task[] {
+  if (!tasks.some(({ kind }) => kind === 'copy')) return tasks;
+  return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
+}

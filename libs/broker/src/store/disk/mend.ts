@@ -1,0 +1,101 @@
+/*
+ * What becomes of damage when a store is opened: it is set aside in `damaged`, never thrown away, and told of.
+ */
+import { join } from 'node:path';
+import type { Contents } from './contents.js';
+import { cutFile, makeDirectory, putFile } from './files.js';
+import { type Log, nameOf } from './log.js';
+import { HEAD } from './record.js';
+import { type Damage, describeDamage } from './recovery.js';
+import { Window } from './window.js';
+
+/** Where it is kept what is not served. */
+export const DAMAGED = 'damaged';
+
+/** What has become of something. */
+export interface Mended {
+  /** What is to be told of it. */
+  readonly text: string;
+  /** The file that it stands in has to stay. */
+  readonly stays: boolean;
+}
+
+/** Takes damage out of the way. */
+export function mend(log: Log, damage: Damage): Mended {
+  const { kind, file, from, to, bytes } = damage;
+  const path = join(log.directory, nameOf(file));
+  const text = describeDamage(damage);
+  const keep = (name: string): Mended => {
+    const { text: kept, stays } = setAside(log, name, bytes);
+    return { text: `${text}; ${kept}`, stays };
+  };
+  switch (kind) {
+    case 'unreadable':
+      return { text, stays: true };
+    case 'group':
+      return { text, stays: false };
+    case 'torn': {
+      if (from === 0) {
+        log.fs.rmSync(path, { force: true });
+        return { text, stays: false };
+      }
+      // Where all of it seems to be there, a look at it may be worth while.
+      const whole = to - from >= HEAD && HEAD + bytes.readUInt32LE(8) <= to - from;
+      const mended = whole ? keep(`${nameOf(file)}-${from}`) : { text, stays: false };
+      cutFile(log.fs, path, from);
+      return mended;
+    }
+    case 'strange': {
+      const mended = keep(nameOf(file));
+      if (!mended.stays) log.fs.rmSync(path, { force: true });
+      return mended;
+    }
+    case 'record':
+    case 'senseless':
+      return keep(`${nameOf(file)}-${from}`);
+  }
+}
+
+/**
+ * Takes messages out of the way that belong to no queue that is known any more; those that cannot be set aside stay in
+ * the log.
+ *
+ * @param gone told the number of each that is set aside
+ * @returns what is to be told of it
+ */
+export function mendOrphans(log: Log, contents: Contents, gone: (seq: number) => void): string[] {
+  const window = new Window(log);
+  return [...contents.orphans()].map(([queue, waiting]) => {
+    const destinations = new Set<string>();
+    const records = new Map<number, Buffer>();
+    for (const { seq } of waiting) {
+      try {
+        const { record, message } = window.message(seq, contents.catalog);
+        destinations.add(message.destination);
+        records.set(seq, Buffer.from(record));
+      } catch {
+        // It is counted with those that are told of.
+      }
+    }
+    const { text, stays } = setAside(log, `queue-${queue}`, Buffer.concat([...records.values()]));
+    if (!stays) for (const seq of records.keys()) gone(seq);
+    return `${describeOrphans(waiting.length, destinations)}; ${text}`;
+  });
+}
+
+/** What is to be told of messages that belong to no queue. */
+export function describeOrphans(count: number, destinations: ReadonlySet<string>): string {
+  const names = [...destinations].slice(0, 5).join(', ');
+  return `${count} messages${names === '' ? '' : ` to ${names}`} belong to no queue that is known any more`;
+}
+
+/** Keeps bytes that are not to be served; tells what became of them. */
+export function setAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, name: string, bytes: Buffer): Mended {
+  try {
+    makeDirectory(fs, join(directory, DAMAGED));
+    putFile(fs, join(directory, DAMAGED, name), bytes);
+    return { text: `set aside in ${DAMAGED}/${name}`, stays: false };
+  } catch {
+    return { text: 'it stays where it is, there is no room to set it aside', stays: true };
+  }
+}

@@ -1,0 +1,237 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import fs, { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join as joinPath } from 'node:path';
+import { DiskStore, LocalEngine, type StompBroker } from 'nestjs-stomp-broker';
+import { join, makeBroker } from '../../../support/broker.js';
+import { Program } from '../../../support/program.js';
+import { RawPeer } from '../../../support/raw.js';
+import { handshake, watch } from '../../../support/server.js';
+
+jest.setTimeout(120_000);
+
+const MB = 1024 * 1024;
+const KEPT = { persistent: 'true' };
+const directories: string[] = [];
+const programs: Program[] = [];
+
+afterEach(async () => {
+  for (const program of programs) program.signal('SIGKILL');
+  await Promise.all(programs.splice(0).map(({ exited }) => exited));
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function folder(): string {
+  const directory = mkdtempSync(joinPath(tmpdir(), 'full-'));
+  directories.push(directory);
+  return directory;
+}
+
+const failure = (code: string) => Object.assign(new Error(`${code}: as the test wants it`), { code });
+
+/** A disk of so many octets, on which syncs may fail. */
+function smallDisk(directory: string, octets: number) {
+  const disk = {
+    octets,
+    written: 0,
+    syncFails: false,
+    get used() {
+      return readdirSync(directory).reduce((sum, name) => sum + statSync(joinPath(directory, name)).size, 0);
+    },
+    fs: {
+      ...fs,
+      writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
+        const more = Math.max(0, position + length - fs.fstatSync(fd).size);
+        if (disk.used + more > disk.octets) throw failure('ENOSPC');
+        disk.written += length;
+        return fs.writeSync(fd, bytes, at, length, position);
+      },
+      fdatasync(fd: number, done: (error: Error | null) => void) {
+        if (disk.syncFails) setImmediate(() => done(failure('EIO')));
+        else fs.fdatasync(fd, done);
+      },
+      statfsSync: () => ({
+        bsize: 1024,
+        blocks: Math.floor(disk.octets / 1024),
+        bavail: Math.max(0, Math.floor((disk.octets - disk.used) / 1024)),
+      }),
+    },
+  };
+  return disk;
+}
+
+/** A broker on such a disk; what it says is in `lines`, and `said` waits for it. */
+async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fileSize?: number) {
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  const report = (line: string) => {
+    lines.push(line);
+    for (const look of waiting) look();
+  };
+  const said = (pattern: RegExp) =>
+    new Promise<void>((resolve) => {
+      const look = () => {
+        if (!lines.some((line) => pattern.test(line))) return;
+        waiting.delete(look);
+        resolve();
+      };
+      waiting.add(look);
+      look();
+    });
+  const store = new DiskStore({ directory, report }, disk.fs, fileSize);
+  const broker = await makeBroker({ engine: new LocalEngine(store) });
+  return { broker, lines, said };
+}
+
+/** Sends until there is an ERROR; tells what was receipted by then, and what the ERROR says. */
+async function fill(connect: () => Promise<RawPeer>, destination: string, size: number) {
+  const receipted: string[] = [];
+  const peer = await connect();
+  for (;;) {
+    const body = `${receipted.length} `.padEnd(size, 'x');
+    peer.send('SEND', { destination, ...KEPT, receipt: 'r' }, body);
+    const frame = await peer.frame();
+    if (frame.command !== 'RECEIPT') return { receipted, error: `${frame.header('message')}: ${frame.text}` };
+    receipted.push(body);
+  }
+}
+
+/** Takes so many messages, each acknowledged with a receipt. */
+async function drain(peer: RawPeer, destination: string, count: number): Promise<string[]> {
+  const texts: string[] = [];
+  await peer.subscribe(destination, { id: 'drain', ack: 'client-individual', 'prefetch-count': '1' });
+  while (texts.length < count) {
+    const message = await peer.message();
+    texts.push(message.text);
+    await peer.receipted('ACK', peer.reference(message));
+  }
+  await peer.receipted('UNSUBSCRIBE', { id: 'drain' });
+  return texts;
+}
+
+/** What a killed broker would leave behind. */
+function killed(directory: string): string {
+  const copy = folder();
+  cpSync(directory, copy, { recursive: true, filter: (path) => basename(path) !== 'lock' });
+  return copy;
+}
+
+async function texts(broker: StompBroker, destination: string, count: number): Promise<string[]> {
+  const peer = await join(broker);
+  await peer.subscribe(destination);
+  const found = await peer.texts(count);
+  expect((await peer.rest()).map(({ text }) => text)).toEqual([]);
+  return found;
+}
+
+describe('a disk that is full', () => {
+  it('has publishers told so, consumers go on, and publishers taken again when there is room', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 2 * MB);
+    const { broker, said } = await startOn(disk, directory);
+    const connect = () => join(broker);
+    const { receipted, error } = await fill(connect, '/queue/a', 10_000);
+    expect(receipted.length).toBeGreaterThan(150);
+    expect(error).toMatch(
+      /^disk full: .*the disk of the store is full: make room there, 128 KiB at least, or try again/,
+    );
+    // Nobody is told otherwise afterwards; what is not persistent needs no disk.
+    expect((await fill(connect, '/queue/b', 10)).error).toMatch(/^disk full: \/queue\/b takes no persistent messages/);
+    await (await connect()).receipted('SEND', { destination: '/queue/c' }, 'not persistent');
+
+    const again = killed(directory);
+    const after = await drain(await connect(), '/queue/a', receipted.length);
+    expect(after).toEqual(receipted);
+    await said(/there is room again/);
+    await (await connect()).receipted('SEND', { destination: '/queue/a', ...KEPT }, 'fresh');
+    expect(disk.used).toBeLessThan(MB / 2);
+
+    const { broker: then } = await startOn(smallDisk(again, 8 * MB), again);
+    expect((await texts(then, '/queue/a', receipted.length)).slice(0, receipted.length)).toEqual(receipted);
+  });
+
+  it('has room for acknowledgements that survive, which nothing else takes', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 2 * MB);
+    const { broker } = await startOn(disk, directory, 128 * 1024);
+    const { receipted } = await fill(() => join(broker), '/queue/a', 1_000);
+    // Of each two files' worth more than half is gone, and the rest is too much to be copied into what room there is.
+    const peer = await join(broker);
+    await peer.subscribe('/queue/a', { id: 's', ack: 'client-individual', 'prefetch-count': '5000' });
+    const messages = await peer.messages(receipted.length);
+    const before = disk.written;
+    const gone = messages.filter((_, i) => i % 20 < 11);
+    for (const message of gone.slice(0, 900)) await peer.receipted('ACK', peer.reference(message));
+    const copied = disk.written - before;
+    expect(copied).toBeLessThan(receipted.length * 1_000);
+
+    const again = killed(directory);
+    const acknowledged = new Set(gone.slice(0, 900).map(({ text }) => text));
+    const left = receipted.filter((text) => !acknowledged.has(text));
+    const { broker: then } = await startOn(smallDisk(again, 8 * MB), again);
+    expect(await texts(then, '/queue/a', left.length)).toEqual(left);
+  });
+});
+
+describe('a disk that fails', () => {
+  it('has a publisher told so whose message is not safe, and goes on by itself when it is mended', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 64 * MB);
+    const { broker, said } = await startOn(disk, directory);
+    const peer = await join(broker);
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'safe');
+    disk.syncFails = true;
+    const { receipted, error } = await fill(() => join(broker), '/queue/a', 10);
+    expect(receipted).toEqual([]);
+    expect(error).toMatch(/^store failed: .*the disk of the store fails \(EIO\): try again later, or mend the disk/);
+    const consumer = await join(broker);
+    await consumer.subscribe('/queue/a', { ack: 'client-individual' });
+    expect((await consumer.message()).text).toBe('safe');
+
+    disk.syncFails = false;
+    await said(/there is room again/);
+    await (await join(broker)).receipted('SEND', { destination: '/queue/b', ...KEPT }, 'after');
+    const again = killed(directory);
+    const { broker: then } = await startOn(smallDisk(again, 64 * MB), again);
+    expect(await texts(then, '/queue/b', 1)).toEqual(['after']);
+    const found = await join(then);
+    await found.subscribe('/queue/a');
+    expect((await found.message()).text).toBe('safe');
+  });
+});
+
+/** A command that runs another one on a file system of its own of 8 MB. */
+function mounting(directory: string): string[] {
+  const script = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"';
+  const ways = [
+    ['unshare', '-m'],
+    ['unshare', '-rm'],
+  ].map((way) => [...way, 'sh', '-c', script, directory]);
+  const way = ways.find(([file = '', ...words]) => spawnSync(file, [...words, 'true']).status === 0);
+  if (way !== undefined) return way;
+  throw new Error('this test mounts a small file system: run it as root, or where user namespaces are permitted');
+}
+
+it('a broker on a file system of 8 MB is filled, drained and filled again, and loses nothing', async () => {
+  const directory = folder();
+  const program = Program.startBy(mounting(directory), 'stompserver', '--port', '0', '--data-dir', `${directory}/data`);
+  programs.push(program);
+  const [, url = ''] = await program.line(/^listening (\S+)$/);
+  const connect = async () => {
+    const peer = watch(await RawPeer.connect(Number(new URL(url).port)));
+    await handshake(peer);
+    return peer;
+  };
+  for (let round = 1; round <= 3; round++) {
+    const { receipted, error } = await fill(connect, '/queue/a', 20_000);
+    expect(receipted.length).toBeGreaterThan(300);
+    expect(error).toMatch(/^disk full: /);
+    // The one that was refused may be there all the same: it was not confirmed, and is sent again.
+    expect((await drain(await connect(), '/queue/a', receipted.length)).slice(0, receipted.length)).toEqual(receipted);
+    const rest = await connect();
+    await rest.subscribe('/queue/a', { id: 'rest' });
+    await rest.receipted('UNSUBSCRIBE', { id: 'rest' });
+    await program.until(`round ${round}`, () => (program.stderr.match(/there is room again/g) ?? []).length >= round);
+  }
+});

@@ -1,0 +1,93 @@
+import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+jest.setTimeout(120_000);
+
+/** Opens the store whenever it is told to, and says how that went; the lock of a dead process is what kill -9 leaves. */
+const opener = `
+  import { DiskStore } from 'nestjs-stomp-broker';
+  import { createInterface } from 'node:readline';
+  let store;
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line === 'close') {
+      await store?.close();
+      store = undefined;
+      console.log('closed');
+      continue;
+    }
+    const next = new DiskStore({ directory: line });
+    try {
+      await next.open();
+      store = next;
+      console.log('opened');
+    } catch (error) {
+      console.log(error.message);
+    }
+  }`;
+
+let directory: string;
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'lock-'));
+});
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function launch() {
+  const cwd = new URL('../../../../apps/broker/', import.meta.url);
+  const child = spawn(process.execPath, ['--input-type=module', '-e', opener], {
+    cwd,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    child,
+    async tell(line: string): Promise<string> {
+      child.stdin.write(`${line}\n`);
+      return (await lines.next()).value as string;
+    },
+  };
+}
+
+it('exactly one of several processes gets the store that start at once where another one was killed', async () => {
+  const openers = [launch(), launch(), launch()];
+  for (let round = 0; round < 60; round++) {
+    const answers = await Promise.all(openers.map((one) => one.tell(directory)));
+    const winners = openers.filter((_, i) => answers[i] === 'opened');
+    expect([round, winners.length, answers]).toEqual([round, 1, expect.anything()]);
+    const loser = answers.find((answer) => answer !== 'opened');
+    expect(loser).toMatch(/in use by process \d+|is being opened/);
+    const [winner] = winners;
+    if (round % 3 === 0) {
+      winner!.child.kill('SIGKILL');
+      await once(winner!.child, 'exit');
+      openers[openers.indexOf(winner!)] = launch();
+    } else expect(await winner!.tell('close')).toBe('closed');
+  }
+});
+
+it('what the dead have left is taken away by the next that opens the store', async () => {
+  for (let round = 0; round < 3; round++) {
+    const one = launch();
+    expect(await one.tell(directory)).toBe('opened');
+    expect(readdirSync(join(directory, 'lock'))).toHaveLength(1);
+    one.child.kill('SIGKILL');
+    await once(one.child, 'exit');
+  }
+});
+
+it('a process that is stopped has the store still', async () => {
+  const [one, two] = [launch(), launch()];
+  expect(await one.tell(directory)).toBe('opened');
+  one.child.kill('SIGSTOP');
+  expect(await two.tell(directory)).toMatch('is in use by process that does not answer');
+});
