@@ -173,13 +173,16 @@ export class Ledger {
 /** What is kept of topics whose last message is retained. */
 export class RetainedLedger {
   #topics = new Map();
+  #serial = 0;
 
   constructor(ledger) {
     this.ledger = ledger;
   }
 
-  sent(topic, serial) {
-    this.#of(topic).sent.push(serial);
+  /** A message is about to be sent; returns its number. */
+  begin(topic) {
+    this.#of(topic).sent.push(++this.#serial);
+    return this.#serial;
   }
 
   confirm(topic, serial) {
