@@ -1,5 +1,4 @@
 /* A STOMP client that hides nothing: frames as they are asked for, a call for each receipt, and no reconnection. */
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { encodeFrame, Frame, FrameDecoder } from 'nestjs-stomp/frame';
 
@@ -17,7 +16,8 @@ export class Peer {
     const peer = new Peer();
     const { port, hostname: host } = new URL(url);
     peer.#socket = connect({ host, port: Number(port), noDelay: true });
-    peer.closed = once(peer.#socket.on('error', () => undefined), 'close');
+    peer.#socket.on('error', () => undefined);
+    peer.closed = new Promise((resolve) => peer.#socket.on('close', resolve));
     const decoder = new FrameDecoder({ version: '1.2', onFrame: (frame) => peer.#take(frame) });
     peer.#socket.on('data', (chunk) => decoder.push(chunk));
     const answered = new Promise((resolve) => (peer.#connected = resolve));
