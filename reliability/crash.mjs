@@ -114,7 +114,7 @@ for (let round = 1; round <= rounds && ledger.violations.length === 0; round++) 
   const logs = readdirSync(directory).filter((name) => name.endsWith('.log'));
   const size = logs.reduce((sum, name) => sum + sizeOf(name), 0) / 2 ** 20;
   const starts = killedStarts - killedBefore;
-  rows.push([round, when, starts, Math.round(recovery), ledger.confirmed - confirmed, ledger.doubtful - doubtful, size]);
+  rows.push([String(round), when, String(starts), Math.round(recovery), ledger.confirmed - confirmed, ledger.doubtful - doubtful, size]);
   process.stderr.write(`${round}: killed ${when}, ${ledger.confirmed - confirmed} receipts\n`);
 }
 

@@ -79,10 +79,12 @@ export class Ledger {
   came(place, id, redelivered, by, now = Date.now()) {
     const copy = this.#find(place, id, 'came');
     if (copy === undefined) return undefined;
-    const known = copy.delivered > 0 || (copy.unit.life < this.life && copy.due === 0);
+    const known = copy.delivered > 0 || copy.unit.life < this.life;
     if (copy.delivered === this.life) this.#wrong(copy, 'came twice to consumers that stayed');
-    if (known && !redelivered) this.#wrong(copy, 'came again, or may have, and was not redelivered:true');
-    if (!known && redelivered && copy.due === 0) this.#wrong(copy, 'was redelivered:true when it first came');
+    // A kill right when its time has come may undo that it was delivered: nobody knows then that it was.
+    if (copy.due === 0 && known !== redelivered) {
+      this.#wrong(copy, known ? 'came again, or may have, and did not say so' : 'was redelivered when it first came');
+    }
     if (now < copy.due) this.#wrong(copy, `came ${copy.due - now} ms before its time`);
     this.#inOrder(copy, by);
     copy.delivered = this.life;
