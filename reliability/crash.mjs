@@ -114,7 +114,15 @@ for (let round = 1; round <= rounds && ledger.violations.length === 0; round++) 
   const logs = readdirSync(directory).filter((name) => name.endsWith('.log'));
   const size = logs.reduce((sum, name) => sum + sizeOf(name), 0) / 2 ** 20;
   const starts = killedStarts - killedBefore;
-  rows.push([String(round), when, String(starts), Math.round(recovery), ledger.confirmed - confirmed, ledger.doubtful - doubtful, size]);
+  rows.push([
+    String(round),
+    when,
+    String(starts),
+    Math.round(recovery),
+    ledger.confirmed - confirmed,
+    ledger.doubtful - doubtful,
+    size,
+  ]);
   process.stderr.write(`${round}: killed ${when}, ${ledger.confirmed - confirmed} receipts\n`);
 }
 
@@ -122,15 +130,19 @@ if (ledger.violations.length === 0) {
   const { program, traffic } = await start();
   await traffic.look();
   await traffic.drain();
-  await Promise.all([program.end(), traffic.ended()]);
+  await traffic.leave();
+  await program.end();
   // What was taken stays away after a proper end, too.
   const last = await start();
   await last.traffic.look();
-  await Promise.all([last.program.end(), last.traffic.ended()]);
+  await last.traffic.leave();
+  await last.program.end();
 }
 
 process.stdout.write(table(['round', 'killed', 'starts killed', 'start, ms', 'receipts', 'in doubt', 'log, MB'], rows));
-process.stdout.write(`seed ${seed}: ${ledger.confirmed} receipts, ${ledger.doubtful} in doubt, ${ledger.again} came again\n`);
+process.stdout.write(
+  `seed ${seed}: ${ledger.confirmed} receipts, ${ledger.doubtful} in doubt, ${ledger.again} came again\n`,
+);
 if (ledger.violations.length === 0) {
   rmSync(directory, { recursive: true });
   process.exit(0);

@@ -196,7 +196,9 @@ export class RetainedLedger {
   shown(topic, serial) {
     const known = this.#of(topic);
     if (serial < known.least) {
-      this.ledger.violations.push(`${topic} retains ${serial || 'nothing'}, and ${known.least} was confirmed, or there`);
+      this.ledger.violations.push(
+        `${topic} retains ${serial || 'nothing'}, and ${known.least} was confirmed, or there`,
+      );
     } else if (serial > 0 && serial !== known.least && !known.sent.includes(serial)) {
       this.ledger.violations.push(`${topic} retains ${serial}, which was not sent, or was not there before`);
     }

@@ -95,6 +95,12 @@ export class Traffic {
     for (const place of Object.keys(PLACES)) this.ledger.shown(place, []);
   }
 
+  /** All connections are cut. */
+  leave() {
+    for (const peer of this.#peers) peer.cut();
+    return this.ended();
+  }
+
   /** Resolves when all connections are gone, and with them what had come by them. */
   async ended() {
     this.#going = false;
