@@ -84,7 +84,7 @@ async function moment() {
     await sleep(300 + random(2_200));
     return 'under load';
   }
-  const stop = new AbortController();
+  const stop = new globalThis.AbortController();
   const grown = new Promise((resolve) => {
     let known = readdirSync(directory).length;
     watch(directory, { signal: stop.signal }, () => {

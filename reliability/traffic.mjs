@@ -6,6 +6,7 @@
  *              -> news, a durable subscription; later, when its time has come; held, which nobody reads
  *              -> topics whose last message is retained
  */
+import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Peer } from './peer.mjs';
 
