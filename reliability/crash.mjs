@@ -78,7 +78,7 @@ function complain(said) {
   for (const line of lines) ledger.violations.push(`the broker says: ${line}`);
 }
 
-/** The moment of a kill: at random, or soon after the log has got a new file, while an older one is cleaned. */
+/** The moment of a kill: at random, or soon after the log has got a new file, when an older one may be cleaned. */
 async function moment() {
   if (random(2) === 0) {
     await sleep(300 + random(2_200));
@@ -94,10 +94,10 @@ async function moment() {
     });
   });
   await sleep(200);
-  const cleaning = await Promise.race([grown, sleep(3_500, false)]);
+  const grew = await Promise.race([grown, sleep(3_500, false)]);
   stop.abort();
   await sleep(random(120));
-  return cleaning ? 'cleaning' : 'under load';
+  return grew ? 'new log file' : 'under load';
 }
 
 const rows = [];
