@@ -8,24 +8,48 @@ import { installed, start } from '../test/support/peers/brokers.mjs';
 
 const BIN = join(import.meta.dirname, '../apps/broker/bin/stompserver.js');
 
-export async function ours(...options) {
+/** A process that may be killed before it listens, which `listening` waits for. */
+export function launch(...options) {
   const child = spawn(process.execPath, [BIN, '--port', '0', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
   const kill = () => child.kill('SIGKILL');
   process.on('exit', kill);
-  const [line] = await Promise.race([
-    once(createInterface({ input: child.stdout }), 'line'),
-    once(child, 'exit').then(() => Promise.reject(new Error(`stompserver did not start: ${said}`))),
+  const gone = once(child, 'exit').then(() => process.off('exit', kill));
+  const listening = Promise.race([
+    once(createInterface({ input: child.stdout }), 'line').then(([line]) => line.replace('listening ', '')),
+    gone.then(() => Promise.reject(new Error(`stompserver did not start: ${said}`))),
   ]);
+  // Whoever kills it does not wait for it.
+  listening.catch(() => undefined);
   return {
-    name: 'stompserver',
-    url: line.replace('listening ', ''),
+    child,
+    listening,
     get said() {
       return said;
     },
     get alive() {
       return child.exitCode === null && child.signalCode === null;
+    },
+    /** @param signal as `kill -9` */
+    async end(signal) {
+      if (this.alive) child.kill(signal);
+      await gone;
+    },
+  };
+}
+
+export async function ours(...options) {
+  const program = launch(...options);
+  const { child } = program;
+  return {
+    name: 'stompserver',
+    url: await program.listening,
+    get said() {
+      return program.said;
+    },
+    get alive() {
+      return program.alive;
     },
     /** In MiB. */
     get memory() {
@@ -34,13 +58,7 @@ export async function ours(...options) {
     get handles() {
       return readdirSync(`/proc/${child.pid}/fd`).length;
     },
-    async stop() {
-      process.off('exit', kill);
-      if (!this.alive) return;
-      const gone = once(child, 'exit');
-      child.kill();
-      await gone;
-    },
+    stop: () => program.end(),
   };
 }
 
