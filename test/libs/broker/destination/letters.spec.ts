@@ -83,6 +83,21 @@ describe('x-queue-name', () => {
   });
 });
 
+describe('x-queue-name of a temporary topic', () => {
+  it('opens no queue that the client may not consume, and has to be a name', async () => {
+    const broker = await guarded();
+    for (const [headers, refused] of [
+      [{ 'x-queue-name': 'orders' }, 'subscribe /queue/orders'],
+      [{ 'x-queue-name': 'mine', 'x-dead-letter-routing-key': 'orders' }, 'send /queue/orders'],
+      [{ 'x-queue-name': 'mine\n' }, 'control characters'],
+    ] as const) {
+      const peer = await join(broker);
+      peer.send('SUBSCRIBE', { destination: '/temp-topic/mine', id: 'a', ...headers });
+      expect((await peer.refused()).text).toContain(refused);
+    }
+  });
+});
+
 describe('a full queue', () => {
   const limited = () => withPolicies({ destination: '/queue/full', maxLength: 2 });
 
