@@ -178,7 +178,14 @@ export class StompBroker {
       );
     }
     const routes = Promise.all(parts.map(async (part) => this.part(session, part, action, frame)));
-    return routes.then((all) => new Composite(all.map((route, at) => ({ destination: parts[at]!, route }))));
+    const commit: Engine['commit'] = (...all) => this.engine.commit(...all);
+    return routes.then(
+      (all) =>
+        new Composite(
+          all.map((route, at) => ({ destination: parts[at]!, route })),
+          commit,
+        ),
+    );
   }
 
   /** @internal */

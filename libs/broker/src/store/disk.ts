@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import {
   type Done,
   type Message,
-  packedSize,
+  packedLength,
   packMessage,
   type Session,
   StompError,
@@ -595,7 +595,7 @@ export class DiskStore implements Store {
       if (list === undefined) held.set(queue, (list = { seqs: [], flags: [], sizes: [] }));
       list.seqs.push(seq);
       list.flags.push((bytes[start + 24]! << 4) | flags);
-      list.sizes.push(packedSize(bytes, start + PUSH_HEAD, end));
+      list.sizes.push(packedLength(bytes, start + PUSH_HEAD, end));
     } else if (kind === Kind.keep) {
       catalog.set(seq, file.number, at, end - at, 0);
       const text = start + 12 + bytes.readUInt32LE(start + 8);
