@@ -178,7 +178,14 @@ export class StompBroker {
       );
     }
     const routes = Promise.all(parts.map(async (part) => this.part(session, part, action, frame)));
-    return routes.then((all) => new Composite(all.map((route, at) => ({ destination: parts[at]!, route }))));
+    const commit: Engine['commit'] = (...all) => this.engine.commit(...all);
+    return routes.then(
+      (all) =>
+        new Composite(
+          all.map((route, at) => ({ destination: parts[at]!, route })),
+          commit,
+        ),
+    );
   }
 
   /** @internal */
@@ -283,7 +290,7 @@ type Use = readonly [destination: string, action: Action];
 /** All that a frame uses: its destination, and what its headers name besides. */
 function usesOf(destination: string, address: Address, action: Action, frame: Frame, limits: NameLimits): Use[] {
   const uses: Use[] = [[destination, action]];
-  const queue = action === 'subscribe' && address.kind === 'topic' ? readQueueName(frame) : undefined;
+  const queue = action === 'subscribe' && isTopic(address) ? readQueueName(frame) : undefined;
   if (queue !== undefined) uses.push([`/queue/${queue}`, 'subscribe']);
   const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
   if (dead !== undefined) uses.push([dead, 'send']);
@@ -295,6 +302,8 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
   for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send', limits);
   return uses;
 }
+
+const isTopic = ({ kind }: Address): boolean => kind === 'topic' || kind === 'temp-topic';
 
 /** @throws StompError when that is no destination, or one that nobody, or only the broker, may send to */
 function checkName(destination: string, action: Action, limits: NameLimits): Address {

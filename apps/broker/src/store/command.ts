@@ -1,8 +1,16 @@
 import { isUtf8 } from 'node:buffer';
-import { Command, ExitCode, Option, readWhole, runProgram, UsageError } from 'nestjs-stomp-command';
+import {
+  Command,
+  escapeJson,
+  escapeText,
+  ExitCode,
+  Option,
+  readWhole,
+  runProgram,
+  UsageError,
+} from 'nestjs-stomp-command';
 import { checkStore, compactStore, readStore, type StoredMessage, StoreUnavailableError } from 'nestjs-stomp-broker';
 import { StompError } from 'nestjs-stomp/server';
-import { escapeJson, escapeText } from '../escape.js';
 import { Output } from './output.js';
 
 interface Values {

@@ -48,6 +48,7 @@ export interface Recovered {
   readonly expiring: boolean;
   /** Some of them belong to groups. */
   readonly grouped: boolean;
+  /** Of their bodies. */
   readonly octets: number;
 }
 

@@ -1,6 +1,6 @@
-import type { Done, Message, Route, Session, Subscription } from 'nestjs-stomp/server';
-import { readTerms } from './dialect.js';
+import type { Done, Message, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
 import { Queue } from './queue.js';
+import { ReplyRoute } from './reply.js';
 
 /** A destination of a list, and the way to it. */
 export interface Part {
@@ -8,30 +8,37 @@ export interface Part {
   readonly route: Route;
 }
 
-/** The queues that a message goes to by this way. */
-export function queuesOf(route: Route): Queue[] {
-  if (route instanceof Queue) return [route];
-  return route instanceof Composite ? route.parts.flatMap((part) => queuesOf(part.route)) : [];
+/** Does all of it, or throws and does nothing. */
+type Commit = (operations: readonly Operation[], session: Session, done: Done | undefined) => void;
+
+/** The ways on which a message goes by this one. */
+export function waysOf(route: Route): readonly Route[] {
+  return route instanceof Composite ? route.parts.map((part) => part.route) : [route];
+}
+
+/** The queue that such a way leads to; undefined where it leads to none. */
+export function queueOf(way: Route): Queue | undefined {
+  if (way instanceof ReplyRoute) return way.queue;
+  return way instanceof Queue ? way.current : undefined;
 }
 
 /** Sends a message that nothing refuses any more: its headers were read, and its queues have room. */
 export function deliver(route: Route, message: Message, session: Session, done: Done | undefined): void {
-  if (route instanceof Composite) route.accept(message, session, done);
-  else if (route instanceof Queue) route.accept(message, session, done);
-  else route.send(message, session, done);
+  if (route instanceof Composite || route instanceof Queue || route instanceof ReplyRoute) {
+    route.accept(message, session, done);
+  } else route.send(message, session, done);
 }
 
 /** Several destinations under one name: each gets every message, under its own. */
 export class Composite implements Route {
-  constructor(readonly parts: readonly Part[]) {}
+  constructor(
+    readonly parts: readonly Part[],
+    private readonly commit: Commit,
+  ) {}
 
+  /** All of them get it or none: it is a transaction of one message. */
   send(message: Message, session: Session, done: Done | undefined): void {
-    // All of them or none.
-    if (message.special) for (const queue of queuesOf(this)) queue.checkStore(message);
-    if (!message.special || readTerms(message).timing === undefined) {
-      for (const queue of queuesOf(this)) queue.checkRoom(1, message.size);
-    }
-    this.accept(message, session, done);
+    this.commit([{ route: this, message }], session, done);
   }
 
   /** Takes a message that all of them have room for. */

@@ -60,6 +60,12 @@ export class Consumers {
     return false;
   }
 
+  /** Those that may be able to take a message, if not any message. */
+  get able(): Consumer[] {
+    const able = [...this.tiers.flatMap(({ ring }) => ring), ...this.resting];
+    return this.sole === undefined ? able : able.filter((consumer) => consumer === this.sole);
+  }
+
   /** Whether one of them is a subscription of that session. */
   includes(session: Session): boolean {
     for (const subscription of this.all.keys()) if (subscription.session === session) return true;

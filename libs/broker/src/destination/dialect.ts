@@ -12,7 +12,7 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import { readDestination } from './name.js';
+import { hasControls, readDestination } from './name.js';
 import { nameOf } from './owner.js';
 import type { Policy } from './policy.js';
 import { compileSelector, type Selector } from './selector.js';
@@ -200,9 +200,16 @@ export interface DurableName {
  *   RabbitMQ   durable:true (or persistent:true) and auto-delete:false: the id and the destination
  *   ActiveMQ   activemq.subscriptionName, and the client-id of CONNECT
  *   Artemis    durable-subscription-name (or durable-subscriber-name), and the client-id of CONNECT
+ *
+ * @throws StompError when its name cannot be that of a destination, as its dead letters need one
  */
 export function readDurable({ headers, destination, session }: Subscription): DurableName | undefined {
-  return nameDurable(headers, session, destination);
+  const durable = nameDurable(headers, session, destination);
+  if (durable === undefined || !hasControls(durable.name)) return durable;
+  throw new StompError(
+    'invalid header',
+    'the name of the durable subscription holds control characters: leave them out',
+  );
 }
 
 /**

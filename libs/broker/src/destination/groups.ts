@@ -8,9 +8,9 @@ export class Groups<Consumer extends object> {
   private readonly owners = new Map<string, Consumer>();
 
   /** Whether that consumer may have a message. */
-  admits(entry: Entry, consumer: Consumer): boolean {
-    if (entry.group === undefined) return true;
-    const owner = this.owners.get(entry.group);
+  admits({ group }: Pick<Entry, 'group'>, consumer: Consumer): boolean {
+    if (group === undefined) return true;
+    const owner = this.owners.get(group);
     return owner === undefined || owner === consumer;
   }
 

@@ -52,6 +52,10 @@ export function checkLimits(
   }
 }
 
+/** Whether a name holds control characters: names are printed, and used inside the broker with marks of its own. */
+// eslint-disable-next-line no-control-regex -- that is what it is for
+export const hasControls = (name: string): boolean => /[\u0000-\u001f\u007f]/.test(name);
+
 /**
  * Reads a destination. A name with none of the known prefixes is a topic of its own.
  *
@@ -60,8 +64,7 @@ export function checkLimits(
 export function readDestination(destination: string): Address {
   if (destination === '')
     throw new StompError('invalid destination', 'the destination is empty: name one, like /queue/a');
-  // eslint-disable-next-line no-control-regex -- names are printed, and used inside the broker with marks of its own
-  if (/[\u0000-\u001f\u007f]/.test(destination)) {
+  if (hasControls(destination)) {
     throw new StompError('invalid destination', 'the destination holds control characters: leave them out');
   }
   for (const [prefix, kind, into] of PREFIXES) {

@@ -11,7 +11,7 @@ export interface Policy {
   readonly destination: string;
   /** Messages that may wait in a queue; no limit by default. */
   readonly maxLength?: number;
-  /** Octets that may wait in a queue; no limit by default. */
+  /** Octets of bodies that may wait in a queue; no limit by default. */
   readonly maxBytes?: number;
   /** What a full queue does: `reject` (the default) refuses the sender, `drop-oldest` makes dead letters of its head. */
   readonly overflow?: 'reject' | 'drop-oldest';

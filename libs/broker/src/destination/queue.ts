@@ -36,7 +36,9 @@ const SWEEP = 1_000;
 export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
-  /** The queue of this name that is in use: a session may hold one that was given up. Puts it to use again. */
+  /** The queue of this name that is there: a session may hold one that is gone. That one, when there is none. */
+  current(queue: Queue): Queue;
+  /** The same, put to use again, made anew if need be. */
   adopt(queue: Queue): Queue;
   /** Nobody uses the queue, and it is empty. */
   giveUp(queue: Queue): void;
@@ -78,9 +80,11 @@ export class Queue implements Route, DeliverySource {
   private readonly delayed = new Map<Entry, NodeJS.Timeout>();
   /** Handed out, and neither acknowledged nor back. */
   private unacknowledged = 0;
-  /** Octets that wait; counted where there is a limit to them. */
+  /** Octets of the bodies that wait; counted where there is a limit to them. */
   private octets = 0;
   private sweeper: NodeJS.Timeout | undefined;
+  /** Whether it may refuse a message. */
+  private readonly refuses: boolean;
 
   /**
    * @param destination by which its dead letters know it
@@ -97,6 +101,8 @@ export class Queue implements Route, DeliverySource {
     private readonly owner: QueueOwner,
   ) {
     backlog.source = this;
+    const { overflow, maxLength, maxBytes } = rules;
+    this.refuses = overflow === 'reject' && Math.min(maxLength, maxBytes) < Number.POSITIVE_INFINITY;
     const { recovered } = backlog;
     if (recovered === undefined) return;
     this.grouped = recovered.grouped;
@@ -126,18 +132,22 @@ export class Queue implements Route, DeliverySource {
     return this.backlog.length + this.delayed.size;
   }
 
+  /** The queue of its name that is there: this one, unless it is gone and there is another. */
+  get current(): Queue {
+    return this.active ? this : this.owner.current(this);
+  }
+
   send(message: Message, session: Session, done: Done | undefined): void {
-    if (!message.special || readTerms(message).timing === undefined) {
-      (this.active ? this : this.owner.adopt(this)).checkRoom(1, message.size);
-    }
+    const { current } = this;
+    if (current.refuses && (!message.special || readTerms(message).timing === undefined)) current.checkRoom([message]);
     if (message.special) this.owner.checkStore(message);
+    if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     this.accept(message, session, done);
   }
 
-  /** Takes a message that there is room for, as `checkRoom` has told. */
+  /** Takes a message that there is room for, as `checkRoom` has told, and whose replies have an address. */
   accept(message: Message, session: Session, done: Done | undefined): void {
     if (this.rules.stamp) stamp(message, session);
-    if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     const queue = this.active ? this : this.owner.adopt(this);
     if (message.special) {
       const { timing } = readTerms(message);
@@ -152,34 +162,49 @@ export class Queue implements Route, DeliverySource {
     queue.backlog.hold(session);
   }
 
-  /** @throws StompError when the message has to survive, and cannot be kept */
-  checkStore(message: Message): void {
-    this.owner.checkStore(message);
-  }
-
   /**
-   * Whether that much more may wait.
+   * Whether there is room for messages that come together; those that go straight to a consumer need none.
    *
    * @throws StompError when not, and the queue refuses what is too much
    */
-  checkRoom(messages: number, octets: number): void {
-    const { maxLength, maxBytes, overflow } = this.rules;
-    if (overflow !== 'reject' || this.consumers.waiting) return;
-    if (this.length + messages > maxLength) {
-      throw new StompError(
-        'queue is full',
-        `${this.destination} holds ${maxLength} messages, its limit: try again later`,
-      );
-    }
-    if (this.octets + octets > maxBytes) {
-      throw new StompError('queue is full', `${this.destination} holds ${maxBytes} octets, its limit: try again later`);
-    }
+  checkRoom(messages: readonly Message[]): void {
+    if (!this.refuses || this.holds(messages)) return;
+    // Who takes them is asked only now: mostly there is room.
+    const waiting = this.leftOf(messages);
+    if (waiting.length === 0 || this.holds(waiting)) return;
+    const { maxLength, maxBytes } = this.rules;
+    const limit = this.length + waiting.length > maxLength ? `${maxLength} messages` : `${maxBytes} octets`;
+    throw new StompError('queue is full', `${this.destination} holds ${limit}, its limit: try again later`);
+  }
+
+  /** Whether that much more may wait. */
+  private holds(messages: readonly Message[]): boolean {
+    const { maxLength, maxBytes } = this.rules;
+    let { octets } = this;
+    for (const { length } of messages) octets += length;
+    return this.length + messages.length <= maxLength && octets <= maxBytes;
+  }
+
+  /** What of new messages consumers do not take at once. */
+  private leftOf(messages: readonly Message[]): Message[] {
+    const able = this.consumers.able.map((consumer) => ({ consumer, room: consumer.subscription.room }));
+    return messages.filter((message) => {
+      const group = message.special ? readTerms(message).group : undefined;
+      const taker = able.find(({ consumer, room }) => {
+        const { selector } = consumer.terms;
+        const wanted = selector === undefined || takes(selector, message, 0);
+        return room > 0 && wanted && this.groups.admits({ group }, consumer);
+      });
+      if (taker === undefined) return true;
+      taker.room--;
+      return false;
+    });
   }
 
   /** Takes a message that nobody can be refused for: what is too much goes to the dead letters. */
   offer(message: Message, done?: Done, publisher?: Session): void {
     try {
-      this.checkRoom(1, message.size);
+      this.checkRoom([message]);
     } catch {
       this.owner.deadLetter(this, message, 0, 'queue length');
       done?.();
@@ -199,7 +224,7 @@ export class Queue implements Route, DeliverySource {
     }
     if (entry.expires !== 0) this.watch();
     if (entry.group !== undefined) this.grouped = true;
-    if (rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += message.size;
+    if (rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += message.length;
     this.consumers.wakeAll();
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
@@ -428,6 +453,6 @@ export class Queue implements Route, DeliverySource {
   }
 
   private count({ message }: Entry, sign: 1 | -1): void {
-    if (this.rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += sign * message.size;
+    if (this.rules.maxBytes !== Number.POSITIVE_INFINITY) this.octets += sign * message.length;
   }
 }

@@ -25,8 +25,12 @@ export interface Engine {
    * @returns whether it ended a durable subscription
    */
   leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
-  /** Does all parts of a transaction, or none. */
-  commit(operations: readonly Operation[], session: Session, done: Done): void;
+  /**
+   * Does all parts of a transaction, or none.
+   *
+   * @throws StompError when one is refused: then nothing was done
+   */
+  commit(operations: readonly Operation[], session: Session, done: Done | undefined): void;
   /** Calls back when all that was settled so far is as safe as was promised. */
   sync(done: Done): void;
   /** The session is over: what belonged to it alone goes. */

@@ -2,12 +2,13 @@ import {
   type Done,
   type Frame,
   Memory,
+  type Message,
   type Operation,
   type Route,
   type Session,
   type Subscription,
 } from 'nestjs-stomp/server';
-import { deliver, queuesOf } from '../destination/composite.js';
+import { deliver, queueOf, waysOf } from '../destination/composite.js';
 import { readTerms } from '../destination/dialect.js';
 import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
@@ -85,24 +86,30 @@ export class LocalEngine implements Engine {
     return this.world(session.vhost).leave(session, frame, ended);
   }
 
-  commit(operations: readonly Operation[], session: Session, done: Done): void {
+  commit(operations: readonly Operation[], session: Session, done: Done | undefined): void {
     // What could refuse a part is asked first; the rest happens in this turn of the event loop: so it is atomic.
     const world = this.world(session.vhost);
-    for (const operation of operations) if ('message' in operation) world.checkStore(operation.message);
-    world.checkSchedule(checkMessages(operations));
+    const sent = operations.filter((operation) => 'message' in operation);
+    for (const { message } of sent) world.checkStore(message);
+    world.checkSchedule(checkMessages(sent));
+    for (const { message } of sent) if (message.replyTo !== undefined) world.addressReply(message, session);
     let pending = 1;
     let failed: Error | undefined;
-    const one: Done = (error) => {
-      failed ??= error;
-      if (--pending === 0) done(failed);
-    };
+    const one: Done | undefined =
+      done &&
+      ((error) => {
+        failed ??= error;
+        if (--pending === 0) done(failed);
+      });
     for (const operation of operations) {
       if ('message' in operation) {
         pending++;
         deliver(operation.route, operation.message, session, one);
       } else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
     }
-    this.store.sync(one);
+    // Each message tells for itself.
+    if (sent.length < operations.length && one !== undefined) this.store.sync(one);
+    else one?.();
   }
 
   sync(done: Done): void {
@@ -131,23 +138,23 @@ export class LocalEngine implements Engine {
  *
  * @returns how many of them are to be delivered later
  */
-function checkMessages(operations: readonly Operation[]): number {
+function checkMessages(sent: readonly { readonly route: Route; readonly message: Message }[]): number {
   let scheduled = 0;
-  const sums = new Map<Queue, { messages: number; octets: number }>();
-  for (const operation of operations) {
-    if (!('message' in operation)) continue;
-    const queues = queuesOf(operation.route);
-    if (operation.message.special && readTerms(operation.message).timing !== undefined) {
-      scheduled += Math.max(1, queues.length);
+  const arriving = new Map<Queue, Message[]>();
+  for (const { route, message } of sent) {
+    const ways = waysOf(route);
+    if (message.special && readTerms(message).timing !== undefined) {
+      scheduled += ways.length;
       continue;
     }
-    for (const queue of queues) {
-      const sum = sums.get(queue) ?? { messages: 0, octets: 0 };
-      sum.messages++;
-      sum.octets += operation.message.size;
-      sums.set(queue, sum);
+    for (const way of ways) {
+      const queue = queueOf(way);
+      if (queue === undefined) continue;
+      const messages = arriving.get(queue);
+      if (messages === undefined) arriving.set(queue, [message]);
+      else messages.push(message);
     }
   }
-  for (const [queue, { messages, octets }] of sums) queue.checkRoom(messages, octets);
+  for (const [queue, messages] of arriving) queue.checkRoom(messages);
   return scheduled;
 }

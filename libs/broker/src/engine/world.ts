@@ -26,7 +26,7 @@ import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
-import { REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
+import { REPLY_QUEUE, REPLY_TOPIC, ReplyRoute, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
@@ -250,27 +250,20 @@ export class World implements QueueOwner, TopicOwner {
 
   /**
    * A publisher names its own temporary destination; whoever answers reads there one that leads to it from every
-   * session. As with RabbitMQ, the publisher need not subscribe to its queue. Never throws: the message may be a part
-   * of a transaction.
+   * session. As with RabbitMQ, the publisher need not subscribe to its queue.
+   *
+   * @throws StompError when there can be no such queue, or no subscription to it
    */
   addressReply(message: Message, session: Session): void {
     const replyTo = message.replyTo!;
     if (replyTo.startsWith(TEMP_QUEUE)) {
       const local = replyTo.slice(TEMP_QUEUE.length);
       if (local === '') return;
-      try {
-        message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
-        const queue = this.temporaryQueue(session, local);
-        if (!queue.used) session.attach(replyTo, queue);
-      } catch (error) {
-        session.refuse(error as Error);
-      }
+      const queue = this.temporaryQueue(session, local);
+      if (!queue.used) session.attach(replyTo, queue);
+      message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
-      try {
-        message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
-      } catch (error) {
-        session.refuse(error as Error);
-      }
+      message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
     }
   }
 
@@ -326,6 +319,10 @@ export class World implements QueueOwner, TopicOwner {
     if (durable === undefined || known === undefined) return false;
     this.deleteDurable(durable.key, known);
     return true;
+  }
+
+  current(queue: Queue): Queue {
+    return this.queues.get(queue.name) ?? queue;
   }
 
   adopt(queue: Queue): Queue {
@@ -532,22 +529,3 @@ export class World implements QueueOwner, TopicOwner {
 
 /** Whether clients know a queue by another name than its own, or by none. */
 const isHidden = ({ name }: Queue): boolean => name.startsWith('\0');
-
-/** The way to somebody's temporary queue. When its owner has gone, nobody waits for the reply any more. */
-class ReplyRoute implements Route {
-  constructor(private readonly find: () => Queue | undefined) {}
-
-  send(...[message, session, done]: Parameters<Route['send']>): void {
-    const queue = this.find();
-    if (queue !== undefined) queue.send(message, session, done);
-    else done?.();
-  }
-
-  subscribe(): void {
-    throw new StompError('access refused', 'a reply queue is for sending to');
-  }
-
-  unsubscribe(): void {
-    // Nobody can be subscribed.
-  }
-}

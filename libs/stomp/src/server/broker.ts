@@ -56,7 +56,12 @@ export interface Broker {
    * @returns whether it meant something to the broker; an UNSUBSCRIBE that meant nothing to anybody is refused
    */
   leave?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
-  /** A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other. */
+  /**
+   * A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other, as far
+   * as one that is refused.
+   *
+   * @throws StompError when a part is refused: then nothing was done
+   */
   commit?(operations: readonly Operation[], session: Session, done: Done): void;
   /** Calls back when all that was settled so far is as safe as was promised. Without this method it is at once. */
   sync?(done: Done): void;

@@ -4,7 +4,7 @@ export { StompError } from './error.js';
 export { findVhost } from './handshake.js';
 export { Memory } from './memory.js';
 export { Message } from './message.js';
-export { packedSize, packMessage, unpackMessage } from './packed.js';
+export { packedLength, packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';
 export { Delivery, type DeliverySource, type Outcome } from './pending.js';
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';

@@ -53,7 +53,7 @@ const FIRST = Buffer.from('redelivered:false\n');
 const AGAIN = Buffer.from('redelivered:true\ndelivery-count:');
 const LENGTH_LINE = Buffer.from('content-length:');
 /** Octets that the objects take which a message is made of, roughly. */
-export const OBJECTS = 256;
+const OBJECTS = 256;
 /** The server's own lines, numbers included, fit into this many octets. */
 const OWN_LINES = 192;
 /** Bodies up to this size are copied right behind their head. */

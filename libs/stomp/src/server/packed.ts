@@ -8,7 +8,7 @@ import { encodeHeader } from '../frame/encoder.js';
 import type { Escaping } from '../frame/escape.js';
 import { Frame, WireHead } from '../frame/frame.js';
 import { findKnown } from '../frame/names.js';
-import { Message, OBJECTS } from './message.js';
+import { Message } from './message.js';
 
 const HEAD = 25;
 const ESCAPINGS: readonly Escaping[] = ['raw', '1.0', '1.1', '1.2'];
@@ -37,9 +37,10 @@ export function packMessage(message: Message): Buffer[] {
   return [head, id, destination, lines, LINE_FEED, ...(frame.parts ?? [frame.body])];
 }
 
-/** The size that the message has, which stands packed from there to there. */
-export function packedSize(bytes: Buffer, from: number, to: number): number {
-  return to - from - HEAD - bytes[from + 18]! - bytes.readUInt16LE(from + 19) - LINE_FEED.length + OBJECTS;
+/** Octets of the body of the message that stands packed from there to there. */
+export function packedLength(bytes: Buffer, from: number, to: number): number {
+  const names = bytes[from + 18]! + bytes.readUInt16LE(from + 19);
+  return to - from - HEAD - names - bytes.readUInt32LE(from + 21) - LINE_FEED.length;
 }
 
 /** The message that was packed into those bytes, which belong to it from now on. */

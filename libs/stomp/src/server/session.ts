@@ -395,17 +395,15 @@ export class Session {
     const done: Done = (error) => {
       for (const settle of settles) settle(error);
     };
-    transaction.complete();
     try {
       if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this, done);
       else {
-        for (const operation of transaction.operations) {
-          if ('message' in operation) operation.route.send(operation.message, this, undefined);
-          else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
-        }
+        transaction.perform(this);
         done();
       }
+      transaction.complete();
     } catch (error) {
+      transaction.abort();
       done(error as Error);
     }
     for (const { subscription } of transaction.held) subscription.wake();

@@ -66,6 +66,12 @@ export class Subscription {
     return this.active && (this.ack === 'auto' || this.pending.size < this.credit) && this.write.writable;
   }
 
+  /** How many more messages it can take at the moment; with `auto` there is no limit while its socket keeps up. */
+  get room(): number {
+    if (!this.ready) return 0;
+    return this.ack === 'auto' ? Number.POSITIVE_INFINITY : this.credit - this.pending.size;
+  }
+
   /** Hands out a message that nobody has to answer for. */
   send(message: Message): void {
     if (this.ack !== 'auto') this.deliver(new Delivery(message));

@@ -1,6 +1,8 @@
 import type { Operation } from './broker.js';
 import type { Memory } from './memory.js';
 import { StompError } from './error.js';
+import type { Session } from './session.js';
+import type { Delivery } from './pending.js';
 import type { Subscription } from './subscription.js';
 
 /** A delivery that is acknowledged inside a transaction: still pending until COMMIT. */
@@ -80,12 +82,25 @@ export class Transaction {
     if (delivery?.holder === held.subscription) delivery.transaction = this;
   }
 
+  /** Does its parts one after the other; those behind one that is refused are not done. */
+  perform(session: Session): void {
+    const held = this.held.values();
+    for (const operation of this.operations) {
+      if ('message' in operation) {
+        operation.route.send(operation.message, session, undefined);
+        continue;
+      }
+      const { subscription, number } = held.next().value!;
+      this.unbind(subscription.pending.get(number));
+      subscription.settle(number, operation.outcome);
+    }
+  }
+
   /** Its acknowledgements hold; what one of them refuses is free to be delivered, and answered, again. */
   complete(): void {
     this.budget.add(-this.bytes);
     for (const { subscription, number } of this.held) {
-      const delivery = subscription.pending.get(number);
-      if (delivery?.transaction === this) delivery.transaction = undefined;
+      this.unbind(subscription.pending.get(number));
       subscription.pending.remove(number);
     }
   }
@@ -97,5 +112,9 @@ export class Transaction {
       const delivery = subscription.pending.get(number);
       if (delivery?.transaction === this) subscription.release(delivery);
     }
+  }
+
+  private unbind(delivery: Delivery | undefined): void {
+    if (delivery?.transaction === this) delivery.transaction = undefined;
   }
 }

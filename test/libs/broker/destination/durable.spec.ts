@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { LocalEngine, MemoryStore } from 'nestjs-stomp-broker';
 import type { Frame, Session } from 'nestjs-stomp/server';
 import { type Headers } from '../../../support/wire.js';
 import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
@@ -102,6 +103,18 @@ describe.each<[dialect: string, connect: Headers, subscribe: Headers]>([
     expect(await one.texts(1)).toEqual(['still']);
   });
 
+  it('has no control characters in its name, which its dead letters are named after', async () => {
+    const broker = await makeBroker();
+    for (const mark of ['\n', '\r', '\u0001', '\u007f']) {
+      const peer = await join(broker, '1.2', connect);
+      const named = Object.entries(subscribe).map(([name, value]) => [name, value.replace('mine', `mine${mark}`)]);
+      peer.send('SUBSCRIBE', { destination: TOPIC, receipt: 'r', ...(Object.fromEntries(named) as Headers) });
+      const error = await peer.refused();
+      expect([error.header('message'), error.header('receipt-id')]).toEqual(['invalid header', 'r']);
+      expect(error.text).toContain('control characters');
+    }
+  });
+
   it('gives back what was not acknowledged, marked as redelivered', async () => {
     const broker = await makeBroker();
     const first = await join(broker, '1.2', connect);
@@ -115,6 +128,18 @@ describe.each<[dialect: string, connect: Headers, subscribe: Headers]>([
     const message = await second.message();
     expect([message.text, message.header('redelivered'), message.header('destination')]).toEqual(['2', 'true', TOPIC]);
   });
+});
+
+it('messages that expire in a durable subscription become dead letters of its name, whatever its client is called', async () => {
+  const policies = [{ destination: '/topic/#', timeToLive: 1, deadLetterExpired: true }];
+  const broker = await makeBroker({ engine: new LocalEngine(new MemoryStore(), policies) });
+  const sender = await join(broker);
+  const client = await join(broker, '1.2', { 'client-id': 'a\\nb\u0001c' });
+  await client.subscribe(TOPIC, { id: '1', 'activemq.subscriptionName': 'mine, /queue/b' });
+  await leave(client);
+  await sender.subscribe('/queue/DLQ.mine, /queue/b');
+  await sendAll(sender, TOPIC, ['old']);
+  expect(await sender.texts(1)).toEqual(['old']);
 });
 
 it('another client-id is another owner', async () => {

@@ -83,29 +83,23 @@ describe('x-queue-name', () => {
   });
 });
 
+describe('x-queue-name of a temporary topic', () => {
+  it('opens no queue that the client may not consume, and has to be a name', async () => {
+    const broker = await guarded();
+    for (const [headers, refused] of [
+      [{ 'x-queue-name': 'orders' }, 'subscribe /queue/orders'],
+      [{ 'x-queue-name': 'mine', 'x-dead-letter-routing-key': 'orders' }, 'send /queue/orders'],
+      [{ 'x-queue-name': 'mine\n' }, 'control characters'],
+    ] as const) {
+      const peer = await join(broker);
+      peer.send('SUBSCRIBE', { destination: '/temp-topic/mine', id: 'a', ...headers });
+      expect((await peer.refused()).text).toContain(refused);
+    }
+  });
+});
+
 describe('a full queue', () => {
   const limited = () => withPolicies({ destination: '/queue/full', maxLength: 2 });
-
-  it('takes all of a transaction or nothing of it, also when a consumer has credit for a part', async () => {
-    const broker = await limited();
-    const [consumer, publisher, other] = [await join(broker), await join(broker), await join(broker)];
-    await consumer.subscribe('/queue/full', { ack: 'client', 'prefetch-count': '1' });
-    const bodies = ['1', '2', '3', '4', '5'];
-    const commit = (session: typeof publisher) => {
-      session.send('BEGIN', { transaction: 't' });
-      session.send('SEND', { destination: '/queue/other', transaction: 't' }, 'x');
-      for (const body of bodies) session.send('SEND', { destination: '/queue/full', transaction: 't' }, body);
-    };
-    commit(publisher);
-    await publisher.receipted('COMMIT', { transaction: 't' });
-    commit(other);
-    other.send('COMMIT', { transaction: 't' });
-    expect((await other.refused()).header('message')).toBe('queue is full');
-    await publisher.subscribe('/queue/full', { id: 'f' });
-    expect([...(await consumer.texts(1)), ...(await publisher.texts(4))]).toEqual(bodies);
-    await publisher.subscribe('/queue/other', { id: 'o' });
-    expect(textsOf(await publisher.rest())).toEqual(['x']);
-  });
 
   it('refuses also when others wait behind its exclusive consumer, which has no credit', async () => {
     const broker = await limited();

@@ -17,7 +17,7 @@ async function drain(peer: RawPeer, destination: string): Promise<string[]> {
 describe('a full queue', () => {
   it.each<[Policy, string]>([
     [{ destination: '/queue/#', maxLength: 2 }, '2 messages'],
-    [{ destination: '/queue/a', maxBytes: 2_000 }, '2000 octets'],
+    [{ destination: '/queue/a', maxBytes: 1_200 }, '1200 octets'],
   ])('refuses its sender by %o, and takes more once there is room', async (policy, limit) => {
     const broker = await makeGoverned(policy);
     const sender = await join(broker);

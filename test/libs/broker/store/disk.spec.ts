@@ -254,7 +254,7 @@ describe('a store on disk', () => {
     expect(backlog.length).toBe(0);
   });
 
-  it('knows after a restart how many octets wait', async () => {
+  it('knows after a restart how many octets of bodies wait', async () => {
     const store = await opened(make());
     const wire = new FrameDecoder({
       onFrame: (frame) => store.backlog('q').push(new Message('/queue/a', frame), undefined),
@@ -264,7 +264,7 @@ describe('a store on disk', () => {
         Buffer.from(`SEND\ndestination:/queue/a\npersistent:true\nn:${'x'.repeat(i)}\n\n${'y'.repeat(2 * i)}\0`),
       );
     }
-    const octets = [...store.backlog('q').values()].reduce((sum, { message }) => sum + message.size, 0);
+    const octets = [...store.backlog('q').values()].reduce((sum, { message }) => sum + message.length, 0);
     await store.close();
     expect((await opened(again(store))).backlog('q').recovered!.octets).toBe(octets);
   });

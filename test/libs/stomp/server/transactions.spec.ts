@@ -73,6 +73,34 @@ describe('a transaction', () => {
     expect(receiptIds(peer)).toEqual(['begin', 'outside', 'a', 'b', 'commit', 'after']);
   });
 
+  it('that its broker refuses leaves its acknowledgements as its ABORT would', async () => {
+    const broker = new Committing();
+    broker.commit = () => {
+      throw new StompError('cannot commit');
+    };
+    const { peer, names } = await consumer(broker, 'client-individual', 'one', 'two');
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('ACK', { ...names[0], transaction: 't' });
+    peer.send('COMMIT', { transaction: 't', receipt: 'r' });
+    expect((await peer.refused()).header('receipt-id')).toBe('r');
+    expect(broker.settled).toEqual(['return one', 'return two']);
+  });
+
+  it('without a commit of its broker keeps what was done before the part that is refused, and nothing behind it', async () => {
+    const broker = new TestBroker();
+    broker.send = () => {
+      throw new StompError('cannot send');
+    };
+    const { peer, names } = await consumer(broker, 'client-individual', 'one', 'two');
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('ACK', { ...names[0], transaction: 't' });
+    peer.send('SEND', { destination: '/q', transaction: 't' });
+    peer.send('ACK', { ...names[1], transaction: 't' });
+    peer.send('COMMIT', { transaction: 't' });
+    expect((await peer.refused()).header('message')).toBe('cannot send');
+    expect(broker.settled).toEqual(['ack one', 'return two']);
+  });
+
   it.each(['with', 'without'])('that fails is answered with ERROR, %s receipts asked for', async (asked) => {
     const broker = new Committing(false);
     const { peer } = await new TestServer(broker).connect();

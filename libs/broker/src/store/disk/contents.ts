@@ -1,7 +1,7 @@
 /*
  * What a log says when it is read from its beginning: what is there, and where it stands.
  */
-import { packedSize, unpackMessage } from 'nestjs-stomp/server';
+import { packedLength, unpackMessage } from 'nestjs-stomp/server';
 import type { Kept } from '../store.js';
 import { Catalog } from './catalog.js';
 import type { Log, LogFile } from './log.js';
@@ -140,7 +140,7 @@ export class Contents {
 
   private takeMessage(seq: number, bytes: Buffer, start: number, end: number, file: LogFile, at: number): void {
     const flags = bytes[start + 25]!;
-    const octets = packedSize(bytes, start + PUSH_HEAD, end);
+    const octets = packedLength(bytes, start + PUSH_HEAD, end);
     if ((flags & TRANSIENT) !== 0) return;
     this.place(seq, file, at, end - at, bytes.readDoubleLE(start + 16));
     const queue = bytes.readDoubleLE(start + 8);
