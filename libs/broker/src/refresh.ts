@@ -7,6 +7,8 @@ import type { Admission } from './broker.js';
  * granted, and what it is subscribed to, is asked for again; a refusal ends it.
  */
 export class Refresh implements Route {
+  readonly takesCredentials = true;
+
   /** @param renewed what there is to do once a session has shown new credentials */
   constructor(
     private readonly admission: Admission | undefined,

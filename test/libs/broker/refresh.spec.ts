@@ -71,3 +71,34 @@ it('/session/refresh cannot be subscribed to', async () => {
   peer.send('SUBSCRIBE', { destination: '/session/refresh', id: '1' });
   expect((await peer.refused()).header('message')).toBe('access refused');
 });
+
+it('a SEND to /session/refresh in a transaction is refused: credentials take effect at once', async () => {
+  const admission = makeAdmission();
+  const peer = await join(await makeBroker({ admission }), '1.2', login('me', 'first'));
+  peer.send('BEGIN', { transaction: 't' });
+  peer.send('SEND', { destination: '/session/refresh', transaction: 't', ...login('me', 'first') });
+  const error = await peer.refused();
+  expect(error.header('message')).toBe('not in a transaction');
+  expect(admission.asked.filter((asked) => asked.startsWith('CONNECT'))).toEqual(['CONNECT me']);
+});
+
+it.each(['1.0', '1.1', '1.2'] as const)(
+  'no MESSAGE of %s carries the login or the passcode of a SEND, in a transaction or not',
+  async (version) => {
+    const peer = await join(await makeBroker(), version);
+    await peer.subscribe('/queue/a', { id: '1' });
+    const secret = { login: 'me', passcode: 'geheim', kept: 'yes' };
+    await peer.receipted('SEND', { destination: '/queue/a', ...secret }, 'alone');
+    await peer.receipted('SEND', { destination: '/queue/a,/queue/b', ...secret }, 'to a list');
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('SEND', { destination: '/queue/a', transaction: 't', ...secret }, 'in a transaction');
+    await peer.receipted('COMMIT', { transaction: 't' });
+    const messages = [await peer.message(), await peer.message(), await peer.message()];
+    expect(messages.map(({ text }) => text)).toEqual(['alone', 'to a list', 'in a transaction']);
+    for (const message of messages) {
+      expect(message.header('kept')).toBe('yes');
+      expect(message.header('login')).toBeUndefined();
+      expect(message.header('passcode')).toBeUndefined();
+    }
+  },
+);

@@ -437,7 +437,7 @@ export class FrameDecoder {
       }
       const bit = findKnown(bytes, line, colon);
       if (bit !== 0) {
-        if (bit === Known.delivery) this.known |= bit;
+        if (bit === Known.delivery || bit === Known.credentials) this.known |= bit;
         else if ((this.known & bit) !== 0) this.repeated = true;
         else {
           this.known |= bit;

@@ -56,6 +56,8 @@ export const Known = {
   /** Any of the headers that say how a broker is to treat the message. */
   delivery: 1 << 11,
   destinationType: 1 << 12,
+  /** `login` or `passcode`. */
+  credentials: 1 << 13,
 } as const;
 
 /** Headers of a SEND that a broker acts on, in all dialects; they are passed on as well. */
@@ -88,6 +90,8 @@ const KNOWN_HEADERS: Record<string, number> = {
   id: Known.id,
   'delivery-count': Known.deliveryCount,
   'destination-type': Known.destinationType,
+  login: Known.credentials,
+  passcode: Known.credentials,
   ...Object.fromEntries(DELIVERY_HEADERS.map((name) => [name, Known.delivery])),
 };
 

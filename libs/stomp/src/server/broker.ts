@@ -17,6 +17,8 @@ export type Operation =
  * decides then costs later frames nothing.
  */
 export interface Route {
+  /** Whether its messages hold a `login` and a `passcode` for it to read; from others these are taken out. */
+  readonly takesCredentials?: boolean;
   /**
    * Takes a message.
    *

@@ -316,12 +316,19 @@ export class Session {
 
   private pass(route: Route, frame: Frame, destination: string): void {
     const known = frame.wire?.known ?? -1;
-    if ((known & (Known.receipt | Known.transaction)) === 0) {
+    if ((known & (Known.receipt | Known.transaction | Known.credentials)) === 0) {
       route.send(new Message(destination, frame), this, undefined);
       return;
     }
     const receipt = this.receiptOf(frame);
     const transaction = this.transactionOf(frame);
+    if (route.takesCredentials !== true) withoutCredentials(frame);
+    else if (transaction !== undefined) {
+      throw new StompError(
+        'not in a transaction',
+        `a SEND to ${destination} takes effect at once: leave out transaction`,
+      );
+    }
     const message = new Message(destination, frame);
     if (transaction !== undefined) {
       message.detach();
@@ -634,4 +641,12 @@ export class Session {
   private log(level: number, line: string): void {
     this.options.log?.log(level, `${this.address ?? 'local'} ${this.id.slice(0, 8)} ${line}`);
   }
+}
+
+/** A secret that a client put into a message by mistake is neither kept nor shown to who reads the message. */
+function withoutCredentials(frame: Frame): void {
+  const { headers } = frame;
+  headers.delete('login');
+  headers.delete('passcode');
+  frame.headers = headers;
 }
