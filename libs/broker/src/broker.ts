@@ -44,6 +44,10 @@ export interface Admission {
    * @throws StompError when whoever it is may not stay
    */
   check?(session: Session): void;
+  /** The client is in, or has shown new credentials and stays. */
+  admitted?(session: Session): void;
+  /** A client that `connect` let in is refused all the same, for that reason. */
+  refused?(session: Session, error: unknown): void;
   /** When the session of that user ends unless new credentials come, in ms since 1970; undefined for never. */
   expiry?(session: Session): number | undefined;
   /** A session that was let in is ended, for that reason. */
@@ -155,14 +159,21 @@ export class StompBroker {
 
   /** @internal */
   connect(session: Session, frame: Frame): Promise<void> | undefined {
-    if (this.admission === undefined) this.engine.enter(session);
-    return this.admission?.connect(session, frame).then(() => {
+    const { admission } = this;
+    if (admission === undefined) this.engine.enter(session);
+    return admission?.connect(session, frame).then(() => {
       if (session.closed) return;
-      // Users may have changed meanwhile.
-      this.admission?.check?.(session);
-      this.count(session);
+      try {
+        // Users may have changed meanwhile.
+        admission.check?.(session);
+        this.count(session);
+      } catch (error) {
+        admission.refused?.(session, error);
+        throw error;
+      }
       this.watchExpiry(session);
       this.engine.enter(session);
+      admission.admitted?.(session);
     });
   }
 

@@ -16,15 +16,19 @@ export class Refresh implements Route {
   ) {}
 
   send(message: Message, session: Session, done: Done | undefined): void {
-    if (this.admission === undefined) {
+    const { admission } = this;
+    if (admission === undefined) {
       done?.();
       return;
     }
-    const admitted = this.admission.connect(session, new Frame('CONNECT', message.headers));
+    const admitted = admission.connect(session, new Frame('CONNECT', message.headers));
     admitted
       .then(() => this.renewed(session))
       .then(
-        () => done?.(),
+        () => {
+          admission.admitted?.(session);
+          done?.();
+        },
         (error: Error) => {
           if (done === undefined) session.refuse(error);
           else done(error);

@@ -143,6 +143,20 @@ describe('the audit log', () => {
       .split('\n')
       .map((line) => (JSON.parse(line) as { user: string }).user);
 
+  it('calls nobody connected who is refused after the login, because the user has too many connections', async () => {
+    const log = files.make('');
+    const server = await serve('--users', 'ann:one', '--max-per-user', '1', '--audit-log', log);
+    await server.connect(as('ann', 'one'));
+    await server.refusal(as('ann', 'one'));
+    await server.program.stop();
+    const lines = readFileSync(log, 'utf8').trim().split('\n');
+    const events = lines.map((line) => JSON.parse(line) as { event: string; user: string; reason?: string });
+    expect(events.map(({ event, user, reason }) => [event, user, reason])).toEqual([
+      ['connected', 'ann', undefined],
+      ['connection refused', 'ann', 'this user has 1 connections, the limit: try again later'],
+    ]);
+  });
+
   it('goes on in a new file on SIGHUP when somebody has moved it, and loses nothing', async () => {
     const log = files.make('');
     const server = await serve('--users', 'ann:one bob:two', '--audit-log', log);

@@ -52,7 +52,14 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
       this.audit?.({ event: 'connection refused', ...describeSession(session), user, reason: reasonOf(error) });
       throw error;
     }
+  }
+
+  admitted(session: Session): void {
     this.audit?.({ event: 'connected', ...describeSession(session) });
+  }
+
+  refused(session: Session, error: unknown): void {
+    this.audit?.({ event: 'connection refused', ...describeSession(session), reason: reasonOf(error) });
   }
 
   async use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
