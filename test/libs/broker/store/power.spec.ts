@@ -1,0 +1,157 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { type Backlog, DiskStore, type DiskStoreOptions } from 'nestjs-stomp-broker';
+import { Frame, Message } from 'nestjs-stomp/server';
+import { numbers as drawFrom } from '../../../support/random.js';
+import { PowerDisk } from './power.disk.js';
+
+jest.setTimeout(120_000);
+
+const directories: string[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Small files, so that there are many, and the log is cleaned all the time. */
+const FILE_SIZE = 4096;
+const TURNS = 250;
+const LOSSES = 12;
+
+/** What was done, and what of it was confirmed, up to some moment. */
+class Ledger {
+  /** Numbers of messages by the turn in which they were pushed: all of a turn is kept, or nothing. */
+  turns: number[][] = [];
+  readonly confirmed = new Set<number>();
+  readonly removing = new Set<number>();
+  readonly removed = new Set<number>();
+  /** What is retained: the last value, and the last one that was confirmed. */
+  value = 0;
+  safeValue = 0;
+
+  copy(): Ledger {
+    const copy = new Ledger();
+    copy.turns = this.turns.map((turn) => [...turn]);
+    for (const set of ['confirmed', 'removing', 'removed'] as const) {
+      for (const number of this[set]) copy[set].add(number);
+    }
+    copy.value = this.value;
+    copy.safeValue = this.safeValue;
+    return copy;
+  }
+}
+
+const message = (number: number) =>
+  new Message(
+    '/queue/a',
+    new Frame('SEND', { destination: '/queue/a', persistent: 'true' }, `${number} `.padEnd(60, 'x')),
+  );
+
+/** Works on a store, and has the power fail at random moments: what the disk holds then, and what was promised. */
+async function work(seed: number, sync: DiskStoreOptions['sync']) {
+  const draw = drawFrom(seed);
+  const random = () => draw(1_000_000) / 1_000_000;
+  const directory = mkdtempSync(join(tmpdir(), 'power-'));
+  directories.push(directory);
+  const disk = new PowerDisk(directory);
+  const store = new DiskStore({ directory, sync, memory: 0 }, disk, FILE_SIZE);
+  await store.open();
+  const backlog: Backlog = store.backlog('q', {});
+  const ledger = new Ledger();
+  const waiting: { entry: NonNullable<ReturnType<Backlog['shift']>>; number: number }[] = [];
+  const losses: { disk: PowerDisk; ledger: Ledger }[] = [];
+  let next = 0;
+  const confirm = (then: () => void) => store.sync((error) => error === undefined && then());
+  for (let turn = 0; turn < TURNS; turn++) {
+    const pushed: number[] = [];
+    for (let i = Math.floor(random() * 4); i > 0; i--) {
+      backlog.push(message(next), undefined);
+      pushed.push(next++);
+    }
+    if (pushed.length > 0) ledger.turns.push(pushed);
+    confirm(() => {
+      for (const number of pushed) ledger.confirmed.add(number);
+    });
+    if (random() < 0.2) {
+      const value = ++ledger.value;
+      store.keep({ kind: 'retained', key: 'k', about: { value } });
+      confirm(() => (ledger.safeValue = value));
+    }
+    for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
+      waiting.push({ entry, number: Number(entry.message.body.toString().split(' ')[0]) });
+    }
+    const gone: number[] = [];
+    while (waiting.length > 0 && random() < 0.7) {
+      const [{ entry, number }] = waiting.splice(Math.floor(random() * waiting.length), 1) as [(typeof waiting)[0]];
+      backlog.remove(entry);
+      ledger.removing.add(number);
+      gone.push(number);
+    }
+    confirm(() => {
+      for (const number of gone) ledger.removed.add(number);
+    });
+    for (let i = Math.floor(random() * 4); i > 0; i--) await setImmediate();
+    if (random() < LOSSES / TURNS) losses.push({ disk: disk.lose(random), ledger: ledger.copy() });
+  }
+  await store.close();
+  losses.push({ disk: disk.lose(random), ledger: ledger.copy() });
+  return { directory, losses, files: disk.made };
+}
+
+/** What is served by a store on what the disk holds after the power has come back. */
+async function restart(directory: string, disk: PowerDisk) {
+  const reports: string[] = [];
+  const store = new DiskStore({ directory, report: (line) => reports.push(line) }, disk, FILE_SIZE);
+  await store.open();
+  const numbers: number[] = [];
+  const backlog = store.backlog('q', {});
+  for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
+    const text = entry.message.body.toString();
+    expect(text).toBe(`${Number(text.split(' ')[0])} `.padEnd(60, 'x'));
+    numbers.push(Number(text.split(' ')[0]));
+  }
+  const retained = [...store.kept()].find(({ kind }) => kind === 'retained');
+  await store.close();
+  return { numbers, value: (retained?.about.value as number | undefined) ?? 0, reports };
+}
+
+const seeds = Array.from({ length: 8 }, (_, i) => i + 1);
+
+describe('after power loss', () => {
+  it.each(seeds)('--sync always keeps all that was confirmed, and nothing comes back (seed %i)', async (seed) => {
+    const { directory, losses, files } = await work(seed, 'always');
+    expect(files).toBeGreaterThan(5);
+    for (const { disk, ledger } of losses) {
+      const { numbers, value, reports } = await restart(directory, disk);
+      const there = new Set(numbers);
+      expect(numbers).toEqual([...there].sort((a, b) => a - b));
+      expect([...ledger.confirmed].filter((number) => !there.has(number) && !ledger.removing.has(number))).toEqual([]);
+      expect(numbers.filter((number) => ledger.removed.has(number))).toEqual([]);
+      for (const turn of ledger.turns) {
+        const left = turn.filter((number) => !ledger.removing.has(number));
+        expect([0, left.length]).toContain(left.filter((number) => there.has(number)).length);
+      }
+      expect(value).toBeGreaterThanOrEqual(ledger.safeValue);
+      expect(value).toBeLessThanOrEqual(ledger.value);
+      // What was cut off by power loss is no damage.
+      expect(reports.filter((line) => line.includes('damage'))).toEqual([]);
+    }
+  });
+
+  it.each(['interval', 'never'] as const)(
+    '--sync %s serves nothing that was not sent, and nothing twice',
+    async (sync) => {
+      for (const seed of seeds) {
+        const { directory, losses } = await work(seed, sync);
+        for (const { disk, ledger } of losses) {
+          const { numbers } = await restart(directory, disk);
+          expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+          const sent = new Set(ledger.turns.flat());
+          expect(numbers.filter((number) => !sent.has(number))).toEqual([]);
+        }
+      }
+    },
+  );
+});
