@@ -154,4 +154,27 @@ describe('after power loss', () => {
       }
     },
   );
+
+  it('what may have been handed out before says so, though the end before that was a proper one', async () => {
+    const draw = drawFrom(1);
+    const random = () => draw(1_000_000) / 1_000_000;
+    const directory = mkdtempSync(join(tmpdir(), 'power-'));
+    directories.push(directory);
+    const disk = new PowerDisk(directory);
+    const first = new DiskStore({ directory }, disk, FILE_SIZE);
+    await first.open();
+    first.backlog('q', {}).push(message(1), undefined);
+    await first.close();
+    const second = new DiskStore({ directory }, disk, FILE_SIZE);
+    await second.open();
+    expect(second.backlog('q', {}).shift()?.count).toBe(0);
+    const losses = Array.from({ length: 10 }, () => disk.lose(random));
+    await second.close();
+    for (const lost of losses) {
+      const third = new DiskStore({ directory }, lost, FILE_SIZE);
+      await third.open();
+      expect(third.backlog('q', {}).shift()?.count).toBe(1);
+      await third.close();
+    }
+  });
 });
