@@ -45,7 +45,7 @@ async function fill(place: string): Promise<void> {
   const send = (destination: string, body: string | Buffer, headers = {}) =>
     peer.receipted('SEND', { destination, ...KEPT, ...headers }, body);
   for (const body of digits(9)) await send('/queue/orders', body);
-  await send('/queue/orders', 'urgent', { priority: '8', passcode: 'hidden' });
+  await send('/queue/orders', 'urgent', { priority: '8', 'api-token': 'hidden' });
   await send('/queue/bytes', BYTES);
   await peer.subscribe('/topic/news', { id: 'd', 'activemq.subscriptionName': 'reader' });
   await peer.receipted('UNSUBSCRIBE', { id: 'd' });
@@ -157,7 +157,7 @@ describe('stompserver store dump', () => {
     expect(all).toHaveLength(13);
     const orders = all.filter(({ name }) => name === 'orders');
     expect(orders.map(({ length }) => length)).toEqual([6, ...Array.from({ length: 8 }, () => 7)]);
-    expect(orders[0]).toMatchObject({ kind: 'queue', destination: '/queue/orders', headers: { passcode: '***' } });
+    expect(orders[0]).toMatchObject({ kind: 'queue', destination: '/queue/orders', headers: { 'api-token': '***' } });
     expect(orders[0]!['message-id']).toMatch(/./);
     expect(all.map(({ kind, name }) => [kind, kind === 'scheduled' ? '' : name])).toEqual(
       expect.arrayContaining([
