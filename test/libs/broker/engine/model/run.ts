@@ -357,7 +357,6 @@ export class Run {
     const { broker, clients } = this;
     this.clients = [];
     const engine = await this.subject.restart(async () => {
-      for (const { session } of clients) session.destroy();
       await broker.close(0);
     });
     for (const client of clients) this.model.forgetPublisher(client);
@@ -382,7 +381,8 @@ export class Run {
     this.model.forgetPublisher(client);
     for (const reader of client.readers) this.model.end(reader);
     if (client.transaction !== undefined) this.release(client.transaction);
-    for (const reader of [...client.readers, ...client.departed]) if (!reader.abandoned) this.model.giveBack(reader);
+    for (const reader of client.departed) if (!reader.abandoned) this.model.giveBack(reader);
+    for (const reader of client.readers) this.model.giveBack(reader, how === 'break');
   }
 
   /** What has to survive a restart is done when its receipt is there; for the rest every other frame asks for one. */
