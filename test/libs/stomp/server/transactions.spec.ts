@@ -83,7 +83,7 @@ describe('a transaction', () => {
     peer.send('ACK', { ...names[0], transaction: 't' });
     peer.send('COMMIT', { transaction: 't', receipt: 'r' });
     expect((await peer.refused()).header('receipt-id')).toBe('r');
-    expect(broker.settled).toEqual(['return one', 'return two']);
+    expect(broker.settled).toEqual(['loss one', 'loss two']);
   });
 
   it('without a commit of its broker keeps what was done before the part that is refused, and nothing behind it', async () => {

@@ -2,6 +2,7 @@
 import { jest } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
 import { StompBroker } from 'nestjs-stomp-broker';
+import { StompError } from 'nestjs-stomp/server';
 import { DEADLINE } from '../../../../support/raw.js';
 import { handshake, openPair } from '../../../../support/server.js';
 import { type Headers, type RawFrame, type Version } from '../../../../support/wire.js';
@@ -357,6 +358,11 @@ export class Run {
     const { broker, clients } = this;
     this.clients = [];
     const engine = await this.subject.restart(async () => {
+      // It is the broker that goes: no consumer has broken.
+      for (const { session } of clients) {
+        session.refuse(new StompError('restart'));
+        session.destroy();
+      }
       await broker.close(0);
     });
     for (const client of clients) this.model.forgetPublisher(client);
