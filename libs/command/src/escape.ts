@@ -1,4 +1,7 @@
-/** What a terminal may take for commands, or shows as something else: control characters of both sets, line separators of Unicode, and what turns the direction of text around. */
+/**
+ * What a terminal may take for commands, or shows as something else: control characters of both sets, line separators of
+ * Unicode, and what turns the direction of text around.
+ */
 const unsafe = /[\p{Cc}\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 const shortEscapes: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 

@@ -6,8 +6,8 @@ import { type User, type UserDirectory, USERS } from './users.js';
 
 /**
  * Lets in the users of the broker's configuration, and everybody where there are none; beside users those without a
- * login only where the configuration says so. An ordinary Nest guard: put
- * your own in its place with `@UseGuards` on a class that extends AdmissionController, and give the broker no users.
+ * login only where the configuration says so. An ordinary Nest guard: put your own in its place with `@UseGuards` on a
+ * class that extends AdmissionController, and give the broker no users.
  */
 @Injectable()
 export class AuthGuard implements CanActivate {
