@@ -11,6 +11,8 @@ export class Entry extends Delivery {
   readonly group: string | undefined;
   /** Octets that it keeps in memory, roughly, as it was when it came. */
   readonly size: number;
+  /** How many of its deliveries count towards the limit: it was refused, or its consumer broke. */
+  failures = 0;
 
   /**
    * @param order its place among those of its priority: lower goes first

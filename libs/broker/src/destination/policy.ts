@@ -19,7 +19,10 @@ export interface Policy {
   readonly deadLetter?: string | false;
   /** Whether expired messages become dead letters; they are dropped by default. */
   readonly deadLetterExpired?: boolean;
-  /** How often a message is delivered before it becomes a dead letter; 10 by default, 0 without a limit. */
+  /**
+   * How often a message is refused, or held by a consumer whose connection breaks, before it becomes a dead letter; 10
+   * by default, 0 without a limit.
+   */
   readonly maxDeliveries?: number;
   /** The wait before a message that was refused twice is delivered again; 100 by default. The first time there is none. */
   readonly redeliveryDelay?: number;

@@ -284,6 +284,7 @@ export class Queue implements Route, DeliverySource {
     else {
       entry.holder = undefined;
       entry.count++;
+      if (outcome.kind !== 'return') entry.failures++;
       this.backlog.count(entry);
       if (outcome.kind === 'return') this.restore(entry);
       else this.refuse(entry, outcome);
@@ -329,7 +330,7 @@ export class Queue implements Route, DeliverySource {
   private refuse(entry: Entry, outcome: Outcome): void {
     const { maxDeliveries } = this.rules;
     const requeue = outcome.headers?.get('requeue')?.toLowerCase();
-    if (requeue === 'false' || (maxDeliveries > 0 && entry.count >= maxDeliveries)) {
+    if (requeue === 'false' || (maxDeliveries > 0 && entry.failures >= maxDeliveries)) {
       this.forget(entry);
       this.owner.deadLetter(this, entry.message, entry.count, requeue === 'false' ? 'rejected' : 'delivery limit');
       return;
@@ -338,8 +339,9 @@ export class Queue implements Route, DeliverySource {
     const delay =
       asked !== undefined && /^\d{1,15}$/.test(asked)
         ? Math.min(Number(asked), MAX_DELAY)
-        : backOff(this.rules, entry.count);
-    if (delay === 0 || this.cleared) {
+        : backOff(this.rules, entry.failures);
+    // What a broken connection held does not wait: its consumer took its time to come back already.
+    if (delay === 0 || this.cleared || outcome.kind === 'loss') {
       this.restore(entry);
       return;
     }

@@ -11,7 +11,7 @@ import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { Cleaner } from './disk/cleaner.js';
-import { DiskEntry } from './disk/entry.js';
+import { DiskEntry, packCounts, unpackCounts } from './disk/entry.js';
 import { Contents } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
 import { type FileSystem, makeDirectory } from './disk/files.js';
@@ -247,7 +247,7 @@ export class DiskStore implements Store {
   /** @internal A message was delivered, and comes back. */
   count(entry: DiskEntry): void {
     if (entry.seq === 0 || entry.count === 0) return;
-    this.counts.set(entry.seq, entry.count);
+    this.counts.set(entry.seq, packCounts(entry));
     if (entry.counting) return;
     entry.counting = true;
     this.add({ kind: 'count', entry });
@@ -267,7 +267,7 @@ export class DiskStore implements Store {
       entry.seq = seq;
       entry.written = true;
       entry.expires = expires;
-      entry.count = this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0);
+      Object.assign(entry, unpackCounts(this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0)));
       return entry;
     } catch (error) {
       const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);

@@ -3,6 +3,7 @@ import type { Message } from 'nestjs-stomp/server';
 import { DURABLE, readDestination } from '../destination/name.js';
 import { matches } from '../destination/pattern.js';
 import { Contents } from './disk/contents.js';
+import { unpackCounts } from './disk/entry.js';
 import { describeOrphans } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
@@ -66,7 +67,7 @@ export async function* readStore(
           try {
             const { message } = window.message(each.seq, contents.catalog);
             if (!isWanted(durable ? undefined : name, message)) continue;
-            yield { ...where, message, deliveries: contents.counts.get(each.seq) ?? 0 };
+            yield { ...where, message, deliveries: unpackCounts(contents.counts.get(each.seq) ?? 0).count };
           } catch (error) {
             damaged(`a message of ${where.kind} ${where.name} cannot be read: ${(error as Error).message}`);
           }

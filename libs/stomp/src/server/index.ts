@@ -6,7 +6,7 @@ export { Memory } from './memory.js';
 export { Message } from './message.js';
 export { packedLength, packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';
-export { Delivery, type DeliverySource, type Outcome } from './pending.js';
+export { Delivery, type DeliverySource, type Farewell, type Outcome } from './pending.js';
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';
 export { Session } from './session.js';
 export { networkOf } from './address.js';

@@ -1,10 +1,19 @@
 import type { Message } from './message.js';
 import type { Subscription } from './subscription.js';
 
+/**
+ * How a consumer left what it has not acknowledged: `return` with a word, or because the server wanted it so; `loss`
+ * without one, or with a frame that could not be understood: for all that is known the message was why.
+ */
+export type Farewell = 'return' | 'loss';
+
 /** What became of a delivered message. */
 export interface Outcome {
-  /** `ack`: consumed. `nack`: refused. `return`: its consumer went away without a word. */
-  readonly kind: 'ack' | 'nack' | 'return';
+  /**
+   * `ack`: consumed. `nack`: refused. `return`: given back, by an UNSUBSCRIBE, a DISCONNECT or the end of the server.
+   * `loss`: its consumer broke with it.
+   */
+  readonly kind: 'ack' | 'nack' | Farewell;
   /** The headers of the NACK frame, where there was one. */
   readonly headers?: { get(name: string): string | undefined };
 }

@@ -18,7 +18,7 @@ import { type Handshake, readHandshake } from './handshake.js';
 import type { Memory } from './memory.js';
 import { Message } from './message.js';
 import type { ResolvedOptions } from './options.js';
-import type { Outcome } from './pending.js';
+import type { Farewell, Outcome } from './pending.js';
 import { Receipts } from './receipts.js';
 import { type Action, keyOf, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
@@ -74,6 +74,8 @@ export class Session {
   // How often the broker thinks about a client or a destination; meanwhile nothing is read.
   private asking = 0;
   private refusal: Error | undefined;
+  // What is said of its messages when it ends: that they are lost, unless it ends in good order.
+  private farewell: Farewell = 'loss';
   // The client promised no heart-beats, so its silence is measured by the idle limit.
   private idleOnly = false;
   // The client does not read the answers that it asked for; meanwhile it is not read either.
@@ -159,8 +161,13 @@ export class Session {
 
   /** Ends the session with an ERROR frame, after what was read from the client before. */
   refuse(error: Error): void {
-    if (this.asking > 0 && this.state === 'connected') this.refusal ??= error;
-    else this.fail(error);
+    if (this.asking > 0 && this.state === 'connected') {
+      this.refusal ??= error;
+      return;
+    }
+    // Whatever the reason is, it is none of the messages.
+    if (!this.over) this.farewell = 'return';
+    this.fail(error);
   }
 
   /** Cuts the connection, without a word. */
@@ -288,6 +295,7 @@ export class Session {
         return;
       case 'DISCONNECT':
         this.receiptWhenSafe(frame);
+        this.farewell = 'return';
         this.finish();
         return;
       case 'CONNECT':
@@ -615,7 +623,7 @@ export class Session {
     this.subscribed.stopAll();
     for (const transaction of this.transactions?.values() ?? []) transaction.abort();
     this.transactions = undefined;
-    this.subscribed.end();
+    this.subscribed.end(this.farewell);
     this.routes.clear();
     for (const slow of this.waitsFor ?? []) slow.forget(this);
     this.waitsFor = undefined;

@@ -1,7 +1,7 @@
 import { encodeHeader } from '../frame/encoder.js';
 import { escapingOf } from '../frame/escape.js';
 import type { FrameHeaders } from '../frame/headers.js';
-import { Delivery, type Outcome, Pending } from './pending.js';
+import { Delivery, type Farewell, type Outcome, Pending } from './pending.js';
 import { type Message, messagePrefix } from './message.js';
 import type { Route } from './broker.js';
 import type { Session } from './session.js';
@@ -143,19 +143,19 @@ export class Subscription {
    * @internal Gives back what was not acknowledged, oldest first; a late acknowledgement still finds it here. What an
    * open transaction holds stays until that is over.
    */
-  returnAll(): void {
+  giveBack(farewell: Farewell): void {
     this.abandoned = true;
-    for (const delivery of this.pending.all()) this.putBack(delivery);
+    for (const delivery of this.pending.all()) this.putBack(delivery, farewell);
   }
 
   /** @internal A transaction that held an acknowledgement was aborted. */
   release(delivery: Delivery): void {
     delivery.transaction = undefined;
-    if (this.abandoned) this.putBack(delivery);
+    if (this.abandoned) this.putBack(delivery, 'return');
   }
 
-  private putBack(delivery: Delivery): void {
-    if (delivery.transaction === undefined) delivery.source?.settle(delivery, { kind: 'return' }, this);
+  private putBack(delivery: Delivery, kind: Farewell): void {
+    if (delivery.transaction === undefined) delivery.source?.settle(delivery, { kind }, this);
   }
 
   private transmit(message: Message, number: number, count: number): void {

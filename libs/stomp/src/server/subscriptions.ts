@@ -2,6 +2,7 @@ import { quote } from '../frame/error.js';
 import { Frame } from '../frame/frame.js';
 import type { Route } from './broker.js';
 import { StompError } from './error.js';
+import type { Farewell } from './pending.js';
 import type { Session } from './session.js';
 import { type AckMode, Subscription } from './subscription.js';
 
@@ -107,16 +108,20 @@ export class Subscriptions {
     for (const subscription of this.byId.values()) subscription.stop();
   }
 
-  /** After `stopAll`: everything ends, and what was not acknowledged goes back. */
-  end(): void {
+  /**
+   * After `stopAll`: everything ends, and what was not acknowledged goes back.
+   *
+   * @param farewell of the session; what was unsubscribed before was given back by that
+   */
+  end(farewell: Farewell): void {
     const all = [...this.bySerial.values()];
     for (const timer of this.departed?.values() ?? []) clearTimeout(timer);
-    const current = [...this.byId.values()];
+    const current = new Set(this.byId.values());
     this.byId.clear();
     this.bySerial.clear();
     this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
-    for (const subscription of all) subscription.returnAll();
+    for (const subscription of all) subscription.giveBack(current.has(subscription) ? farewell : 'return');
     for (const subscription of current) subscription.route.unsubscribe(subscription);
   }
 
@@ -140,7 +145,7 @@ export class Subscriptions {
   /** Nobody came back to it in time. An acknowledgement may still come, and counts if nobody else has it by then. */
   private returnLate(subscription: Subscription): void {
     this.departed?.delete(subscription);
-    subscription.returnAll();
+    subscription.giveBack('return');
     const late = (this.late ??= []);
     late.push(subscription);
     if (late.length > MAX_LATE) this.bySerial.delete(late.shift()!.serial);

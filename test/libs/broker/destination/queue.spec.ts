@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
+import type { Session } from 'nestjs-stomp/server';
 import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
 import { type Headers, type RawFrame } from '../../../support/wire.js';
@@ -148,15 +149,65 @@ describe('a message that was not acknowledged', () => {
   it('keeps its message-id, and is counted each time', async () => {
     const { broker, consumer } = await consume(['one']);
     const id = (await consumer.message()).header('message-id');
-    await leave(consumer);
+    await consumer.receipted('DISCONNECT');
     for (const count of ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11']) {
       const next = await join(broker);
       await next.subscribe('/queue/a', INDIVIDUAL);
       const again = await next.message();
       expect(again.header('message-id')).toBe(id);
       expect(again.header('delivery-count')).toBe(count);
-      await leave(next);
+      await next.receipted('DISCONNECT');
     }
+  });
+
+  it.each<[how: string, breakOff: (peer: RawPeer, session: Session) => void]>([
+    ['is cut', (_peer, session) => session.destroy()],
+    ['ends without a DISCONNECT', (peer) => peer.end()],
+    ['ends with an ERROR', (peer) => peer.send('NONSENSE')],
+  ])('is a dead letter once its consumer’s connection %s as often as the limit says', async (_how, breakOff) => {
+    const { broker, consumer, publisher } = await consume(['one'], INDIVIDUAL, [
+      { destination: '/queue/a', maxDeliveries: 3 },
+    ]);
+    await publisher.subscribe('/queue/DLQ.a');
+    let holder = consumer;
+    for (const count of [undefined, '1', '2']) {
+      if (count !== undefined) {
+        holder = await join(broker);
+        await holder.subscribe('/queue/a', INDIVIDUAL);
+      }
+      expect((await holder.message()).header('delivery-count')).toBe(count);
+      breakOff(holder, [...broker.sessions].at(-1)!);
+    }
+    const dead = await publisher.message();
+    expect([dead.text, dead.header('dead-letter-reason'), dead.header('dead-letter-deliveries')]).toEqual([
+      'one',
+      'delivery limit',
+      '3',
+    ]);
+  });
+
+  it('does not come nearer to the limit by an UNSUBSCRIBE or a DISCONNECT', async () => {
+    const { broker, consumer, publisher } = await consume(['one'], INDIVIDUAL, [
+      { destination: '/queue/a', maxDeliveries: 2 },
+    ]);
+    await publisher.subscribe('/queue/DLQ.a');
+    await consumer.message();
+    await consumer.receipted('DISCONNECT');
+    for (let count = 1; count < 6; count++) {
+      const next = await join(broker);
+      await next.subscribe('/queue/a', { ...INDIVIDUAL, id: 'x' });
+      expect((await next.message()).header('delivery-count')).toBe(String(count));
+      if (count % 2 === 0) await next.receipted('UNSUBSCRIBE', { id: 'x' });
+      await next.receipted('DISCONNECT');
+    }
+    expect(textsOf(await publisher.rest())).toEqual([]);
+    for (const count of ['6', '7']) {
+      const broken = await join(broker);
+      await broken.subscribe('/queue/a', INDIVIDUAL);
+      expect((await broken.message()).header('delivery-count')).toBe(count);
+      await leave(broken);
+    }
+    expect((await publisher.message()).header('dead-letter-deliveries')).toBe('8');
   });
 
   it('goes to a consumer that waits at once', async () => {

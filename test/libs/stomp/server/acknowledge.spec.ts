@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { StompError } from 'nestjs-stomp/server';
 import { type Headers, type RawFrame, type Version } from '../../../support/wire.js';
 import { TestBroker, TestServer } from '../../../support/server.js';
 
@@ -40,13 +41,29 @@ describe.each(VERSIONS)('in STOMP %s', (version) => {
     expect(broker.outcomes[0]?.headers?.get('requeue')).toBe('false');
   });
 
-  it('what was not acknowledged is returned, oldest first, when the connection ends', async () => {
-    const { broker, names, peer } = await consumer(version, 'client', 'one', 'two', 'three');
-    await peer.receipted('ACK', names[0]);
-    peer.end();
-    await peer.closed();
-    expect(broker.settled).toEqual(['ack one', 'return two', 'return three']);
-    expect(broker.unsubscribed).toEqual(['/queue/a']);
+  it('what was not acknowledged is returned at DISCONNECT, and lost when the connection breaks, oldest first', async () => {
+    for (const [leave, kind] of [
+      ['DISCONNECT', 'return'],
+      ['FIN', 'loss'],
+      ['gone', 'loss'],
+      ['ERROR', 'loss'],
+    ] as const) {
+      const { broker, names, peer, session } = await consumer(version, 'client', 'one', 'two', 'three');
+      await peer.receipted('ACK', names[0]);
+      if (leave === 'FIN') peer.end();
+      else if (leave === 'gone') session.destroy();
+      else peer.send(leave);
+      await broker.until('the session is over', () => broker.gone.length === 1);
+      expect(broker.settled).toEqual(['ack one', `${kind} two`, `${kind} three`]);
+      expect(broker.unsubscribed).toEqual(['/queue/a']);
+    }
+  });
+
+  it('what was not acknowledged is returned when the server ends the session for reasons of its own', async () => {
+    const { broker, peer } = await consumer(version, 'client', 'one');
+    broker.subscribed[0]!.subscription.session.refuse(new StompError('enough'));
+    await peer.refused();
+    expect(broker.settled).toEqual(['return one']);
   });
 
   it('a message cannot be acknowledged twice', async () => {

@@ -83,7 +83,7 @@ describe('a transaction', () => {
     peer.send('ACK', { ...names[0], transaction: 't' });
     peer.send('COMMIT', { transaction: 't', receipt: 'r' });
     expect((await peer.refused()).header('receipt-id')).toBe('r');
-    expect(broker.settled).toEqual(['return one', 'return two']);
+    expect(broker.settled).toEqual(['loss one', 'loss two']);
   });
 
   it('without a commit of its broker keeps what was done before the part that is refused, and nothing behind it', async () => {
@@ -98,7 +98,7 @@ describe('a transaction', () => {
     peer.send('ACK', { ...names[1], transaction: 't' });
     peer.send('COMMIT', { transaction: 't' });
     expect((await peer.refused()).header('message')).toBe('cannot send');
-    expect(broker.settled).toEqual(['ack one', 'return two']);
+    expect(broker.settled).toEqual(['ack one', 'loss two']);
   });
 
   it.each(['with', 'without'])('that fails is answered with ERROR, %s receipts asked for', async (asked) => {
@@ -137,7 +137,7 @@ describe('a transaction', () => {
       else peer.send(leave);
       await peer.closed();
       expect([broker.sent, broker.commits]).toEqual([[], []]);
-      expect(broker.settled).toEqual(['return one']);
+      expect(broker.settled).toEqual([leave === 'DISCONNECT' ? 'return one' : 'loss one']);
     }
   });
 });
@@ -229,7 +229,7 @@ describe('the bounds of a transaction', () => {
     expect(error.header('message')).toBe('transaction too large');
     expect(error.header('receipt-id')).toBe('r');
     expect(error.text).toContain('3 frames');
-    expect(broker.settled).toEqual(['return one', 'return two']);
+    expect(broker.settled).toEqual(['loss one', 'loss two']);
   });
 
   it('are a count of octets', async () => {
@@ -259,7 +259,7 @@ describe('the id of a transaction', () => {
     const error = await peer.refused();
     expect(error.header('message')).toBe('unknown transaction');
     expect(error.header('receipt-id')).toBe('r');
-    expect([broker.sent, broker.settled]).toEqual([[], ['return one']]);
+    expect([broker.sent, broker.settled]).toEqual([[], ['loss one']]);
   });
 
   it.each(['BEGIN', 'COMMIT', 'ABORT'])('cannot be left out at %s', async (command) => {

@@ -1,6 +1,15 @@
 import type { Delivery, Message } from 'nestjs-stomp/server';
 import { Entry } from '../../destination/backlog.js';
 
+const MOST = 0xffff;
+
+/** How often a message was delivered, and how often that failed, as one number that only grows: u16 each. */
+export const packCounts = ({ count, failures }: Entry): number =>
+  Math.min(failures, MOST) * (MOST + 1) + Math.min(count, MOST);
+
+/** What `packCounts` has made one of. */
+export const unpackCounts = (packed: number) => ({ count: packed & MOST, failures: packed >>> 16 });
+
 /** A message of a queue that may stand in the log. */
 export class DiskEntry extends Entry {
   /** Its number in the log; 0 for one that has no place there. */

@@ -5,7 +5,7 @@ import { packMessage } from 'nestjs-stomp/server';
 import type { DiskBacklog } from '../disk.backlog.js';
 import type { Kept } from '../store.js';
 import type { Catalog } from './catalog.js';
-import type { DiskEntry } from './entry.js';
+import { type DiskEntry, packCounts } from './entry.js';
 import type { Log } from './log.js';
 import { GROUPED, Kind, TRANSIENT, Writer } from './record.js';
 
@@ -95,7 +95,7 @@ export class Group {
         task.entry.counting = false;
         if (task.entry.gone || !task.entry.written || !task.entry.persistent) return false;
         writer.begin(Kind.count);
-        writer.number(task.entry.seq).count(task.entry.count);
+        writer.number(task.entry.seq).count(packCounts(task.entry));
         return true;
       case 'copy':
         if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;

@@ -20,7 +20,7 @@ export const Kind = {
   push: 3,
   /** Something is gone: seq f64, the file that it stands in u32. */
   remove: 4,
-  /** How often a message was delivered: seq f64, count u32. */
+  /** How often a message was delivered, and how often that failed: seq f64, count u16, failures u16. */
   count: 5,
   /** A queue is gone, with all that it held: seq f64. */
   drop: 6,

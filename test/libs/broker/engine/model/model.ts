@@ -160,18 +160,23 @@ export class Model {
       return;
     }
     sent.bound = undefined;
-    const count = sent.count + 1;
+    const { failures } = sent;
     if (kind === 'ack' || sent.place.kind === 'topic') this.forget(sent);
-    else if (kind === 'reject') this.bury(sent, 'rejected', count);
-    else if (count >= MAX_DELIVERIES) this.bury(sent, 'delivery limit', count);
-    else this.putBack(sent, delay ?? (count < 2 ? 0 : BACK_OFF * 2 ** (count - 2)));
+    else if (kind === 'reject') this.bury(sent, 'rejected', sent.count + 1);
+    else this.fail(sent, delay ?? (failures === 0 ? 0 : BACK_OFF * 2 ** (failures - 1)));
   }
 
-  /** A subscription gives back what it holds; what a transaction binds stays until that is over. */
-  giveBack(reader: Reader): void {
+  /**
+   * A subscription gives back what it holds; what a transaction binds stays until that is over.
+   *
+   * @param broken whether its connection has broken, which counts towards the limit
+   */
+  giveBack(reader: Reader, broken = false): void {
     reader.abandoned = true;
     for (const { sent } of reader.held) {
-      if (sent.holder === reader && sent.bound === undefined) this.putBack(sent, 0);
+      if (sent.holder !== reader || sent.bound !== undefined) continue;
+      if (broken) this.fail(sent, 0);
+      else this.putBack(sent, 0);
     }
   }
 
@@ -268,7 +273,7 @@ export class Model {
   private put(place: Place, post: Post, burial?: Burial, due = 0): void {
     const group = place.kind === 'topic' ? undefined : post.group;
     const priority = place.kind === 'topic' ? 0 : post.priority;
-    const fresh = { order: this.orders++, count: 0, holder: undefined, bound: undefined } as const;
+    const fresh = { order: this.orders++, count: 0, failures: 0, holder: undefined, bound: undefined } as const;
     const exact = burial === undefined || burial.deliveries !== undefined;
     // Nobody knows when exactly what expires is found.
     const timing =
@@ -350,6 +355,13 @@ export class Model {
   private forget(sent: Sent): void {
     sent.state = 'gone';
     sent.holder = undefined;
+  }
+
+  /** It counts as a delivery that failed. */
+  private fail(sent: Sent, delay: number): void {
+    if (sent.place.kind === 'topic') return;
+    if (++sent.failures >= MAX_DELIVERIES) this.bury(sent, 'delivery limit', sent.count + 1);
+    else this.putBack(sent, delay);
   }
 
   private putBack(sent: Sent, delay: number): void {

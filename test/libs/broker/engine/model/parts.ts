@@ -54,6 +54,8 @@ export interface Sent extends Post {
   holder: Reader | undefined;
   /** How often it was handed out and came back. */
   count: number;
+  /** How often because it was refused, or its consumer broke. */
+  failures: number;
   /** Whether that is what is known of it: of a restart it is only that there were any. */
   exact: boolean;
   /** The open transaction in which it was acknowledged. */

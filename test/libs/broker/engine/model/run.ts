@@ -2,6 +2,7 @@
 import { jest } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
 import { StompBroker } from 'nestjs-stomp-broker';
+import { StompError } from 'nestjs-stomp/server';
 import { DEADLINE } from '../../../../support/raw.js';
 import { handshake, openPair } from '../../../../support/server.js';
 import { type Headers, type RawFrame, type Version } from '../../../../support/wire.js';
@@ -357,7 +358,11 @@ export class Run {
     const { broker, clients } = this;
     this.clients = [];
     const engine = await this.subject.restart(async () => {
-      for (const { session } of clients) session.destroy();
+      // It is the broker that goes: no consumer has broken.
+      for (const { session } of clients) {
+        session.refuse(new StompError('restart'));
+        session.destroy();
+      }
       await broker.close(0);
     });
     for (const client of clients) this.model.forgetPublisher(client);
@@ -382,7 +387,8 @@ export class Run {
     this.model.forgetPublisher(client);
     for (const reader of client.readers) this.model.end(reader);
     if (client.transaction !== undefined) this.release(client.transaction);
-    for (const reader of [...client.readers, ...client.departed]) if (!reader.abandoned) this.model.giveBack(reader);
+    for (const reader of client.departed) if (!reader.abandoned) this.model.giveBack(reader);
+    for (const reader of client.readers) this.model.giveBack(reader, how === 'break');
   }
 
   /** What has to survive a restart is done when its receipt is there; for the rest every other frame asks for one. */
