@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { AdmissionRequest, User, UserDirectory } from 'nestjs-stomp-broker';
 import { StompError } from 'nestjs-stomp/server';
+import type { Authorities } from '../tls/authorities.js';
 import { type CertUser, countProofs, type Proofs } from './proofs.js';
 import type { Tokens } from './tokens.js';
 
@@ -33,6 +34,8 @@ const SAID_AGAIN = 60_000;
 /** Knows users by their passwords, and by their tokens and certificates where it is told to. */
 export class Identities implements UserDirectory {
   private saidAt = -Infinity;
+  /** The authorities there were when a certificate was shown. */
+  private readonly seenUnder = new WeakMap<X509Certificate, Authorities>();
 
   /** @param warn told when the keys of tokens cannot be had */
   constructor(
@@ -78,7 +81,8 @@ export class Identities implements UserDirectory {
   objection(user: unknown, certificate: X509Certificate | undefined): string | undefined {
     const { authorities, revoked } = this.proofs;
     if (certificate !== undefined) {
-      if (authorities?.vouchFor(certificate) === false || revoked?.has(certificate) === true) return NO_MORE;
+      if (authorities !== undefined && !this.vouchedFor(certificate, authorities)) return NO_MORE;
+      if (revoked?.has(certificate) === true) return NO_MORE;
     }
     if (user instanceof Identity) return user.holdsBy(this.proofs) ? undefined : NO_MORE;
     // What it calls itself nobody has looked into.
@@ -89,6 +93,16 @@ export class Identities implements UserDirectory {
   /** Asks for what there is to ask others for; what fails is said, and tried again with the first token. */
   async prepare(): Promise<void> {
     await this.proofs.tokens?.prepare().catch((error: Error) => this.say(error));
+  }
+
+  /**
+   * TLS has looked at the certificate when the connection was opened. Where the path to an authority cannot be seen
+   * afterwards, it holds for as long as none of the authorities of that time is gone.
+   */
+  private vouchedFor(certificate: X509Certificate, authorities: Authorities): boolean {
+    const first = this.seenUnder.get(certificate);
+    if (first === undefined) this.seenUnder.set(certificate, authorities);
+    return first === undefined || authorities.vouchFor(certificate) || authorities.include(first);
   }
 
   private async byToken(tokens: Tokens, token: string, login: string | undefined): Promise<User | undefined> {

@@ -29,7 +29,15 @@ export class Authorities {
     }
   }
 
-  /** Whether one of them has signed a certificate, or an authority in between, theirs or one that the client has shown. */
+  /** Whether all authorities of another file are in this one, too. */
+  include({ roots }: Authorities): boolean {
+    return [...roots].every((root) => this.roots.has(root));
+  }
+
+  /**
+   * Whether one of them has signed a certificate, or an authority in between, theirs or one that the client has shown.
+   * Where the runtime does not tell what a client has shown (Node 24), those in between have to be theirs.
+   */
   vouchFor(certificate: X509Certificate, between = MOST_BETWEEN): boolean {
     const { issuerCertificate: shown } = certificate;
     const issuers = [...this.own, ...(shown?.ca === true ? [shown] : [])];
