@@ -273,9 +273,10 @@ export class World implements QueueOwner, TopicOwner {
       this.checkCount(own);
       const queue = this.queue(own, subscription.headers);
       if (this.feeds.get(queue)?.has(name) !== true) {
-        this.collect(queue, name, noLocal);
+        const feed = this.collect(queue, name, noLocal);
         const about = { queue: own, topic: name, noLocal };
         this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about });
+        this.begin(feed, name);
       }
       return queue;
     }
@@ -292,10 +293,17 @@ export class World implements QueueOwner, TopicOwner {
     const { clientId, user } = subscription.session;
     const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
     this.store.keep({ kind: 'durable', key: this.key(key), about });
-    return this.makeDurable(key, about);
+    const { queue, feed } = this.makeDurable(key, about);
+    this.begin(feed, name);
+    return queue;
   }
 
-  private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Queue {
+  /** What is retained for a topic comes before all that is still to be sent to it. */
+  private begin(feed: Feed, topic: string): void {
+    for (const message of this.retained.match(topic)) feed.take(message, undefined, undefined);
+  }
+
+  private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Durable {
     // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
     const rules = { ...this.rulesOf(topic), overflow: 'drop-oldest' as const };
     const queue = this.make(DURABLE + key, `/queue/${name}`, rules, false, {});
@@ -308,8 +316,9 @@ export class World implements QueueOwner, TopicOwner {
       skips: noLocal ? isOwn : undefined,
     });
     this.topics.add(topic, feed);
-    this.durables.set(key, { topic, selector: text, noLocal, queue, feed });
-    return queue;
+    const durable = { topic, selector: text, noLocal, queue, feed };
+    this.durables.set(key, durable);
+    return durable;
   }
 
   /** Deletes the durable subscription that an UNSUBSCRIBE names; tells whether there was one. */
@@ -499,17 +508,18 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** A topic's messages are to wait in a queue. That stays as it was made, like the queue. */
-  private collect(queue: Queue, topic: string, noLocal: boolean): void {
+  private collect(queue: Queue, topic: string, noLocal: boolean): Feed {
     const skips = noLocal ? (publisher: Session) => queue.serves(publisher) : undefined;
-    this.feed(queue, topic, { skips });
+    return this.feed(queue, topic, { skips });
   }
 
-  private feed(queue: Queue, topic: string, terms: FeedTerms): void {
+  private feed(queue: Queue, topic: string, terms: FeedTerms): Feed {
     const feed = new Feed(() => this.adopt(queue), terms);
     this.adopt(queue);
     this.topics.add(topic, feed);
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();
     this.feeds.set(queue, feeds.set(topic, feed));
+    return feed;
   }
 
   /** @throws StompError while somebody else uses it */

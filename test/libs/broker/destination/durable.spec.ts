@@ -115,6 +115,26 @@ describe.each<[dialect: string, connect: Headers, subscribe: Headers]>([
     }
   });
 
+  it('begins with what is retained, once, and with what of that its selector takes', async () => {
+    const broker = await makeBroker();
+    const sender = await join(broker);
+    await sendAll(sender, TOPIC, ['kept'], { retain: 'true', kind: 'a' });
+    await sendAll(sender, TOPIC, ['missed']);
+    const reader = await join(broker, '1.2', connect);
+    await reader.subscribe(TOPIC, subscribe);
+    await sendAll(sender, TOPIC, ['later']);
+    expect(await reader.texts(2)).toEqual(['kept', 'later']);
+    await leave(reader);
+    const again = await join(broker, '1.2', connect);
+    await again.subscribe(TOPIC, subscribe);
+    await sendAll(sender, TOPIC, ['last']);
+    expect(await again.texts(1)).toEqual(['last']);
+    await again.receipted('UNSUBSCRIBE', { id: subscribe.id! });
+    await again.subscribe(TOPIC, { ...subscribe, selector: "kind = 'b'" });
+    await sendAll(sender, TOPIC, ['of its kind'], { kind: 'b' });
+    expect(await again.texts(1)).toEqual(['of its kind']);
+  });
+
   it('gives back what was not acknowledged, marked as redelivered', async () => {
     const broker = await makeBroker();
     const first = await join(broker, '1.2', connect);
@@ -184,6 +204,19 @@ it('a topic kept in a queue by x-queue-name goes there under all topics that it 
   await sendAll(peer, '/topic/b', ['2']);
   await peer.subscribe('/queue/mine', { id: 'q' });
   expect(await peer.texts(2)).toEqual(['1', '2']);
+});
+
+it('a topic kept in a queue by x-queue-name begins there with what is retained, once', async () => {
+  const broker = await makeBroker();
+  const sender = await join(broker);
+  await sendAll(sender, TOPIC, ['kept'], { retain: 'true' });
+  for (const expected of ['kept', 'later']) {
+    const reader = await join(broker);
+    await reader.subscribe(TOPIC, { 'x-queue-name': 'own' });
+    if (expected === 'later') await sendAll(sender, TOPIC, ['later']);
+    expect(await reader.texts(1)).toEqual([expected]);
+    await leave(reader);
+  }
 });
 
 it('a durable subscription with no-local knows its user by name, whatever else is known of each session', async () => {

@@ -231,8 +231,9 @@ export class Run {
   /** A queue that collects what comes to topics, from its first subscription on. */
   private collect(name: string, topics: string, as?: string): Place {
     const place = this.model.place(name);
-    const renamed = as === undefined ? {} : { as };
-    this.model.feeds.set(place, { place, accepts: (topic) => matches(topics, topic), ...renamed });
+    const accepts = (topic: string) => matches(topics, topic);
+    if (as !== undefined) this.model.feeds.set(place, { place, accepts, as });
+    else if (!this.model.feeds.has(place)) this.model.listen({ place, accepts });
     return place;
   }
 
@@ -243,7 +244,7 @@ export class Run {
     if (known !== undefined && (known.above === above || this.isUsed(known))) return known;
     if (known !== undefined) model.remove(known.place);
     const place = model.place(this.next(`${name} #`), 'durable', `/queue/DLQ.${name}`);
-    model.feeds.set(place, { place, accepts: (topic, { x }) => matches('/topic/t.#', topic) && x > above });
+    model.listen({ place, accepts: (topic, { x }) => matches('/topic/t.#', topic) && x > above });
     const durable = { name, above, place };
     this.durables.set(name, durable);
     return durable;
