@@ -25,7 +25,7 @@ export interface Job {
   readonly to: Target;
   /** The moment in ms since 1970. */
   readonly due: number;
-  /** How often it is delivered after that. */
+  /** How often it is delivered after that; -1 for without end. */
   readonly left: number;
   /** It is the time of a cron expression, to be followed by another. */
   readonly recurs: boolean;
@@ -111,7 +111,7 @@ export class Schedule {
       return;
     }
     this.owner.release(message.readdress(message.destination, DONE), to);
-    if (left > 0) this.keep({ ...job, due: Date.now() + period, left: left - 1 });
+    if (left !== 0) this.keep({ ...job, due: Date.now() + period, left: Math.max(-1, left - 1) });
   }
 
   private push(job: Job): void {
