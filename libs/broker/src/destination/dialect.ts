@@ -29,7 +29,7 @@ const MAX_CRON = 100;
 export interface Timing {
   readonly delay: number;
   readonly period: number;
-  /** How often it is delivered again, each time after the period; -1 for without end. */
+  /** How often it is delivered again, each time after the period; -1 without end. */
   readonly repeat: number;
   readonly cron: Cron | undefined;
 }
@@ -101,27 +101,31 @@ function readExpiry(headers: FrameHeaders): number {
 function readTiming(headers: FrameHeaders): Timing | undefined {
   const cron = headers.get('AMQ_SCHEDULED_CRON') ?? '';
   const at = readCount(headers, 'AMQ_SCHEDULED_TIME', Number.MAX_SAFE_INTEGER);
-  const wait = at === undefined ? 0 : Math.max(0, at - Date.now());
-  if (wait > MAX_TIME) {
-    throw new StompError(
-      'invalid header',
-      `AMQ_SCHEDULED_TIME is a moment in the next ${MAX_TIME} ms, in ms since 1970`,
-    );
-  }
-  const endless = headers.get('AMQ_SCHEDULED_REPEAT') === '-1';
   const timing = {
-    delay: readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ?? readCount(headers, 'x-delay', MAX_TIME) ?? wait,
+    delay:
+      readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ??
+      readCount(headers, 'x-delay', MAX_TIME) ??
+      (at === undefined ? 0 : Math.min(MAX_TIME, Math.max(0, at - Date.now()))),
     period: readCount(headers, 'AMQ_SCHEDULED_PERIOD', MAX_TIME) ?? 0,
-    repeat: endless ? -1 : (readCount(headers, 'AMQ_SCHEDULED_REPEAT', 1_000_000) ?? 0),
+    repeat: readRepeat(headers),
     cron: cron === '' ? undefined : readCron(cron),
   };
   if (timing.repeat !== 0 && timing.period === 0) {
     throw new StompError('invalid header', 'AMQ_SCHEDULED_REPEAT needs AMQ_SCHEDULED_PERIOD, in ms, above 0');
   }
-  if (endless && timing.cron !== undefined) {
-    throw new StompError('invalid header', 'AMQ_SCHEDULED_REPEAT:-1 (without end) does not go with AMQ_SCHEDULED_CRON');
+  if (timing.repeat < 0 && timing.cron !== undefined) {
+    // Each time of the expression would begin one more repetition that never ends.
+    throw new StompError(
+      'invalid header',
+      'AMQ_SCHEDULED_REPEAT:-1, without end, cannot stand beside AMQ_SCHEDULED_CRON: leave out one of them',
+    );
   }
   return timing.cron === undefined && timing.delay === 0 && timing.repeat === 0 ? undefined : timing;
+}
+
+function readRepeat(headers: FrameHeaders): number {
+  const name = 'AMQ_SCHEDULED_REPEAT';
+  return headers.get(name) === '-1' ? -1 : (readCount(headers, name, 1_000_000) ?? 0);
 }
 
 function readCron(text: string): Cron {

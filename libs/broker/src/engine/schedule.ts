@@ -25,7 +25,7 @@ export interface Job {
   readonly to: Target;
   /** The moment in ms since 1970. */
   readonly due: number;
-  /** How often it is delivered after that; -1 for without end. */
+  /** How often it is delivered after that; -1 without end. */
   readonly left: number;
   /** It is the time of a cron expression, to be followed by another. */
   readonly recurs: boolean;
@@ -104,14 +104,18 @@ export class Schedule {
   private run(job: Job): void {
     const { message, to, left } = job;
     this.owner.forget(job);
-    const { delay = 0, period = 0, repeat = 0, cron } = readTerms(message).timing ?? {};
+    const { expires, timing } = readTerms(message);
+    const { delay = 0, period = 0, repeat = 0, cron } = timing ?? {};
     if (job.recurs) {
       this.keep({ id: randomUUID(), message, to, due: Date.now() + delay, left: repeat, recurs: false });
       if (cron !== undefined) this.recur(job.id, message, to, cron);
       return;
     }
     this.owner.release(message.readdress(message.destination, DONE), to);
-    if (left !== 0) this.keep({ ...job, due: Date.now() + period, left: Math.max(-1, left - 1) });
+    const due = Date.now() + period;
+    // What nobody would get any more ends: of a repetition without end it is the only end.
+    if (left === 0 || (expires > 0 && expires <= due)) return;
+    this.keep({ ...job, due, left: left < 0 ? left : left - 1 });
   }
 
   private push(job: Job): void {
