@@ -101,11 +101,15 @@ function readExpiry(headers: FrameHeaders): number {
 function readTiming(headers: FrameHeaders): Timing | undefined {
   const cron = headers.get('AMQ_SCHEDULED_CRON') ?? '';
   const at = readCount(headers, 'AMQ_SCHEDULED_TIME', Number.MAX_SAFE_INTEGER);
+  const wait = at === undefined ? 0 : Math.max(0, at - Date.now());
+  if (wait > MAX_TIME) {
+    throw new StompError(
+      'invalid header',
+      `AMQ_SCHEDULED_TIME is a moment in the next ${MAX_TIME} ms, in ms since 1970`,
+    );
+  }
   const timing = {
-    delay:
-      readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ??
-      readCount(headers, 'x-delay', MAX_TIME) ??
-      (at === undefined ? 0 : Math.min(MAX_TIME, Math.max(0, at - Date.now()))),
+    delay: readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ?? readCount(headers, 'x-delay', MAX_TIME) ?? wait,
     period: readCount(headers, 'AMQ_SCHEDULED_PERIOD', MAX_TIME) ?? 0,
     repeat: readRepeat(headers),
     cron: cron === '' ? undefined : readCron(cron),

@@ -103,6 +103,7 @@ it.each([
     'a repetition without end beside a cron expression',
     { AMQ_SCHEDULED_REPEAT: '-1', AMQ_SCHEDULED_PERIOD: '1000', AMQ_SCHEDULED_CRON: '* * * * *' },
   ],
+  ['a moment in more than ten years', { AMQ_SCHEDULED_TIME: String(START + 11 * 365 * 86_400_000) }],
   ['a cron expression that is none', { AMQ_SCHEDULED_CRON: 'every day' }],
   ['a cron expression that names no time to come', { AMQ_SCHEDULED_CRON: '0 0 30 2 *' }],
 ])('%s is refused', async (_what, headers) => {
