@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { join, joinAll, leave, makeBroker, sendAll } from '../../../support/broker.js';
+import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 
 const QUEUE = '/queue/a';
 const BY_ONE = { ack: 'client-individual', 'prefetch-count': '1' };
@@ -120,6 +120,19 @@ describe('consumers with selectors', () => {
     await peer!.subscribe(QUEUE, { selector: "JMSRedelivered = TRUE OR JMSMessageID = 'mine'" });
     await sendAll(sender!, QUEUE, ['forged'], { 'message-id': 'mine', redelivered: 'true' });
     expect(await peer!.rest()).toEqual([]);
+  });
+
+  it('see how often a message was delivered, this time counted, whatever a publisher says', async () => {
+    const broker = await makeBroker();
+    const [first, again, sender] = await joinAll(broker, 3);
+    await first!.subscribe(QUEUE, { selector: 'JMSXDeliveryCount = 1', ack: 'client-individual' });
+    await again!.subscribe(QUEUE, { selector: 'JMSXDeliveryCount = 2' });
+    const forged = { 'delivery-count': '1', JMSXDeliveryCount: '2' };
+    await sendAll(sender!, QUEUE, ['one'], forged);
+    const one = await first!.message();
+    expect(textsOf(await again!.rest())).toEqual([]);
+    await first!.receipted('NACK', { ...first!.reference(one), delay: '0' });
+    expect(await again!.texts(1)).toEqual(['one']);
   });
 
   it('are refused when it is none, and told where', async () => {

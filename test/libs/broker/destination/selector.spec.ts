@@ -558,6 +558,7 @@ describe('The names of JMS stand for the headers that ActiveMQ maps them to', ()
       ['JMSPriority = 4', true],
       ['JMSExpiration = 0', true],
       ['JMSRedelivered = FALSE', true],
+      ['JMSXDeliveryCount = 1', true],
       ['JMSType IS NULL', true],
       ['JMSReplyTo IS NULL', true],
       ['JMSCorrelationID IS NULL', true],

@@ -22,6 +22,8 @@ const READERS: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>
   ['JMSCorrelationID', (headers) => headers.get('correlation-id')],
   ['JMSExpiration', or('expires', '0')],
   ['JMSRedelivered', or('redelivered', 'false')],
+  // JMS counts this delivery too.
+  ['JMSXDeliveryCount', (headers) => String(Number(headers.get('delivery-count') ?? '0') + 1)],
   ['AMQPriority', or('priority', '4')],
   ['AMQTimestamp', (headers) => headers.get('timestamp')],
   ['AMQExpiration', or('expires', '0')],
