@@ -1,6 +1,16 @@
-import type { Done, Message, Operation, Route, Session, Subscription } from 'nestjs-stomp/server';
+import {
+  type Done,
+  type Message,
+  type Operation,
+  type Route,
+  type Session,
+  StompError,
+  type Subscription,
+} from 'nestjs-stomp/server';
+import { readDurable, readQueueName } from './dialect.js';
 import { Queue } from './queue.js';
 import { ReplyRoute } from './reply.js';
+import { Topic } from './topic.js';
 
 /** A destination of a list, and the way to it. */
 export interface Part {
@@ -54,7 +64,9 @@ export class Composite implements Route {
     for (const { destination, route } of this.parts) deliver(route, message.readdress(destination), session, one);
   }
 
+  /** @throws StompError when it is to be durable, and a topic is among them */
   subscribe(subscription: Subscription, done: Done): void {
+    this.checkDurable(subscription);
     const wakes: (() => void)[] = [];
     // One more, so that messages begin only when all of them can be told that they may.
     let pending = this.parts.length + 1;
@@ -72,6 +84,17 @@ export class Composite implements Route {
       for (const wake of wakes) wake();
     };
     one();
+  }
+
+  /** A durable subscription has one name: under it each topic of a list would take the place of the one before. */
+  private checkDurable(subscription: Subscription): void {
+    const topic = this.parts.find(({ route }) => route instanceof Topic);
+    if (topic === undefined || readQueueName(subscription) !== undefined) return;
+    if (readDurable(subscription) === undefined) return;
+    throw new StompError(
+      'invalid destination',
+      `a durable subscription is of one topic, not of a list with ${topic.destination} in it: send a SUBSCRIBE for each, or name a pattern`,
+    );
   }
 
   unsubscribe(subscription: Subscription): void {

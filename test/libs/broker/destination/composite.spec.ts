@@ -86,6 +86,18 @@ describe('a list of destinations', () => {
     expect(await reader.texts(1)).toEqual(['2']);
   });
 
+  it.each([
+    ['durable:true', { durable: 'true' }],
+    ['activemq.subscriptionName', { 'activemq.subscriptionName': 'mail' }],
+  ])('with a topic in it is refused where %s asks for a durable subscription', async (_what, headers) => {
+    const peer = await join(await makeBroker());
+    await peer.subscribe('/queue/a,/queue/c', { id: 'queues', ...headers });
+    peer.send('SUBSCRIBE', { destination: '/topic/a,/topic/b', id: 'topics', receipt: 'r', ...headers });
+    const error = await peer.refused();
+    expect([error.header('message'), error.header('receipt-id')]).toEqual(['invalid destination', 'r']);
+    expect(error.text).toContain('/topic/a');
+  });
+
   it('may name 100 destinations, and not more', async () => {
     const broker = await makeBroker();
     const names = (count: number) => Array.from({ length: count }, (_, n) => `/queue/${n}`).join(',');
