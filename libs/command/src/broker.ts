@@ -66,8 +66,10 @@ export class Broker {
   private retry(reason: Error | undefined): void {
     if (reason === undefined) return;
     const { code = '' } = (reason.cause ?? {}) as NodeJS.ErrnoException;
-    if (!this.everConnected && this.options.url?.length === 1 && TLS_CODES.test(code)) this.fail(reason);
-    else this.say(`${reason.message}; trying again`);
+    if (!this.everConnected && this.options.url?.length === 1 && TLS_CODES.test(code)) {
+      const hint = /certificate of the client/.test(reason.message) ? ': give one with --certfile and --keyfile' : '';
+      this.fail(new Error(`${reason.message}${hint}`, { cause: reason }));
+    } else this.say(`${reason.message}; trying again`);
   }
 
   /** Says it unless that was the last thing said. */

@@ -4,7 +4,7 @@ import { copyFileSync, readFileSync, renameSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Certificates, type Pem } from '../../support/certificates.js';
-import { start } from '../../support/programs.js';
+import { start, startIn } from '../../support/programs.js';
 import { as, Files, reloads, serve } from '../../support/stompserver.js';
 import { type Headers } from '../../support/wire.js';
 
@@ -127,6 +127,21 @@ describe('certificates', () => {
     socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
     return (await answer).startsWith('RECEIPT');
   };
+
+  it.each([
+    ['stomper', '1.3'],
+    ['stomper', '1.2'],
+    ['printer', '1.3'],
+    ['printer', '1.2'],
+  ] as const)('that are demanded and not shown are what %s names at once, with TLS %s', async (name, version) => {
+    const { port } = await secure('--tls', 'strict', '--cert-user', 'cn');
+    const url = `stomp+tls://localhost:${port}`;
+    const options = ['--topic=/queue/a', '--url', url, '--cafile', ca.cert];
+    const program = startIn({ NODE_OPTIONS: `--tls-max-v${version}` }, name, ...options);
+    program.stdin.write('line\n');
+    expect((await program.exited).code).toBe(1);
+    expect(program.stderr).toMatch(/wants? a certificate of the client.*: give one with --certfile and --keyfile/);
+  });
 
   it('are renewed without a dropped connection', async () => {
     const [old, renewed] = [certificates.issue('old', ca), certificates.issue('renewed', ca)];

@@ -7,6 +7,7 @@ import { escapingOf } from '../frame/escape.js';
 import { Frame } from '../frame/frame.js';
 import type { Version } from '../frame/version.js';
 import { Connection } from '../wire/connection.js';
+import { explain } from '../wire/dial.js';
 import { ConnectionLostError, ProtocolError, RefusedError, ServerError } from './errors.js';
 import { connectFrame, type Greeting, readConnected, type Welcome } from './handshake.js';
 import { type Confirmed, Receipts } from './receipts.js';
@@ -75,7 +76,7 @@ export class Session {
       {
         onFrame: (frame) => this.receive(frame),
         onFault: (error) => this.fail(new ProtocolError(`the server sent a malformed frame: ${error.message}`, error)),
-        onEnd: () => this.fail(new ConnectionLostError('the server closed the connection')),
+        onEnd: (error) => this.fail(new ConnectionLostError(`the server closed the connection${whyOf(error)}`, error)),
         onClose: (error) => this.closed(error),
         onDrain: () => this.drained(),
         onSilence: (ms) => this.cut(new ConnectionLostError(`heart-beat missed: nothing was heard for ${ms} ms`)),
@@ -284,8 +285,8 @@ export class Session {
   }
 
   private closed(error: Error | undefined): void {
-    const why = error === undefined ? '' : `: ${error.message}`;
-    this.over(this.state === 'leaving' ? undefined : new ConnectionLostError(`the connection was lost${why}`, error));
+    const lost = new ConnectionLostError(`the connection was lost${whyOf(error)}`, error);
+    this.over(this.state === 'leaving' ? undefined : lost);
   }
 
   /** Ends it at once, and the connection without waiting for what was not written. */
@@ -322,3 +323,5 @@ export class Session {
     return { id: this.id, server: this.server, version: this.version, state: this.state };
   }
 }
+
+const whyOf = (error: Error | undefined) => (error === undefined ? '' : `: ${explain(error)}`);

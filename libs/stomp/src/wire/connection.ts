@@ -16,8 +16,8 @@ export interface ConnectionHandler {
   onRead?(): void;
   /** The peer's bytes break the grammar or a limit; nothing more is read. */
   onFault(error: FrameError): void;
-  /** The peer will send nothing more, and all that it sent has been given out. */
-  onEnd(): void;
+  /** The peer will send nothing more, and all that it sent has been given out; with what TLS said of it, if anything. */
+  onEnd(error?: Error): void;
   /** The connection is gone. Called once, last. */
   onClose(error: Error | undefined): void;
   /** The peer takes bytes again after `writable` was false. */
@@ -247,7 +247,7 @@ export class Connection {
 
   private finishWhenRead(): void {
     if (!this.ended || this.pauses > 0) return;
-    if (this.open) this.handler.onEnd();
+    if (this.open) this.handler.onEnd(this.error);
     else this.stream.end();
   }
 

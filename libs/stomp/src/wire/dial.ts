@@ -47,10 +47,7 @@ export function dial(
       reject(error);
     };
     const onError = (error: NodeJS.ErrnoException) => {
-      const why = isNotTls(error)
-        ? 'what answers there does not speak TLS: use its port for TLS, or connect without'
-        : error.message || error.code || 'unknown error';
-      fail(new Error(`cannot connect to ${where}: ${why}`, { cause: error }));
+      fail(new Error(`cannot connect to ${where}: ${explain(error)}`, { cause: error }));
     };
     const onClose = () => fail(new Error(`cannot connect to ${where}: the peer closed the connection`));
     const onAbort = () => fail(new Error(`the connection to ${where} was given up`));
@@ -70,7 +67,20 @@ export function dial(
   });
 }
 
-/** A peer without TLS answers a handshake with octets of another protocol, which OpenSSL takes for a strange version. */
-function isNotTls({ code, message }: NodeJS.ErrnoException): boolean {
-  return code === 'ERR_SSL_WRONG_VERSION_NUMBER' || (code === 'EPROTO' && message.includes('wrong version number'));
+/**
+ * What went wrong with a connection, in words: those of OpenSSL say little.
+ *
+ * @internal
+ */
+export function explain({ code = '', message }: NodeJS.ErrnoException): string {
+  // With TLS 1.3 the alert has a code of its own; TLS 1.2 has one for many reasons.
+  if (code === 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED') return 'the peer wants a certificate of the client';
+  if (/handshake failure/.test(message)) {
+    return 'the peer refused the TLS handshake: it may want a certificate of the client, or another version of TLS';
+  }
+  // A peer without TLS answers a handshake with octets of another protocol, which OpenSSL takes for a strange version.
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || (code === 'EPROTO' && message.includes('wrong version number'))) {
+    return 'what answers there does not speak TLS: use its port for TLS, or connect without';
+  }
+  return message || code || 'unknown error';
 }
