@@ -8,6 +8,7 @@ import {
   type Frame,
   type FrameHeaders,
   type Message,
+  type Outcome,
   type Session,
   StompError,
   type Subscription,
@@ -21,6 +22,9 @@ import { readQualified } from './spelling.js';
 export const DEFAULT_PRIORITY = 4;
 /** The longest time that a header may name, in ms: ten years. */
 const MAX_TIME = 10 * 365 * 86_400_000;
+
+/** The longest delay that a NACK may ask for, in ms: a day. */
+const MAX_DELAY = 86_400_000;
 
 /** The longest cron expression, in characters. */
 const MAX_CRON = 100;
@@ -142,6 +146,19 @@ function readCron(text: string): Cron {
     const fields = 'minute, hour, day, month, weekday';
     throw new StompError('invalid header', `AMQ_SCHEDULED_CRON has five fields (${fields}) that name a time to come`);
   }
+}
+
+/**
+ * How long a refused message is to wait before it comes again, in ms, at most a day; undefined when the NACK does not
+ * say.
+ *
+ * @throws StompError when that is no number
+ */
+export function readRedelivery(headers: Outcome['headers']): number | undefined {
+  const value = headers?.get('delay');
+  if (value === undefined) return undefined;
+  if (/^\d{1,15}$/.test(value)) return Math.min(Number(value), MAX_DELAY);
+  throw new StompError('invalid header', 'delay of a NACK is a whole number of milliseconds, in digits');
 }
 
 /** What a subscription asks for. */

@@ -20,15 +20,13 @@ import type { Backlog, Entry } from './backlog.js';
 import { browse } from './browser.js';
 import { detachLater } from './chunk.js';
 import { Consumer, Consumers } from './consumers.js';
-import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
+import { type ConsumerTerms, readConsumer, readRedelivery, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
 import { stamp } from './stamp.js';
 
-/** The longest delay that a NACK may ask for, in ms: a day. */
-const MAX_DELAY = 86_400_000;
 /** How often a queue looks for expired messages at most, in ms. */
 const SWEEP = 1_000;
 
@@ -276,6 +274,10 @@ export class Queue implements Route, DeliverySource {
     this.dispatch();
   }
 
+  check({ headers }: Outcome): void {
+    readRedelivery(headers);
+  }
+
   settle(delivery: Delivery, outcome: Outcome, from: Subscription): void {
     const entry = delivery as Entry;
     if (entry.holder !== from) {
@@ -335,11 +337,7 @@ export class Queue implements Route, DeliverySource {
       this.owner.deadLetter(this, entry.message, entry.count, requeue === 'false' ? 'rejected' : 'delivery limit');
       return;
     }
-    const asked = outcome.headers?.get('delay');
-    const delay =
-      asked !== undefined && /^\d{1,15}$/.test(asked)
-        ? Math.min(Number(asked), MAX_DELAY)
-        : backOff(this.rules, entry.failures);
+    const delay = readRedelivery(outcome.headers) ?? backOff(this.rules, entry.failures);
     // What a broken connection held does not wait: its consumer took its time to come back already.
     if (delay === 0 || this.cleared || outcome.kind === 'loss') {
       this.restore(entry);

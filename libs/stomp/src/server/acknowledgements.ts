@@ -47,7 +47,7 @@ export class Acknowledgements {
    * Any ACK or NACK.
    *
    * @param transaction in which it stands, if any
-   * @throws StompError when no delivery waits under the name that the frame gives
+   * @throws StompError when no delivery waits under the name that the frame gives, or a NACK is not understood
    */
   take(frame: Frame, outcome: Outcome, transaction: Transaction | undefined): void {
     const named = this.find(frame);
@@ -56,6 +56,9 @@ export class Acknowledgements {
       throw new StompError('already acknowledged', `an open transaction holds an acknowledgement of that message`);
     }
     const numbers = subscription.ack === 'client' ? subscription.pending.upTo(number) : [number];
+    if (outcome.kind === 'nack') {
+      for (const each of numbers) subscription.pending.get(each)!.source?.check?.(outcome);
+    }
     for (const each of numbers) {
       if (subscription.binds(each)) continue;
       if (transaction === undefined) subscription.settle(each, outcome);

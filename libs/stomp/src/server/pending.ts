@@ -21,6 +21,12 @@ export interface Outcome {
 /** Who wants to know what became of a message, for example the queue that it came from. */
 export interface DeliverySource {
   /**
+   * Whether the source understands a NACK, asked before anything of it is done.
+   *
+   * @throws StompError when it does not: the message stays unacknowledged
+   */
+  check?(outcome: Outcome): void;
+  /**
    * @param from the subscription that answers. It may answer late: after the delivery was returned in its name
    */
   settle(delivery: Delivery, outcome: Outcome, from: Subscription): void;

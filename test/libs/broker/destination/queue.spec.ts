@@ -320,10 +320,24 @@ describe('with a clock of its own', () => {
     expect(again.header('redelivered')).toBe('true');
   });
 
-  it('a delay that is no number counts as none', async () => {
+  it.each(['soon', '-1', '1.5', ''])('a delay of %j is refused, and the message comes again', async (delay) => {
+    const { broker, consumer } = await consume(['one']);
+    const one = await consumer.message();
+    consumer.send('NACK', { ...consumer.reference(one), delay, receipt: 'r' });
+    const error = await consumer.refused();
+    expect([error.header('message'), error.header('receipt-id')]).toEqual(['invalid header', 'r']);
+    expect(error.text).toContain('delay');
+    const next = await join(broker);
+    await next.subscribe('/queue/a');
+    expect(await next.texts(1)).toEqual(['one']);
+  });
+
+  it('a delay that is no number is refused at the NACK in a transaction, not at its COMMIT', async () => {
     const { consumer } = await consume(['one']);
-    await nack(consumer, await consumer.message(), { delay: 'soon' });
-    expect(await consumer.texts(1)).toEqual(['one']);
+    const one = await consumer.message();
+    await consumer.receipted('BEGIN', { transaction: 't' });
+    consumer.send('NACK', { ...consumer.reference(one), delay: 'soon', transaction: 't', receipt: 'r' });
+    expect((await consumer.refused()).header('receipt-id')).toBe('r');
   });
 
   it('a message that waits for its next delivery is not lost when its consumer goes', async () => {
