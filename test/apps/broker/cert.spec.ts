@@ -61,7 +61,8 @@ describe('stompserver cert', () => {
       port,
     );
     stranger.stdin.end('hello\n');
-    await stranger.says(/trying again/);
+    expect((await stranger.exited).code).toBe(1);
+    expect(stranger.stderr).toContain('give one with --certfile and --keyfile');
   });
 
   it('makes keys that nobody else can read, of certificates for one purpose each', async () => {
