@@ -28,6 +28,8 @@ class Identity implements User {
 }
 
 const NO_MORE = 'these credentials do not hold any more: connect with new ones';
+/** Node 24 does not tell what a client has shown beside its own certificate. */
+const HIDES_PATHS = Number(process.versions.node.split('.')[0]) >= 24;
 /** How often it is said that tokens cannot be checked, in ms. */
 const SAID_AGAIN = 60_000;
 
@@ -96,13 +98,13 @@ export class Identities implements UserDirectory {
   }
 
   /**
-   * TLS has looked at the certificate when the connection was opened. Where the path to an authority cannot be seen
-   * afterwards, it holds for as long as none of the authorities of that time is gone.
+   * TLS has looked at the certificate when the connection was opened. Where the runtime hides the path to an authority,
+   * it holds for as long as none of the authorities is gone that there were when it was shown.
    */
   private vouchedFor(certificate: X509Certificate, authorities: Authorities): boolean {
-    const first = this.seenUnder.get(certificate);
-    if (first === undefined) this.seenUnder.set(certificate, authorities);
-    return first === undefined || authorities.vouchFor(certificate) || authorities.include(first);
+    const first = this.seenUnder.get(certificate) ?? authorities;
+    this.seenUnder.set(certificate, first);
+    return authorities.vouchFor(certificate) || (HIDES_PATHS && authorities.include(first));
   }
 
   private async byToken(tokens: Tokens, token: string, login: string | undefined): Promise<User | undefined> {
