@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { DiskStore } from 'nestjs-stomp-broker';
 
 jest.setTimeout(120_000);
 
@@ -90,4 +92,16 @@ it('a process that is stopped has the store still', async () => {
   expect(await one.tell(directory)).toBe('opened');
   one.child.kill('SIGSTOP');
   expect(await two.tell(directory)).toMatch('is in use by process that does not answer');
+});
+
+it('one that ends while it is asked whether it has the store does not have it', async () => {
+  mkdirSync(join(directory, 'lock'));
+  const leaving = createServer((socket) => {
+    socket.destroy();
+    leaving.close();
+  });
+  await once(leaving.listen(join(directory, 'lock', 'p00000000')), 'listening');
+  const store = new DiskStore({ directory });
+  await store.open();
+  await store.close();
 });

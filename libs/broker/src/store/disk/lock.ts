@@ -19,6 +19,8 @@ import { setTimeout } from 'node:timers/promises';
 const LONGEST = 100;
 /** How long one that listens may take to say who it is, in ms. */
 const PATIENCE = 2_000;
+/** How often one is asked again that ended while it was asked. */
+const QUESTIONS = 5;
 /** How often a process that gave way tries again. */
 const ATTEMPTS = 50;
 
@@ -119,24 +121,35 @@ function socketPrefix(directory: string): string {
 }
 
 /** What the process says that listens there; undefined when there is none. */
-function ask(path: string): Promise<Answer> {
+async function ask(path: string): Promise<Answer> {
+  for (let question = 0; question < QUESTIONS; question++) {
+    const answer = await askOnce(path);
+    if (answer !== 'ended') return answer;
+  }
+  return SILENT;
+}
+
+/** Somebody may be there, and nobody can say who. */
+const SILENT: Answer = { has: true, owner: 'that does not answer' };
+
+/** @returns 'ended' when it took the question and ended before its answer: it gives way, closes, or has died */
+function askOnce(path: string): Promise<Answer | 'ended'> {
   return new Promise((resolve) => {
     let text = '';
-    const silent = { has: true, owner: 'that does not answer' };
     const socket = connect(path);
-    const end = (answer: Answer) => {
+    const end = (answer: Answer | 'ended') => {
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(PATIENCE, () => end(silent));
+    socket.setTimeout(PATIENCE, () => end(SILENT));
     socket.on('data', (chunk) => (text += chunk.toString()));
-    // Whatever else goes wrong, somebody may be there.
-    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
-      end(code === 'ECONNREFUSED' || code === 'ENOENT' ? undefined : silent),
-    );
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') end(undefined);
+      else end(code === 'ECONNRESET' || code === 'EPIPE' ? 'ended' : SILENT);
+    });
     socket.on('end', () => {
       const [word, owner = ''] = text.split(' ');
-      end(text === '' ? silent : { has: word === 'has', owner });
+      end(text === '' ? 'ended' : { has: word === 'has', owner });
     });
   });
 }
