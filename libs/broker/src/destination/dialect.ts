@@ -68,8 +68,8 @@ export const SCHEDULE_HEADERS = [
 ];
 
 /** Whether a message is to survive the end of the broker. */
-export function isPersistent({ headers }: Message): boolean {
-  return isTrue(headers, 'persistent');
+export function isPersistent({ persistent }: Message): boolean {
+  return persistent?.toLowerCase() === 'true';
 }
 
 /** 0 to 9; what is no such number counts as the normal one, as in JMS. */

@@ -138,7 +138,7 @@ export class Queue implements Route, DeliverySource {
   send(message: Message, session: Session, done: Done | undefined): void {
     const { current } = this;
     if (current.refuses && (!message.special || readTerms(message).timing === undefined)) current.checkRoom([message]);
-    if (message.special) this.owner.checkStore(message);
+    if (message.persistent !== undefined) this.owner.checkStore(message);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     this.accept(message, session, done);
   }

@@ -207,7 +207,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   checkStore(message: Message): void {
-    if (message.special && isPersistent(message)) this.store.checkRoom(message.destination);
+    if (isPersistent(message)) this.store.checkRoom(message.destination);
   }
 
   retain(topic: string, message: Message, expires: number): void {

@@ -31,10 +31,9 @@ export class DiskBacklog extends MemoryBacklog {
   }
 
   override push(message: Message, source: Delivery['source']): Entry {
-    const special = message.special;
-    const priority = special ? readPriority(message) : DEFAULT_PRIORITY;
+    const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
     const lane = this.lane(priority);
-    const entry = new DiskEntry(lane.next, message, source, priority, special && isPersistent(message));
+    const entry = new DiskEntry(lane.next, message, source, priority, isPersistent(message));
     this.add(lane, entry, priority);
     this.weigh(entry, 1);
     if (entry.persistent || this.crowded) this.store.push(this, entry);

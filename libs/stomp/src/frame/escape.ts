@@ -8,6 +8,8 @@ import type { Version } from './version.js';
  */
 export type Escaping = 'raw' | Version;
 
+/** Most headers: nothing in them needs an escape, or is forbidden, in any version. */
+const ORDINARY = /^[ -9;-[\]-~]*$/;
 /** Half of a surrogate pair: what UTF-8 cannot write, and Buffer would replace. */
 const HALF = /\p{Surrogate}/u;
 
@@ -27,6 +29,7 @@ export function escapingOf(version: Version | undefined): Escaping {
  *   header of its own) or a trailing carriage return without escapes, a colon in a raw name, half a surrogate pair
  */
 export function escapeHeader(text: string, escaping: Escaping, isName: boolean, name?: string): string {
+  if (ORDINARY.test(text)) return text;
   const why = unwritable(text, escaping, isName);
   // The value itself stays out of the message: it may be a passcode.
   if (why !== undefined) {

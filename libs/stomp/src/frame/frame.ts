@@ -2,6 +2,7 @@ import { FrameHeaders, type HeadersInit, type HeaderStyle } from './headers.js';
 import { decodeText, encodeText } from './text.js';
 
 const EMPTY = Buffer.alloc(0);
+const RECEIPT = 'receipt:'.length;
 
 /**
  * A STOMP frame: a command, headers and a body of bytes. Frames can be built, read, changed and copied; nothing is
@@ -94,6 +95,8 @@ export class Frame {
   }
 
   set body(body: Buffer | Uint8Array | string) {
+    this.fields = this.headers;
+    this.wire = undefined;
     if (typeof body === 'string') this.bytes = Buffer.from(body);
     else if (Buffer.isBuffer(body)) this.bytes = body;
     else this.bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
@@ -140,7 +143,8 @@ export class WireHead {
    * @param known the bits of {@link Known} of the headers that are there
    * @param plain the lines mean the same to every version as they stand: no escape, no second colon, no carriage return
    * @param destinationStart where the value of `destination` stands; 0 and 0 when there is none
-   * @param idStart where the value of `id` stands; 0 and 0 when that is not known
+   * @param keyStart where the value stands that is another one in every frame: of `receipt` in a SEND, of `id` in
+   *   others; 0 and 0 when that is not known
    * @param contentLength -1 when the frame has no content-length
    * @param bodyStart of a body in the same bytes; 0 and 0 when it is empty, or somewhere else
    */
@@ -153,16 +157,21 @@ export class WireHead {
     readonly plain: boolean,
     readonly destinationStart: number,
     readonly destinationEnd: number,
-    readonly idStart: number,
-    readonly idEnd: number,
+    readonly keyStart: number,
+    readonly keyEnd: number,
     readonly contentLength: number,
     readonly bodyStart: number,
     readonly bodyEnd: number,
   ) {}
 
+  /** Where the line of the receipt begins in a SEND of which `keyStart` is known; it ends after `keyEnd`. */
+  get receiptStart(): number {
+    return this.keyStart - RECEIPT;
+  }
+
   /** The same head, with a body in the same bytes. */
   withBody(start: number, end: number): WireHead {
-    const { bytes, style, known, plain, destinationStart, destinationEnd, idStart, idEnd, contentLength } = this;
+    const { bytes, style, known, plain, destinationStart, destinationEnd, keyStart, keyEnd, contentLength } = this;
     return new WireHead(
       bytes,
       this.start,
@@ -172,8 +181,8 @@ export class WireHead {
       plain,
       destinationStart,
       destinationEnd,
-      idStart,
-      idEnd,
+      keyStart,
+      keyEnd,
       contentLength,
       start,
       end,
@@ -195,8 +204,8 @@ export class WireHead {
       plain,
       place(this.destinationStart),
       place(this.destinationEnd),
-      place(this.idStart),
-      place(this.idEnd),
+      place(this.keyStart),
+      place(this.keyEnd),
       contentLength,
       end + 1,
       end + 1 + length,

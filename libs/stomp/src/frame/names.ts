@@ -53,19 +53,19 @@ export const Known = {
   replyTo: 1 << 8,
   id: 1 << 9,
   deliveryCount: 1 << 10,
-  /** Any of the headers that say how a broker is to treat the message. */
+  /** Any of the headers that say how a broker is to treat the message, but for `persistent`. */
   delivery: 1 << 11,
   destinationType: 1 << 12,
   /** `login` or `passcode`. */
   credentials: 1 << 13,
+  persistent: 1 << 14,
 } as const;
 
-/** Headers of a SEND that a broker acts on, in all dialects; they are passed on as well. */
+/** Headers of a SEND that a broker acts on besides, in all dialects; they are passed on as well. */
 const DELIVERY_HEADERS = [
   'priority',
   'expires',
   'expiration',
-  'persistent',
   'retain',
   'JMSXGroupID',
   'JMSXGroupSeq',
@@ -92,6 +92,7 @@ const KNOWN_HEADERS: Record<string, number> = {
   'destination-type': Known.destinationType,
   login: Known.credentials,
   passcode: Known.credentials,
+  persistent: Known.persistent,
   ...Object.fromEntries(DELIVERY_HEADERS.map((name) => [name, Known.delivery])),
 };
 

@@ -44,11 +44,14 @@ export class Template {
   end = 0;
   destinationStart = -1;
   destinationEnd = -1;
-  idStart = -1;
-  idEnd = -1;
+  keyStart = -1;
+  keyEnd = -1;
   contentLength = -1;
   /** How many heads have matched. */
   hits = 0;
+
+  /** The bit of the header that `keyStart` tells the place of. */
+  readonly key: number;
 
   private readonly runs: Run[] = [];
   private readonly bytes: DataView;
@@ -66,6 +69,7 @@ export class Template {
     readonly longest: number,
     private readonly lines: readonly Line[],
   ) {
+    this.key = command === 'SEND' ? Known.receipt : Known.id;
     let text = `${command}\n`;
     let start = 0;
     const cut = (bit: number) => {
@@ -76,7 +80,7 @@ export class Template {
       text += name;
       if (varies) cut(bit);
       else {
-        if (bit === Known.destination || bit === Known.id) {
+        if (bit === Known.destination || bit === this.key) {
           const from = text.length - start;
           this.marks.push({ run: this.runs.length, bit, from, to: from + value.length });
         }
@@ -161,8 +165,8 @@ export class Template {
           this.destinationStart = at + place.from;
           this.destinationEnd = at + place.to;
         } else {
-          this.idStart = at + place.from;
-          this.idEnd = at + place.to;
+          this.keyStart = at + place.from;
+          this.keyEnd = at + place.to;
         }
       }
       at += n;
@@ -175,9 +179,9 @@ export class Template {
       } else if (bit === Known.destination) {
         this.destinationStart = value;
         this.destinationEnd = at;
-      } else if (bit === Known.id) {
-        this.idStart = value;
-        this.idEnd = at;
+      } else if (bit === this.key) {
+        this.keyStart = value;
+        this.keyEnd = at;
       }
     }
     this.end = at;

@@ -33,8 +33,8 @@ export class Acknowledgements {
 
   /** The short way of an ACK of 1.2 that asks for nothing else; false when it has to go the long way. */
   settle({ wire }: Frame): boolean {
-    if (wire === undefined || wire.idStart === 0 || (wire.known & ELABORATE) !== 0) return false;
-    const named = this.locate(wire.bytes, wire.idStart, wire.idEnd);
+    if (wire === undefined || wire.keyStart === 0 || (wire.known & ELABORATE) !== 0) return false;
+    const named = this.locate(wire.bytes, wire.keyStart, wire.keyEnd);
     const number = this.located;
     if (named?.ack !== 'client-individual' || named.binds(number) || named.pending.get(number) === undefined)
       return false;

@@ -102,7 +102,8 @@ export class Message {
     if (
       wire !== undefined &&
       wire.plain &&
-      (wire.known & FILTERED) === 0 &&
+      // The line of a receipt is cut out where it is known where it stands.
+      (wire.known & (wire.keyStart > 0 ? FILTERED & ~Known.receipt : FILTERED)) === 0 &&
       (wire.known & Known.destination) !== 0 &&
       wire.contentLength !== 0
     ) {
@@ -129,7 +130,7 @@ export class Message {
     return this.frame.body;
   }
 
-  /** Whether the publisher said how the broker is to treat it: a priority, an expiry, a schedule and the like. */
+  /** Whether the publisher said how the broker is to deliver it: a priority, an expiry, a schedule and the like. */
   get special(): boolean {
     const wire = this.frame.wire;
     return wire === undefined || (wire.known & Known.delivery) !== 0;
@@ -139,6 +140,14 @@ export class Message {
   get replyTo(): string | undefined {
     const wire = this.frame.wire;
     return wire !== undefined && (wire.known & Known.replyTo) === 0 ? undefined : this.headers.get('reply-to');
+  }
+
+  /** Whether it has to survive the broker, in the publisher's words; costs nothing where it did not say. */
+  get persistent(): string | undefined {
+    const wire = this.frame.wire;
+    // Messages that were kept by an earlier version have the one bit for both.
+    const said = wire === undefined || (wire.known & (Known.persistent | Known.delivery)) !== 0;
+    return said ? this.headers.get('persistent') : undefined;
   }
 
   /** Octets of the body. */
@@ -247,7 +256,12 @@ export class Message {
       at += AGAIN.copy(slab, at);
       at = writeNumber(slab, at, count);
     }
-    const { bytes, start, end } = block;
+    const { bytes, end } = block;
+    let { start } = block;
+    if (plain !== undefined && (plain.known & Known.receipt) !== 0) {
+      at += bytes.copy(slab, at, start, plain.receiptStart);
+      start = plain.keyEnd + 1;
+    }
     // The publisher's own content-length stands in its block, where it gave one.
     const announce = length > 0 && (plain === undefined || plain.contentLength < 0);
     if (inline && !announce && plain !== undefined && plain.bodyStart === end + 1) {

@@ -7,7 +7,7 @@
 import { encodeHeader } from '../frame/encoder.js';
 import type { Escaping } from '../frame/escape.js';
 import { Frame, WireHead } from '../frame/frame.js';
-import { findKnown } from '../frame/names.js';
+import { findKnown, Known } from '../frame/names.js';
 import { Message } from './message.js';
 
 const HEAD = 25;
@@ -15,32 +15,58 @@ const ESCAPINGS: readonly Escaping[] = ['raw', '1.0', '1.1', '1.2'];
 const PLAIN = 1;
 const TRIM = 2;
 const CRLF = 4;
-const LINE_FEED = Buffer.from('\n');
+const LF = 10;
 
-/** The message as bytes, in pieces. */
-export function packMessage(message: Message): Buffer[] {
+/** Bytes that grow. */
+export interface Growing {
+  readonly bytes: Buffer;
+  /** How many there are. */
+  length: number;
+  /** Makes room for more; `bytes` may be others afterwards. */
+  room(more: number): void;
+}
+
+/** Appends a message. Its receipt has been promised by then, and is left out. */
+export function packMessage(message: Message, into: Growing): void {
   const frame = message.origin;
   const wire = frame.wire ?? wireOf(frame);
-  const id = Buffer.from(message.id, 'latin1');
-  const destination = Buffer.from(message.destination);
-  const head = Buffer.allocUnsafe(HEAD);
-  head[0] = (wire.plain ? PLAIN : 0) | (wire.style.trim ? TRIM : 0) | (wire.style.crlf ? CRLF : 0);
-  head[1] = ESCAPINGS.indexOf(wire.style.escaping);
-  head.writeUInt32LE(wire.known, 2);
-  head.writeInt32LE(wire.contentLength, 6);
-  head.writeUInt32LE(Math.max(0, wire.destinationStart - wire.start), 10);
-  head.writeUInt32LE(Math.max(0, wire.destinationEnd - wire.start), 14);
-  head[18] = id.length;
-  head.writeUInt16LE(destination.length, 19);
-  head.writeUInt32LE(wire.end - wire.start, 21);
-  const lines = wire.bytes.subarray(wire.start, wire.end);
-  return [head, id, destination, lines, LINE_FEED, ...(frame.parts ?? [frame.body])];
+  const { id, destination } = message;
+  const { plain, keyStart, start, end } = wire;
+  const cut = plain && keyStart > 0 && (wire.known & Known.receipt) !== 0;
+  const cutStart = cut ? wire.receiptStart : end;
+  const cutEnd = cut ? wire.keyEnd + 1 : end;
+  const place = (at: number) => (at === 0 ? 0 : at - start - (at >= cutEnd ? cutEnd - cutStart : 0));
+  const size = HEAD + id.length + destination.length * 3 + (end - start) + 1 + frame.length;
+  into.room(size);
+  const { bytes } = into;
+  const head = into.length;
+  let at = head + HEAD;
+  at += bytes.write(id, at, 'latin1');
+  const named = bytes.write(destination, at);
+  at += named;
+  const lines = at;
+  at += wire.bytes.copy(bytes, at, start, cutStart);
+  at += wire.bytes.copy(bytes, at, cutEnd, end);
+  bytes[head] = (plain ? PLAIN : 0) | (wire.style.trim ? TRIM : 0) | (wire.style.crlf ? CRLF : 0);
+  bytes[head + 1] = ESCAPINGS.indexOf(wire.style.escaping);
+  bytes.writeUInt32LE(cut ? wire.known & ~Known.receipt : wire.known, head + 2);
+  bytes.writeInt32LE(wire.contentLength, head + 6);
+  bytes.writeUInt32LE(place(wire.destinationStart), head + 10);
+  bytes.writeUInt32LE(place(wire.destinationEnd), head + 14);
+  bytes[head + 18] = id.length;
+  bytes.writeUInt16LE(named, head + 19);
+  bytes.writeUInt32LE(at - lines, head + 21);
+  bytes[at++] = LF;
+  if (frame.parts !== undefined) for (const part of frame.parts) at += part.copy(bytes, at);
+  else if (wire.bodyEnd > wire.bodyStart) at += wire.bytes.copy(bytes, at, wire.bodyStart, wire.bodyEnd);
+  else at += frame.body.copy(bytes, at);
+  into.length = at;
 }
 
 /** Octets of the body of the message that stands packed from there to there. */
 export function packedLength(bytes: Buffer, from: number, to: number): number {
   const names = bytes[from + 18]! + bytes.readUInt16LE(from + 19);
-  return to - from - HEAD - names - bytes.readUInt32LE(from + 21) - LINE_FEED.length;
+  return to - from - HEAD - names - bytes.readUInt32LE(from + 21) - 1;
 }
 
 /** The message that was packed into those bytes, which belong to it from now on. */

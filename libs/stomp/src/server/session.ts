@@ -328,10 +328,11 @@ export class Session {
       route.send(new Message(destination, frame), this, undefined);
       return;
     }
-    const receipt = this.receiptOf(frame);
-    const transaction = this.transactionOf(frame);
-    if (route.takesCredentials !== true) withoutCredentials(frame);
-    else if (transaction !== undefined) {
+    const receipt = (known & Known.receipt) === 0 ? undefined : this.receiptOf(frame);
+    const transaction = (known & Known.transaction) === 0 ? undefined : this.transactionOf(frame);
+    if (route.takesCredentials !== true) {
+      if ((known & Known.credentials) !== 0) withoutCredentials(frame);
+    } else if (transaction !== undefined) {
       throw new StompError(
         'not in a transaction',
         `a SEND to ${destination} takes effect at once: leave out transaction`,
@@ -503,6 +504,11 @@ export class Session {
    * @throws FrameError when no RECEIPT of this version can name it
    */
   private receiptOf(frame: Frame): string | undefined {
+    const { wire } = frame;
+    // What the decoder has found without reading the other headers is what every version can name.
+    if (wire !== undefined && wire.plain && wire.keyStart > 0 && frame.command === 'SEND') {
+      return wire.bytes.toString('latin1', wire.keyStart, wire.keyEnd);
+    }
     const receipt = frame.headers.get('receipt');
     if (receipt !== undefined) escapeHeader(receipt, escapingOf(this.version), false);
     return receipt;

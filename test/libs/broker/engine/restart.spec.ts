@@ -55,6 +55,41 @@ describe.each(Object.entries(ways))('after %s', (_, restart) => {
     expect(before.map((one) => one.header('message-id'))).not.toContain(id);
   });
 
+  it.each([
+    ['first', ['receipt', 'destination', 'persistent', 'shade']],
+    ['in the middle', ['destination', 'shade', 'receipt', 'persistent']],
+    ['last', ['shade', 'persistent', 'destination', 'receipt']],
+  ])('the receipt that stood %s in a SEND is not passed on, and all else is', async (_where, order) => {
+    const COUNT = 20;
+    const first = await start();
+    const peer = await join(first);
+    await peer.subscribe('/queue/a', { id: 'x', ack: 'client' });
+    for (let i = 0; i < COUNT; i++) {
+      const values: Record<string, string> = {
+        receipt: `r${i * i}`,
+        destination: '/queue/a',
+        shade: `blue ${i}`,
+        ...KEPT,
+      };
+      peer.send('SEND', Object.fromEntries(order.map((name) => [name, values[name]!])), `body ${i}`);
+    }
+    for (let i = 0; i < COUNT; i++) await peer.receipt(`r${i * i}`);
+    const check = (messages: Awaited<ReturnType<typeof peer.messages>>) => {
+      const passed = order.filter((name) => name !== 'receipt');
+      for (const [i, { headers, text }] of messages.entries()) {
+        expect(text).toBe(`body ${i}`);
+        const names = headers.map(([name]) => name);
+        expect(names.filter((name) => order.includes(name))).toEqual(passed);
+        expect(Object.fromEntries(headers)).toMatchObject({ destination: '/queue/a', shade: `blue ${i}`, ...KEPT });
+      }
+    };
+    check(await peer.messages(COUNT));
+
+    const consumer = await join(await restart(first));
+    await consumer.subscribe('/queue/a', { ack: 'client' });
+    check(await consumer.messages(COUNT));
+  });
+
   it('a queue that a subscription named goes on to collect what its topic brings', async () => {
     const first = await start();
     await (await join(first)).subscribe('/topic/t', { 'x-queue-name': 'fed', ack: 'client' });

@@ -269,6 +269,19 @@ describe('a store on disk', () => {
     expect((await opened(again(store))).backlog('q').recovered!.octets).toBe(octets);
   });
 
+  it('keeps the body that a frame was given after it had come', async () => {
+    const store = await opened(make());
+    const wire = new FrameDecoder({
+      onFrame: (frame) => {
+        frame.body = 'another one';
+        store.backlog('q').push(new Message('/queue/a', frame), undefined);
+      },
+    });
+    for (let i = 0; i < 3; i++) wire.push(Buffer.from(`SEND\ndestination:/queue/a\npersistent:true\n\nbody ${i}\0`));
+    await store.close();
+    expect(drain((await opened(again(store))).backlog('q'))).toEqual(new Array(3).fill('another one'));
+  });
+
   it('gives the space back that messages took which are gone, and keeps those that are not', async () => {
     const store = await opened(make(undefined, { sync: 'never' }));
     const backlog = store.backlog('q');

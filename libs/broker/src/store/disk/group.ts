@@ -72,7 +72,7 @@ export class Group {
         writer.begin(Kind.push);
         const flags = (entry.persistent ? 0 : TRANSIENT) | (entry.group === undefined ? 0 : GROUPED);
         writer.number(entry.seq).number(backlog.seq).number(entry.expires).octet(entry.priority).octet(flags);
-        for (const piece of packMessage(entry.message)) writer.raw(piece);
+        packMessage(entry.message, writer);
         return true;
       }
       case 'keep': {
@@ -80,7 +80,7 @@ export class Group {
         const { kind, key, about, message } = task.kept;
         const text = Buffer.from(JSON.stringify({ kind, key, about }));
         writer.number(task.seq).count(text.length).raw(text);
-        for (const piece of message === undefined ? [] : packMessage(message)) writer.raw(piece);
+        if (message !== undefined) packMessage(message, writer);
         return true;
       }
       case 'remove':

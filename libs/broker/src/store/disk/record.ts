@@ -41,7 +41,7 @@ export interface Found {
 
 /** Puts records into one growing buffer. */
 export class Writer {
-  private bytes = Buffer.allocUnsafe(64 * 1024);
+  bytes = Buffer.allocUnsafe(64 * 1024);
   length = 0;
 
   get written(): Buffer {
@@ -94,7 +94,7 @@ export class Writer {
     if (this.bytes.length > 1024 * 1024) this.bytes = Buffer.allocUnsafe(64 * 1024);
   }
 
-  private room(more: number): void {
+  room(more: number): void {
     if (this.length + more <= this.bytes.length) return;
     const larger = Buffer.allocUnsafe(Math.max(this.bytes.length * 2, this.length + more));
     this.bytes.copy(larger, 0, 0, this.length);
