@@ -20,12 +20,13 @@ export class Certificates {
     return pem;
   }
 
-  /** A certificate for these names, localhost and its addresses by default, that the authority vouches for. */
+  /** A certificate for these names, localhost and its addresses by default, that the authority vouches for: for so many days. */
   issue(
     name: string,
     authority: Pem,
     names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'],
     constraints = 'CA:FALSE',
+    days = 2,
   ): Pem {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
@@ -35,7 +36,8 @@ export class Certificates {
     writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=${constraints}\n[names]\n${list}\n`);
     this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
     const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
-    this.openssl('x509', '-req', '-in', request, ...signer, '-days', '2', '-extfile', extensions, '-out', pem.cert);
+    const life = ['-days', String(days), '-extfile', extensions];
+    this.openssl('x509', '-req', '-in', request, ...signer, ...life, '-out', pem.cert);
     return pem;
   }
 

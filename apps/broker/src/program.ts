@@ -37,13 +37,16 @@ export async function run(options: Options, proofs: Proofs, read: () => Options)
     stopping = true;
     reload.stop();
     logger.log(`${signal}: ending sessions; a second signal exits at once`, 'Broker');
-    app.close().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        logger.error(error, 'Broker');
-        process.exit(1);
-      },
-    );
+    app
+      .close()
+      .then(() => audit?.close())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => {
+          logger.error(error, 'Broker');
+          process.exit(1);
+        },
+      );
   };
   // Before the lines that tell somebody that it can be stopped.
   process.on('SIGTERM', stop).on('SIGINT', stop);

@@ -46,6 +46,8 @@ export interface Admission {
   check?(session: Session): void;
   /** The client is in, or has shown new credentials and stays. */
   admitted?(session: Session): void;
+  /** A client was refused before it was asked about, maybe before it had a session. */
+  turnedAway?(address: string | undefined, error: StompError, session?: Session): void;
   /** A client that `connect` let in is refused all the same, for that reason. */
   refused?(session: Session, error: unknown): void;
   /** When the session of that user ends unless new credentials come, in ms since 1970; undefined for never. */
@@ -175,6 +177,11 @@ export class StompBroker {
       this.engine.enter(session);
       admission.admitted?.(session);
     });
+  }
+
+  /** @internal */
+  turnedAway(address: string | undefined, error: StompError, session?: Session): void {
+    this.admission?.turnedAway?.(address, error, session);
   }
 
   /** @internal */

@@ -6,7 +6,7 @@ import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-fac
 import { type Frame, type Session, StompError } from 'nestjs-stomp/server';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Admission } from '../broker.js';
-import { type Audit, describeSession, reasonOf } from './audit.js';
+import { type Audit, describeError, describeSession } from './audit.js';
 import { AdmissionContext, AdmissionRequest } from './request.js';
 import type { UserDirectory } from './users.js';
 
@@ -15,6 +15,9 @@ const rpc = new RpcParamsFactory();
 type Command = AdmissionRequest['command'];
 type Enhancers = { guards: boolean; interceptors: boolean; filters: boolean };
 type Handler = (request: AdmissionRequest, context: AdmissionContext) => Promise<unknown>;
+
+/** Of a login that nobody has, so much is recorded. */
+const MAX_LOGIN = 256;
 
 /** Takes admission requests through Nest's pipeline to the handlers of a controller. */
 @Injectable()
@@ -48,8 +51,8 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     try {
       session.user = await this.ask('CONNECT', session, frame);
     } catch (error) {
-      const user = frame.headers.get('login');
-      this.audit?.({ event: 'connection refused', ...describeSession(session), user, reason: reasonOf(error) });
+      const user = frame.headers.get('login')?.slice(0, MAX_LOGIN);
+      this.audit?.({ event: 'connection refused', ...describeSession(session), user, ...describeError(error) });
       throw error;
     }
   }
@@ -58,15 +61,20 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     this.audit?.({ event: 'connected', ...describeSession(session) });
   }
 
+  turnedAway(address: string | undefined, error: StompError, session?: Session): void {
+    const who = session === undefined ? { address } : describeSession(session);
+    this.audit?.({ event: 'connection refused', ...who, ...describeError(error) });
+  }
+
   refused(session: Session, error: unknown): void {
-    this.audit?.({ event: 'connection refused', ...describeSession(session), reason: reasonOf(error) });
+    this.audit?.({ event: 'connection refused', ...describeSession(session), ...describeError(error) });
   }
 
   async use(session: Session, destination: string, action: 'send' | 'subscribe', frame: Frame): Promise<void> {
     try {
       await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame, destination);
     } catch (error) {
-      const what = { action, destination, reason: reasonOf(error) };
+      const what = { action, destination, ...describeError(error) };
       this.audit?.({ event: 'access refused', ...describeSession(session), ...what });
       throw error;
     }
@@ -83,7 +91,7 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
   }
 
   ended(session: Session, error: Error): void {
-    this.audit?.({ event: 'session ended', ...describeSession(session), reason: reasonOf(error) });
+    this.audit?.({ event: 'session ended', ...describeSession(session), ...describeError(error) });
   }
 
   private async ask(command: Command, session: Session, frame: Frame, destination?: string): Promise<unknown> {

@@ -1,4 +1,5 @@
 import type { Frame } from '../frame/frame.js';
+import type { StompError } from './error.js';
 import type { Message } from './message.js';
 import type { Delivery, Outcome } from './pending.js';
 import type { Session } from './session.js';
@@ -67,6 +68,13 @@ export interface Broker {
   commit?(operations: readonly Operation[], session: Session, done: Done): void;
   /** Calls back when all that was settled so far is as safe as was promised. Without this method it is at once. */
   sync?(done: Done): void;
+  /**
+   * A client was refused before it could be asked about: for its address, its TLS handshake, a limit, its first frame.
+   *
+   * @param error why; it quotes nothing that may hold a passcode
+   * @param session none where the connection did not come as far as that
+   */
+  turnedAway?(address: string | undefined, error: StompError, session?: Session): void;
   /** The session is over; its subscriptions have ended. */
   disconnect?(session: Session): void;
 }

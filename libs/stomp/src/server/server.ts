@@ -10,6 +10,7 @@ import { errorFrame, StompError, toStompError } from './error.js';
 import { type ResolvedOptions, resolveOptions, type SessionOptions } from './options.js';
 import { readProxyHeader } from './proxy.js';
 import { Session } from './session.js';
+import { socketUnder, whyNoTls } from './tls.js';
 
 export interface StompServerOptions extends SessionOptions, ConnectionLimits {
   /** What turns SENDs into deliveries. */
@@ -111,6 +112,8 @@ export class StompServer {
     const common = { allowHalfOpen: true, noDelay: true };
     // By the peer's address and port: a TLS socket hides the one it is made of.
     const guests = new Map<string, Guest>();
+    // Once a connection is closed, nobody can tell who its client was.
+    const clients = new WeakMap<Socket, string>();
     const take = (socket: Socket) => this.take(socket, guests.get(nameOf(socket)));
     const server: NetServer =
       tls === undefined
@@ -142,6 +145,7 @@ export class StompServer {
         if (guest === undefined) return;
         const name = nameOf(socket);
         guests.set(name, guest);
+        if (tls !== undefined) clients.set(socket, guest.address);
         socket.once('close', () => guests.delete(name));
         for (const each of open) each.call(server, socket);
       };
@@ -150,7 +154,11 @@ export class StompServer {
     });
     // A handshake that fails is the client's trouble; without this it would be an unhandled error of the server.
     server.on('tlsClientError', (error: Error, socket: Socket) => {
-      this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} TLS handshake failed: ${error.message}`);
+      const address = clients.get(socketUnder(socket)) ?? plainAddress(socket.remoteAddress);
+      const refusal = whyNoTls(error, socket);
+      const why = refusal?.detail ?? 'the client has gone';
+      this.options.log?.log(2, `${address ?? 'unknown'} TLS handshake failed: ${why}`);
+      if (refusal !== undefined) this.broker.turnedAway?.(address, refusal);
       socket.destroy();
     });
     return new Promise((resolve, reject) => {
@@ -212,7 +220,8 @@ export class StompServer {
         if (!socket.destroyed) go(client);
       },
       (error: Error) => {
-        this.options.log?.log(2, `${socket.remoteAddress ?? 'unknown'} refused: ${error.message}`);
+        const address = plainAddress(socket.remoteAddress);
+        this.turnAway(address, new StompError('malformed PROXY header', error.message));
         socket.destroy();
       },
     );
@@ -225,7 +234,7 @@ export class StompServer {
       return undefined;
     }
     if (this.admits?.(address) === false) {
-      this.options.log?.log(2, `${address} refused: the address is not allowed`);
+      this.turnAway(address, new StompError('address not allowed', 'the address is not allowed'));
       socket.destroy();
       return undefined;
     }
@@ -233,11 +242,16 @@ export class StompServer {
       return this.entrance.enter(socket, address, this.accepted);
     } catch (error) {
       const told = toStompError(error);
-      this.options.log?.log(2, `${address} refused: ${told.detail}`);
+      this.turnAway(address, told);
       if (secure || this.refusals >= MOST_REFUSALS) socket.destroy();
       else this.refuse(socket, told);
       return undefined;
     }
+  }
+
+  private turnAway(address: string | undefined, error: StompError): void {
+    this.options.log?.log(2, `${address ?? 'unknown'} refused: ${error.detail}`);
+    this.broker.turnedAway?.(address, error);
   }
 
   private refuse(socket: Socket, error: StompError): void {

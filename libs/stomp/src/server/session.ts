@@ -548,7 +548,7 @@ export class Session {
 
   /** @internal */
   onFault(error: FrameError): void {
-    if (error.code === 'not-stomp') this.turnAway(error);
+    if (error.code === 'not-stomp') this.answerHttp(error);
     else this.fail(error, error.receipt);
   }
 
@@ -581,6 +581,7 @@ export class Session {
 
   private fail(error: unknown, receipt?: string): void {
     if (this.over) return;
+    this.turnAway(error);
     this.state = 'ending';
     const told = toStompError(error);
     if (told !== error && !(error instanceof FrameError)) {
@@ -598,14 +599,24 @@ export class Session {
   }
 
   /** Somebody speaks HTTP, and is told so in it. */
-  private turnAway({ message }: FrameError): void {
+  private answerHttp(error: FrameError): void {
     if (this.over) return;
+    const { message } = error;
+    this.turnAway(error);
     this.state = 'ending';
     if (this.verbose >= 2) this.log(2, `refused: ${message}`);
     const { outbox } = this.connection;
     outbox.text(`HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${message}\n`);
     this.connection.touch();
     this.end();
+  }
+
+  /** Tells the broker of a client that it was not asked about. */
+  private turnAway(error: unknown): void {
+    if (this.state !== 'opening') return;
+    // The line at fault may be the one with the passcode.
+    const told = error instanceof FrameError ? new StompError('malformed frame', error.code) : toStompError(error);
+    this.broker.turnedAway?.(this.address, told, this);
   }
 
   private end(): void {

@@ -62,6 +62,7 @@ describe('rules', () => {
     expect(refused).toEqual(
       ['/queue/known', '/queue/other'].map((destination) => ({
         event: 'access refused',
+        error: 'access refused',
         session: expect.stringMatching(/^[\da-f]{8}$/),
         address: '127.0.0.1',
         vhost: '*',
