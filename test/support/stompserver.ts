@@ -13,7 +13,7 @@ export class Files {
   #count = 0;
 
   /** A file of this text; its name is new each time. */
-  make(text: string): string {
+  make(text: string | Buffer): string {
     const path = join(this.folder, `file-${this.#count++}`);
     writeFileSync(path, text);
     return path;

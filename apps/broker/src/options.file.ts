@@ -25,6 +25,12 @@ export function readOptionFile(path: string, label: string): string {
   }
 }
 
+/** Why a file cannot be read, in words where there are some. */
+export function describeCause(error: unknown): string {
+  const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+  return reasons[code] ?? code;
+}
+
 /** Reads up to one byte more than allowed, so that an endless file (a device, a pipe) is refused and not awaited. */
 function readBounded(path: string, label: string): Buffer {
   const buffer = Buffer.allocUnsafe(maxFileSize + 1);
@@ -39,8 +45,7 @@ function readBounded(path: string, label: string): Buffer {
       closeSync(file);
     }
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new OptionsError([`${label}: cannot be read: ${reasons[code] ?? code}`]);
+    throw new OptionsError([`${label}: cannot be read: ${describeCause(error)}`]);
   }
   if (length > maxFileSize) {
     throw new OptionsError([`${label}: is larger than ${maxFileSize} bytes, the most that is read`]);

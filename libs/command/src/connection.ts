@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { type Command, Option } from 'commander';
 import type { StompClientOptions } from 'nestjs-stomp/client';
 import { formatStompUrl, parseStompUrl, STOMP_PORT, STOMP_TLS_PORT } from 'nestjs-stomp/wire';
+import { explainPair } from './pem.js';
 import { readWhole, UsageError } from './program.js';
 
 /** The values of the connection options, as commander gives them. */
@@ -127,8 +128,11 @@ function readTls(values: ConnectionValues, mode: TlsMode): StompClientOptions['t
   try {
     createSecureContext(pem);
   } catch (error) {
-    const given = [cafile, certfile, keyfile].filter((file) => file !== undefined).join(', ');
-    throw new UsageError(`cannot use the certificates or the key of ${given}: ${(error as Error).message}`);
+    if (certfile === undefined || keyfile === undefined) {
+      throw new UsageError(`cannot use --cafile ${cafile}: ${(error as Error).message}`);
+    }
+    const of = (name: string, path: string) => ({ label: `--${name}file ${path}`, path, content: pem[name]! });
+    throw new UsageError(`cannot use TLS: ${explainPair(of('cert', certfile), of('key', keyfile), error)}`);
   }
   return pem;
 }

@@ -181,12 +181,8 @@ describe('what is wrong at the start', () => {
   it('with a certificate is one line, with exit code 1', async () => {
     const missing = join(folder, 'missing.pem');
     const absent = await failure(['--tls', 'true', '--certfile', missing, '--keyfile', missing]);
-    expect(absent).toEqual({ code: 1, stdout: [], lines: [`stompserver: cannot read --certfile ${missing}: ENOENT`] });
-    const garbage = file('garbage.pem', 'no certificate');
-    const bad = await failure(['--tls', 'true', '--certfile', garbage, '--keyfile', garbage]);
-    expect(bad.code).toBe(1);
-    expect(bad.lines).toHaveLength(1);
-    expect(bad.lines[0]).toContain(`cannot use the certificate ${garbage}`);
+    const line = `stompserver: cannot read --certfile ${missing}: there is no such file`;
+    expect(absent).toEqual({ code: 1, stdout: [], lines: [line] });
   });
 });
 

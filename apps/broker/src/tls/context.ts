@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import { explainPair, type PemFile } from 'nestjs-stomp-command';
 import { findVhost } from 'nestjs-stomp/server';
+import { describeCause } from '../options.file.js';
 import type { Options } from '../options.js';
 
 /** Whether clients are asked for a certificate: a listener does so from its start, or never. */
@@ -17,20 +19,21 @@ export function readTls(options: Options): TlsOptions | undefined {
   const { tls, cafile, certfile, keyfile, crlfile, vhostCerts } = options;
   if (tls === false) return undefined;
   const common = {
-    ...(cafile === undefined ? {} : { ca: read('cafile', cafile) }),
-    ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile) }),
+    ...(cafile === undefined ? {} : { ca: read('cafile', cafile).content }),
+    ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile).content }),
     minVersion: 'TLSv1.2' as const,
   };
-  const own = { ...readPair('', { certfile, keyfile }), ...common };
-  checkContext(own, `the certificate ${certfile} with the key ${keyfile}`);
+  const own = readPair('', { certfile, keyfile });
+  createContext(own, common);
   const contexts = new Map(
     Object.entries(vhostCerts).map(([vhost, pair]) => {
-      const what = `the certificate ${pair.certfile} with the key ${pair.keyfile} for ${vhost}`;
-      return [vhost, checkContext({ ...readPair(`vhost-certs ${vhost} `, pair), ...common }, what)];
+      return [vhost, createContext(readPair(`vhost-certs ${vhost} `, pair), common)];
     }),
   );
   return {
-    ...own,
+    cert: own.cert.content,
+    key: own.key.content,
+    ...common,
     requestCert: asksForCertificates(options),
     rejectUnauthorized: tls === 'strict',
     SNICallback: (name, done) => done(null, contexts.get(findVhost([...contexts.keys()], name) ?? '')),
@@ -47,20 +50,19 @@ const readPair = (place: string, { certfile, keyfile }: Pair) => ({
   key: read(`${place}keyfile`, keyfile),
 });
 
-function checkContext(options: SecureContextOptions, what: string): SecureContext {
+function createContext({ cert, key }: Record<'cert' | 'key', PemFile>, common: SecureContextOptions): SecureContext {
   try {
-    return createSecureContext(options);
+    return createSecureContext({ cert: cert.content, key: key.content, ...common });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`cannot use ${what}: ${why}`, { cause });
+    throw new Error(`cannot use TLS: ${explainPair(cert, key, cause)}`, { cause });
   }
 }
 
-function read(option: string, file: string | undefined): Buffer {
+function read(option: string, path = ''): PemFile {
+  const label = `--${option} ${path}`;
   try {
-    return readFileSync(file ?? '');
+    return { label, path, content: readFileSync(path) };
   } catch (cause) {
-    const { code = 'unknown error' } = cause as NodeJS.ErrnoException;
-    throw new Error(`cannot read --${option} ${file}: ${code}`, { cause });
+    throw new Error(`cannot read ${label}: ${describeCause(cause)}`, { cause });
   }
 }
