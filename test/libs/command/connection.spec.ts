@@ -88,7 +88,9 @@ describe('TLS', () => {
   test('refuses files that do not fit: a certificate without its key, another key, no TLS at all', () => {
     const other = certificates.issue('other', ca);
     expect(refusal(`--tls true --certfile ${own.cert}`)).toMatch(/--certfile and --keyfile belong together/);
-    expect(refusal(`--tls true --certfile ${own.cert} --keyfile ${other.key}`)).toMatch(/cannot use TLS: .*is not the key of/);
+    expect(refusal(`--tls true --certfile ${own.cert} --keyfile ${other.key}`)).toMatch(
+      /cannot use TLS: .*is not the key of/,
+    );
     expect(refusal(`--cafile ${ca.cert}`)).toMatch(/add --tls true/);
     expect(refusal(`--url stomp://a --cafile ${ca.cert}`)).toMatch(/certificates are for TLS/);
     expect(connection(`--url stomp+ssl://a --cafile ${ca.cert}`).tls).toBeDefined();
