@@ -79,10 +79,12 @@ export class Ledger {
   came(place, id, redelivered, by, now = Date.now()) {
     const copy = this.#find(place, id, 'came');
     if (copy === undefined) return undefined;
-    const known = copy.delivered > 0 || copy.unit.life < this.life;
+    const older = copy.unit.life < this.life;
+    const known = copy.delivered > 0 || older;
     if (copy.delivered === this.life) this.#wrong(copy, 'came twice to consumers that stayed');
-    // A kill right when its time has come may undo that it was delivered: nobody knows then that it was.
-    if (copy.due === 0 && known !== redelivered) {
+    // What waited for its time may have been delivered if that came before the start, which is not known here.
+    const unsure = copy.due > 0 && copy.delivered === 0 && older;
+    if (!unsure && known !== redelivered) {
       this.#wrong(copy, known ? 'came again, or may have, and did not say so' : 'was redelivered when it first came');
     }
     if (now < copy.due) this.#wrong(copy, `came ${copy.due - now} ms before its time`);

@@ -62,6 +62,9 @@ export class LocalEngine implements Engine {
           `${queue.length} messages wait until it is subscribed to again`,
       );
     }
+    this.store.redo(() => {
+      for (const world of this.worlds.values()) world.catchUp();
+    });
   }
 
   setPolicies(policies: readonly Policy[]): void {

@@ -21,6 +21,7 @@ export interface Target {
 /** A message that waits for its time. */
 export interface Job {
   readonly id: string;
+  /** It has the id of its next delivery, so that one that comes again after a kill has the same. */
   readonly message: Message;
   readonly to: Target;
   /** The moment in ms since 1970. */
@@ -72,7 +73,7 @@ export class Schedule {
     else this.recur(id, message, to, cron);
   }
 
-  /** Takes a job up again that was kept. */
+  /** Takes a job up again that was kept; to be followed by `fire`. */
   recover(job: Job): void {
     this.push(job);
   }
@@ -108,14 +109,14 @@ export class Schedule {
     const { delay = 0, period = 0, repeat = 0, cron } = timing ?? {};
     if (job.recurs) {
       this.keep({ id: randomUUID(), message, to, due: Date.now() + delay, left: repeat, recurs: false });
-      if (cron !== undefined) this.recur(job.id, message, to, cron);
+      if (cron !== undefined) this.recur(job.id, renew(message), to, cron);
       return;
     }
-    this.owner.release(message.readdress(message.destination, DONE), to);
+    this.owner.release(message.readdress(message.destination, DONE, message.id), to);
     const due = Date.now() + period;
     // What nobody would get any more ends: of a repetition without end it is the only end.
     if (left === 0 || (expires > 0 && expires <= due)) return;
-    this.keep({ ...job, due, left: left < 0 ? left : left - 1 });
+    this.keep({ ...job, message: renew(message), due, left: left < 0 ? left : left - 1 });
   }
 
   private push(job: Job): void {
@@ -160,7 +161,8 @@ export class Schedule {
     this.timer = setTimeout(this.fire, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
   }
 
-  private readonly fire = (): void => {
+  /** Delivers what is due, and waits for the rest. */
+  readonly fire = (): void => {
     const now = Date.now();
     while (this.heap.length > 0 && this.heap[0]!.due <= now) this.run(this.pop().job);
     this.arm();
@@ -169,5 +171,7 @@ export class Schedule {
 
 const precedes = (one: Waiting, other: Waiting) =>
   one.due === other.due ? one.serial < other.serial : one.due < other.due;
+
+const renew = (message: Message) => message.readdress(message.destination);
 
 const DONE = Object.fromEntries(SCHEDULE_HEADERS.map((name) => [name, undefined]));

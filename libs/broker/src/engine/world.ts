@@ -206,6 +206,11 @@ export class World implements QueueOwner, TopicOwner {
     }
   }
 
+  /** All is made again that was kept: what became due meanwhile is delivered. */
+  catchUp(): void {
+    this.scheduled.fire();
+  }
+
   checkStore(message: Message): void {
     if (isPersistent(message)) this.store.checkRoom(message.destination);
   }

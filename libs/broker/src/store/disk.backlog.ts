@@ -34,6 +34,7 @@ export class DiskBacklog extends MemoryBacklog {
     const priority = message.special ? readPriority(message) : DEFAULT_PRIORITY;
     const lane = this.lane(priority);
     const entry = new DiskEntry(lane.next, message, source, priority, isPersistent(message));
+    if (this.store.redoing) entry.count = 1;
     this.add(lane, entry, priority);
     this.weigh(entry, 1);
     if (entry.persistent || this.crowded) this.store.push(this, entry);

@@ -65,6 +65,10 @@ export class DiskStore implements Store {
   private seq = 0;
   /** What is numbered up to here may have been handed out by a process that was killed: nobody knows any more. */
   private doubtful = 0;
+  /** Whether the process before was killed. */
+  private killed = false;
+  /** @internal Whether what is pushed may have been handed out before. */
+  redoing = false;
   /** Octets that wait to be written, not counting what is being written. */
   private behind = 0;
   private readonly publishers = new Publishers();
@@ -120,7 +124,9 @@ export class DiskStore implements Store {
     try {
       makeFormat(this.fs, this.directory);
       await this.recover();
-      this.doubtful = Math.min(takeEnd(this.fs, this.directory) ?? this.seq, this.seq);
+      const end = takeEnd(this.fs, this.directory);
+      this.killed = end === undefined;
+      this.doubtful = Math.min(end ?? this.seq, this.seq);
     } catch (error) {
       await this.lock.release();
       throw error;
@@ -170,6 +176,13 @@ export class DiskStore implements Store {
     const all = this.recoveredKept;
     this.recoveredKept = [];
     return all;
+  }
+
+  redo(work: () => void): void {
+    this.redoing = this.killed;
+    work();
+    if (this.redoing) this.doubtful = this.seq;
+    this.redoing = false;
   }
 
   refuse({ kind, key }: Kept, why: string): void {

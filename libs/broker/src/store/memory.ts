@@ -37,6 +37,10 @@ export class MemoryStore implements Store {
     return [];
   }
 
+  redo(work: () => void): void {
+    work();
+  }
+
   refuse(): void {
     // Nothing was kept.
   }

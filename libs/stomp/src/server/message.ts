@@ -178,15 +178,16 @@ export class Message {
    * The message for another destination, as one of its own.
    *
    * @param headers to be set besides; undefined takes one away
+   * @param id the one that it has; another one by default
    */
-  readdress(destination: string, headers: Readonly<Record<string, string | undefined>> = {}): Message {
+  readdress(destination: string, headers: Readonly<Record<string, string | undefined>> = {}, id?: string): Message {
     const frame = new Frame('SEND', this.headers, this.body);
     frame.headers.set('destination', destination);
     for (const [name, value] of Object.entries(headers)) {
       if (value === undefined) frame.headers.delete(name);
       else frame.headers.set(name, value);
     }
-    return new Message(destination, frame);
+    return new Message(destination, frame, id);
   }
 
   /**
