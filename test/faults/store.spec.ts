@@ -82,3 +82,51 @@ describe('a delayed message that was delivered before the broker was killed, and
     expect([got.text, got.header('redelivered')]).toEqual(['late', 'false']);
   });
 });
+
+describe('a message that repeats, over kills of the broker,', () => {
+  const every = { persistent: 'true', AMQ_SCHEDULED_DELAY: '100', AMQ_SCHEDULED_PERIOD: '400' };
+
+  /** The ids of the next ones; each is acknowledged, with a receipt, before the next is due. */
+  async function next(peer: RawPeer, count: number): Promise<(string | undefined)[]> {
+    const ids: (string | undefined)[] = [];
+    while (ids.length < count) {
+      const got = await peer.message();
+      expect(got.text).toBe('again');
+      await peer.receipted('ACK', peer.reference(got));
+      ids.push(got.header('message-id'));
+    }
+    return ids;
+  }
+
+  it('comes as often as it says, and no more', async () => {
+    const options = ['--store', 'disk', '--data-dir', place()];
+    const headers = { destination: '/queue/a', ...every, AMQ_SCHEDULED_REPEAT: '6' };
+    const ids: (string | undefined)[] = [];
+    let server = await serve(...options);
+    await (await server.connect()).receipted('SEND', headers, 'again');
+    for (const count of [2, 3]) {
+      ids.push(...(await next(await take(server, '/queue/a'), count)));
+      await kill(server);
+      server = await serve(...options);
+    }
+    const peer = await take(server, '/queue/a');
+    ids.push(...(await next(peer, 2)));
+    // An eighth would come before this one.
+    await peer.receipted('SEND', { destination: '/queue/a', 'x-delay': '1200' }, 'the end');
+    expect((await peer.message()).text).toBe('the end');
+    expect(new Set(ids).size).toBe(7);
+  });
+
+  it('without end goes on', async () => {
+    const options = ['--store', 'disk', '--data-dir', place()];
+    let server = await serve(...options);
+    await (
+      await server.connect()
+    ).receipted('SEND', { destination: '/queue/a', ...every, AMQ_SCHEDULED_REPEAT: '-1' }, 'again');
+    for (let lives = 0; lives < 3; lives++) {
+      await next(await take(server, '/queue/a'), 3);
+      await kill(server);
+      server = await serve(...options);
+    }
+  });
+});
