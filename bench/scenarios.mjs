@@ -23,6 +23,11 @@ export const scenarios = {
     job: { ...four, sendHeaders: ['region:EU'], subscribeHeaders: ["selector:region = 'EU'"] },
     alone: true,
   },
+  Q: {
+    what: 'D with prefetch-count:1000',
+    job: { ack: 'client-individual', destination: '/queue/bench', subscribeHeaders: ['prefetch-count:1000'] },
+    alone: true,
+  },
   N: {
     what: '500 topics, 500->500',
     job: { consumers: 500, publishers: 500, destinations: 500 },
