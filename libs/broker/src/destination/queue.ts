@@ -205,7 +205,8 @@ export class Queue implements Route, DeliverySource {
       this.checkRoom([message]);
     } catch {
       this.owner.deadLetter(this, message, 0, 'queue length');
-      done?.();
+      if (done !== undefined) this.backlog.sync(done);
+      if (publisher !== undefined) this.backlog.hold(publisher);
       return;
     }
     this.put(message, done);

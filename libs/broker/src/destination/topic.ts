@@ -1,5 +1,5 @@
 import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
-import { type ConsumerTerms, isPersistent, readConsumer, readTerms, type Timing } from './dialect.js';
+import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import type { Retained } from './retained.js';
@@ -56,8 +56,8 @@ export class Topic implements Route {
   send(message: Message, session: Session, done: Done | undefined): void {
     if (this.stamps) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
+    if (message.persistent !== undefined) this.owner.checkStore(message);
     if (message.special) {
-      this.owner.checkStore(message);
       const { timing } = readTerms(message);
       if (timing !== undefined) {
         this.owner.schedule(message, timing, this.name, session);
@@ -78,11 +78,9 @@ export class Topic implements Route {
       }
       if (retain && this.retains) {
         this.owner.retain(this.name, message, expires);
-        if (done === undefined || !isPersistent(message)) this.publish(message, publisher, done);
-        else {
-          this.publish(message, publisher, undefined);
-          this.owner.sync(done);
-        }
+        // Persistent or not, it takes the place of one that may have been.
+        const kept: Done | undefined = done && ((error) => (error === undefined ? this.owner.sync(done) : done(error)));
+        this.publish(message, publisher, kept);
         return;
       }
     }

@@ -138,6 +138,7 @@ describe('a disk that is full', () => {
     );
     // Nobody is told otherwise afterwards; what is not persistent needs no disk.
     expect((await fill(connect, '/queue/b', 10)).error).toMatch(/^disk full: \/queue\/b takes no persistent messages/);
+    expect((await fill(connect, '/topic/b', 10)).error).toMatch(/^disk full: \/topic\/b takes no persistent messages/);
     await (await connect()).receipted('SEND', { destination: '/queue/c' }, 'not persistent');
 
     const again = killed(directory);
