@@ -164,7 +164,10 @@ export class StompBroker {
     const { admission } = this;
     if (admission === undefined) this.engine.enter(session);
     return admission?.connect(session, frame).then(() => {
-      if (session.closed) return;
+      if (session.closed) {
+        admission.refused?.(session, new StompError('connection closed', 'it was over before the login was decided'));
+        return;
+      }
       try {
         // Users may have changed meanwhile.
         admission.check?.(session);

@@ -144,6 +144,17 @@ describe('a client certificate that does not count is a line of the audit log', 
     expect(await listed.lines()).toEqual([refused('revoked')]);
   });
 
+  it('a client that is cut off in its handshake, to make room for others, was refused', async () => {
+    const { port, lines } = await secure('--tls', 'strict', '--max-pending-logins', '1');
+    const [one, two] = [connectTcp(port, '127.0.0.1'), connectTcp(port, '127.0.0.1')];
+    await Promise.race([gone(one), gone(two)]);
+    for (const socket of [one, two]) socket.resetAndDestroy();
+    const error = 'too many connections';
+    expect(await lines()).toEqual([
+      expect.objectContaining({ event: 'connection refused', address: '127.0.0.1', error }),
+    ]);
+  });
+
   it('with the address that a proxy says, not its own', async () => {
     const { port, lines } = await secure('--tls', 'strict', '--proxy-protocol', '127.0.0.1');
     const tcp = connectTcp(port, '127.0.0.1');

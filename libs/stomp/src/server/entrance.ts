@@ -28,7 +28,11 @@ export class Entrance {
   /** Those that have not logged in, the oldest first. */
   private readonly pending = new Set<Guest>();
 
-  constructor(private readonly limits: ConnectionLimits) {}
+  /** @param turnedAway told of connections that are cut without a word, to make room */
+  constructor(
+    private readonly limits: ConnectionLimits,
+    private readonly turnedAway: (address: string, error: StompError) => void,
+  ) {}
 
   /**
    * Takes a connection; it has left once its socket is closed.
@@ -58,14 +62,17 @@ export class Entrance {
 
   /** Ends a connection that has not said yet who it is: whoever means to comes to it faster. */
   private makeRoom(most: number): void {
+    const refusal = tooMany(`${most} connections have not logged in`);
     for (const guest of this.pending) {
       if (guest.session?.silent === false) continue;
       this.pending.delete(guest);
-      if (guest.session === undefined) guest.socket.destroy();
-      else guest.session.refuse(tooMany(`${most} connections have not logged in`));
+      if (guest.session === undefined) {
+        this.turnedAway(guest.address, refusal);
+        guest.socket.destroy();
+      } else guest.session.refuse(refusal);
       return;
     }
-    throw tooMany(`${most} connections have not logged in`);
+    throw refusal;
   }
 
   private leave(guest: Guest, network: string): void {

@@ -81,7 +81,7 @@ export class StompServer {
   constructor(options: StompServerOptions) {
     const { broker, admits, ...rest } = options;
     this.broker = broker;
-    this.entrance = new Entrance(options);
+    this.entrance = new Entrance(options, (address, error) => this.turnAway(address, error));
     this.admits = admits;
     this.options = resolveOptions(rest);
   }
