@@ -111,6 +111,8 @@ describe('certificates', () => {
     for (const [identity, headers, answer] of [
       [ann, { login: 'orders' }, 'CONNECTED'],
       [ann, { login: 'ann' }, 'ERROR'],
+      [ann, as('bob', 'two'), 'CONNECTED'],
+      [ann, as('orders', 'wrong'), 'ERROR'],
       [undefined, as('bob', 'two'), 'CONNECTED'],
       [undefined, {}, 'ERROR'],
       [own, {}, 'ERROR'],
@@ -216,6 +218,18 @@ describe('certificates', () => {
     await open.program.says(/what takes a new start has changed: cert-user$/m);
     expect((await dial(open.port, ann)).text).toContain('ERROR');
     expect((await dial(open.port, ann, as('eve', 'x'))).text).toContain('CONNECTED');
+  });
+
+  it('end their sessions when they stand for another name by now', async () => {
+    const users = (of: string) => `cert-user: cn\ncert-users: { ann: ${of}, server: bob }\n`;
+    const config = file(users('orders'));
+    const server = await secure('--tls', 'strict', '--config', config);
+    const [anns, bobs] = [await dial(server.port, ann), await dial(server.port, own)];
+    const told = next(anns.socket);
+    files.replace(config, users('others'));
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    expect(await sends(bobs.socket)).toBe(true);
+    bobs.socket.destroy();
   });
 
   it('take a new start where there was no TLS; the rest of what has changed holds at once', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { createHmac } from 'node:crypto';
+import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,11 +46,18 @@ async function keyServer(answer: KeyServer['answer']): Promise<KeyServer> {
 async function serve(source: string, ...options: string[]) {
   const all = parseOptions(['--jwt-keys', source, '--jwt-audience', 'stomp', ...options], {});
   const warnings: string[] = [];
-  const identities = new Identities(await loadProofs(all), (line) => warnings.push(line));
-  const embedded = await Embedded.start({ users: identities, rules: all.rules && { rules: all.rules } });
+  const proofs = await loadProofs(all);
+  const identities = new Identities(proofs, (line) => warnings.push(line));
+  const { rules, maxHeader } = all;
+  const embedded = await Embedded.start({ users: identities, rules: rules && { rules }, maxHeader });
   return {
     embedded,
     warnings,
+    /** Goes on with other options, as after a change of the configuration file. */
+    change: async (other: string, ...changed: string[]) => {
+      identities.change(await loadProofs(parseOptions(['--jwt-keys', other, ...changed], {}), proofs));
+      await embedded.broker.review();
+    },
     connect: (token: string, headers = {}) => embedded.connect({ passcode: token, ...headers }),
     refusal: async (token: string, headers = {}) =>
       (await embedded.refusal({ passcode: token, ...headers })).text.trim(),
@@ -122,6 +129,12 @@ describe('a token in the passcode', () => {
     await server.connect(await signer.sign());
   });
 
+  it('may name no key: then each that suits is tried', async () => {
+    const other = await Signer.make('ES256', 'k2');
+    const server = await serve(file({ keys: [await other.jwk(), await signer.jwk()] }));
+    await server.connect(await signer.sign({}, { kid: undefined }));
+  });
+
   it('may be signed with a shared secret, where that is named', async () => {
     const secret: JWK = { kty: 'oct', k: base64url.encode(Buffer.alloc(32, 7)) };
     const token = hmac('HS256', Buffer.alloc(32, 7));
@@ -131,6 +144,9 @@ describe('a token in the passcode', () => {
     expect(await server.refusal(hmac('HS512', Buffer.alloc(32, 7)))).toBe(WRONG);
   });
 });
+
+const shortRsa = () =>
+  generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
 
 /** A token that says it is signed so, and is signed with HMAC. */
 function hmac(alg: string, secret: string | Buffer, claims: object = {}): string {
@@ -177,6 +193,19 @@ describe('a token that is not what it says', () => {
     expect(error.header('message')).toBe('malformed frame');
   });
 
+  it('is refused when it is longer than 16 KiB, whoever has signed it', async () => {
+    const server = await serve(keys, '--max-header', '60000');
+    await server.connect(await signer.sign({ more: 'x'.repeat(11_000) }));
+    expect(await server.refusal(await signer.sign({ more: 'x'.repeat(13_000) }))).toBe(WRONG);
+  });
+
+  it('is refused, before anybody is asked for its key, when its signature is none of --jwt-algorithms', async () => {
+    const source = await keyServer(publish(await signer.jwk()));
+    const server = await serve(source.url, '--jwt-algorithms', 'RS256');
+    expect(await server.refusal(await signer.sign())).toBe(WRONG);
+    expect(source.asked).toBe(0);
+  });
+
   async function signWithOwnKey(): Promise<string> {
     const own = await Signer.make();
     return own.sign({}, { jwk: await own.jwk() });
@@ -194,6 +223,9 @@ describe('a token that was signed, but does not count', () => {
     ['by another issuer', { iss: 'https://evil.test/' }, 'the token comes from somebody else, by its claim iss'],
     ['without a user', { sub: undefined }, 'the token names no user in its claim sub'],
     ['with a user who is none', { sub: 'ann\nroot' }, 'the token names no user in its claim sub'],
+    ['with a user without a name', { sub: '' }, 'the token names no user in its claim sub'],
+    ['with a user whose name has no end', { sub: 'a'.repeat(1025) }, 'the token names no user in its claim sub'],
+    ['with a user who is a number', { sub: 7 }, 'the token names no user in its claim sub'],
     ['with groups that are none', { groups: [{ a: 1 }] }, 'the token names no groups in its claim groups'],
     ['with no end of groups', { groups: Array(1001).fill('a') }, 'the token names no groups in its claim groups'],
   ])('is refused, saying so: one %s', async (_what, claims, why) => {
@@ -203,7 +235,8 @@ describe('a token that was signed, but does not count', () => {
 
   it('counts within the tolerance of clocks', async () => {
     const server = await serve(keys, '--jwt-tolerance', '120000');
-    await server.connect(await signer.sign({ exp: inSeconds(-60), nbf: inSeconds(60) }));
+    const peer = await server.connect(await signer.sign({ exp: inSeconds(-60), nbf: inSeconds(60) }));
+    for (let times = 0; times < 3; times++) await peer.receipted('SEND', { destination: '/queue/a' }, 'still here');
   });
 });
 
@@ -230,6 +263,35 @@ describe('when a token expires', () => {
     peer.send('SEND', { destination: '/session/refresh', passcode: expired, receipt: 'r' });
     const error = await peer.refused();
     expect([error.header('receipt-id'), error.text]).toEqual(['r', 'the token has expired: get a new one\n']);
+  });
+});
+
+describe('when what tokens have to be changes', () => {
+  it.each(['of a file', 'from a server'])(
+    'sessions by others end, and nobody else comes in: keys %s',
+    async (where) => {
+      const jwk = await signer.jwk();
+      const source = where === 'of a file' ? keys : (await keyServer(publish(jwk))).url;
+      const server = await serve(source);
+      const peer = await server.connect(await signer.sign());
+      await server.change(source, '--jwt-audience', 'stomp');
+      await peer.receipted('SEND', { destination: '/queue/a' }, 'still here');
+      await server.change(source, '--jwt-audience', 'others');
+      expect((await peer.refused()).header('message')).toBe('session ended');
+      expect(await server.refusal(await signer.sign())).toBe('the token is meant for others, by its claim aud');
+      await server.connect(await signer.sign({ aud: 'others' }));
+    },
+  );
+
+  it('sessions by a key that is gone end, others stay', async () => {
+    const other = await Signer.make('ES256', 'k2');
+    const source = file({ keys: [await signer.jwk(), await other.jwk()] });
+    const server = await serve(source);
+    const [gone, stays] = [await server.connect(await signer.sign()), await server.connect(await other.sign())];
+    writeFileSync(source, JSON.stringify(await other.jwk()));
+    await server.change(source, '--jwt-audience', 'stomp');
+    expect((await gone.refused()).header('message')).toBe('session ended');
+    await stays.receipted('SEND', { destination: '/queue/a' }, 'still here');
   });
 });
 
@@ -342,6 +404,15 @@ describe('a file of keys', () => {
     ['half of a JSON', () => '{"keys":[{"hunter2"', [], 'is not JSON'],
     ['some other JSON', () => ({ a: 'hunter2' }), [], 'is neither a JWK nor a JWKS'],
     ['a key for another algorithm', () => signer.jwk(), ['--jwt-algorithms', 'RS256'], 'holds no key for any of RS256'],
+    ['a key of another curve', () => signer.jwk(), ['--jwt-algorithms', 'ES384'], 'holds no key for any of ES384'],
+    [
+      'a key that is for another algorithm by its own word',
+      async () => ({ ...(await signer.jwk()), alg: 'ECDH-ES' }),
+      [],
+      'holds no key for any of',
+    ],
+    ['a key to encrypt by', async () => ({ ...(await signer.jwk()), use: 'enc' }), [], 'holds no key for any of'],
+    ['an RSA key that is too short', () => shortRsa(), [], 'has 1024 bits: RS256 needs 2048'],
     [
       'a key that is broken',
       () => ({ kty: 'EC', crv: 'P-256', x: 'hunter2', y: 'AA' }),
