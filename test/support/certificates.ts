@@ -20,13 +20,12 @@ export class Certificates {
     return pem;
   }
 
-  /** A certificate for these names, localhost and its addresses by default, that the authority vouches for: for so many days. */
+  /** A certificate for these names, localhost and its addresses by default, that the authority vouches for. */
   issue(
     name: string,
     authority: Pem,
     names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'],
-    constraints = 'CA:FALSE',
-    days = 2,
+    { constraints = 'CA:FALSE', days = 2, subject = `/CN=${name}` } = {},
   ): Pem {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
@@ -34,7 +33,7 @@ export class Certificates {
     // In a section of their own, a name may have commas.
     const list = names.map((each, at) => each.replace(/:/, `.${at} = `)).join('\n');
     writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=${constraints}\n[names]\n${list}\n`);
-    this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
+    this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', subject);
     const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
     const life = ['-days', String(days), '-extfile', extensions];
     this.openssl('x509', '-req', '-in', request, ...signer, ...life, '-out', pem.cert);

@@ -105,7 +105,7 @@ describe('a client certificate that does not count is a line of the audit log', 
     ca = certificates.authority();
     own = certificates.issue('server', ca);
     shown.unknown = certificates.issue('eve', certificates.authority('other'));
-    shown.expired = certificates.issue('old', ca, undefined, undefined, -1);
+    shown.expired = certificates.issue('old', ca, undefined, { days: -1 });
     shown.revoked = certificates.issue('revoked', ca);
     crl = certificates.revoke(ca, shown.revoked);
   });

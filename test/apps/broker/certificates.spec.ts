@@ -104,6 +104,25 @@ describe('certificates', () => {
     socket.destroy();
   });
 
+  it.each([
+    ['two common names', '/CN=ann/CN=root', 'cn'],
+    ['none', '/O=ann', 'cn'],
+    ['one with control characters', '/CN=ann\u007f', 'cn'],
+    ['no alternative name of that kind', '/CN=ann', 'uri'],
+  ])('name nobody by %s', async (_what, subject, part) => {
+    const nobody = certificates.issue('nobody', ca, ['DNS:ann.test'], { subject });
+    const { port } = await secure('--tls', 'strict', '--cert-user', part, '--users', 'bob:two');
+    expect((await dial(port, nobody)).text).toMatch(/^ERROR\n/);
+    expect((await dial(port, nobody, as('bob', 'two'))).text).toMatch(/^CONNECTED\n/);
+  });
+
+  it('name nobody by a name that --cert-users does not have, whatever JavaScript calls its own', async () => {
+    const sly = certificates.issue('constructor', ca);
+    const { port } = await secure('--tls', 'strict', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}');
+    for (const each of [sly, own]) expect((await dial(port, each)).text).toMatch(/^ERROR\n/);
+    expect((await dial(port, ann)).text).toMatch(/^CONNECTED\n/);
+  });
+
   it('may be left out where passwords count, too, and may stand for other names', async () => {
     const { port } = await secure(
       ...['--tls', 'true', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}', '--users', 'bob:two'],
@@ -181,7 +200,7 @@ describe('certificates', () => {
     ['only opens the door', []],
   ])('end their sessions when nobody vouches for them any more, where a certificate %s', async (_what, options) => {
     const other = certificates.authority('other');
-    const between = certificates.issue('between', other, undefined, 'CA:TRUE');
+    const between = certificates.issue('between', other, undefined, { constraints: 'CA:TRUE' });
     const [bob, eve] = [certificates.issue('bob', other), certificates.issue('eve', between)];
     const chain = { cert: file(readFileSync(eve.cert, 'utf8') + readFileSync(between.cert, 'utf8')), key: eve.key };
     const [one, both] = [
