@@ -29,6 +29,7 @@ export async function compactStore(
   const visit = await Visit.begin(fs, directory);
   const { log } = visit;
   try {
+    log.settleNewest();
     const stuck = new Set<number>();
     const contents = await new Contents().read(
       log,

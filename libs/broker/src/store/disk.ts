@@ -399,6 +399,7 @@ export class DiskStore implements Store {
 
   private async recover(): Promise<void> {
     const begun = performance.now();
+    this.log.settleNewest();
     const contents = new Contents(this.catalog, this.counts);
     await contents.read(this.log, (damage) => this.mend(damage), this.report);
     this.seq = contents.seq;

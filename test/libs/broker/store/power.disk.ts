@@ -1,4 +1,5 @@
 import { type StatsFs, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 interface Change {
   /** Where bytes were written; where there are none, the file was cut off there. */
@@ -15,6 +16,12 @@ class Inode {
     public safe: Buffer = Buffer.alloc(0),
     public now: Buffer = safe,
   ) {}
+
+  copy(): Inode {
+    const copy = new Inode(this.safe, this.now);
+    copy.changes = [...this.changes];
+    return copy;
+  }
 
   change(change: Change): void {
     this.changes.push(change);
@@ -43,8 +50,17 @@ function apply(before: Buffer, { at, bytes }: Change): Buffer {
   return after;
 }
 
-type Names = Map<string, Inode | 'directory'>;
-type NameChange = (names: Names) => void;
+type Place = Inode | 'directory';
+type Names = Map<string, Place>;
+/** What is under some names of one directory from then on; nothing where that is undefined. */
+type NameChange = readonly (readonly [string, Place | undefined])[];
+
+function rename(names: Names, change: NameChange): void {
+  for (const [path, place] of change) {
+    if (place === undefined) names.delete(path);
+    else names.set(path, place);
+  }
+}
 
 const missing = (path: string) => Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
 
@@ -56,36 +72,57 @@ export class PowerDisk {
   /** How many files were made. */
   made = 0;
   private readonly names: Names;
-  private pending: NameChange[] = [];
-  private readonly open = new Map<number, Inode | 'directory'>();
+  private readonly open = new Map<number, { readonly path: string; readonly place: Place }>();
   private handles = 0;
 
   constructor(
     private readonly root: string,
-    private safe: Names = new Map<string, Inode | 'directory'>(),
+    private readonly safe: Names = new Map<string, Place>(),
+    private pending: readonly NameChange[] = [],
   ) {
     this.names = new Map(safe);
+    for (const change of pending) rename(this.names, change);
   }
 
   /** What may be there when the power fails now. */
   lose(random: () => number): PowerDisk {
     const names = new Map(this.safe);
-    for (const change of this.pending) if (random() < 0.5) change(names);
+    for (const change of this.pending) if (random() < 0.5) rename(names, change);
     const left: Names = new Map();
-    for (const [name, inode] of names) left.set(name, inode === 'directory' ? inode : lost(inode, random));
+    // What is in a directory that is gone is gone; those above come first.
+    for (const [path, place] of [...names].sort(([one], [other]) => one.length - other.length)) {
+      const above = dirname(path);
+      if (above !== this.root && left.get(above) !== 'directory') continue;
+      left.set(path, place === 'directory' ? place : lost(place, random));
+    }
     return new PowerDisk(this.root, left);
   }
 
+  /** What is there when the process is killed now: all that it did, and it is no safer than before. */
+  kill(): PowerDisk {
+    const copies = new Map<Place, Place>([['directory', 'directory']]);
+    const copy = (place: Place): Place => {
+      const known = copies.get(place) ?? (place as Inode).copy();
+      copies.set(place, known);
+      return known;
+    };
+    const safe: Names = new Map([...this.safe].map(([path, place]) => [path, copy(place)]));
+    const pending = this.pending.map((change) =>
+      change.map(([path, place]) => [path, place === undefined ? undefined : copy(place)] as const),
+    );
+    return new PowerDisk(this.root, safe, pending);
+  }
+
   openSync(path: string, flags: string): number {
-    let inode = path === this.root ? 'directory' : this.names.get(path);
-    if (inode === undefined) {
+    let place = path === this.root ? 'directory' : this.names.get(path);
+    if (place === undefined) {
       if (!flags.startsWith('w') && !flags.startsWith('a')) throw missing(path);
-      const fresh = (inode = new Inode());
+      place = new Inode();
       this.made++;
-      this.rename((names) => names.set(path, fresh));
+      this.rename([[path, place]]);
     } else if (flags === 'wx') throw Object.assign(new Error(`EEXIST: ${path}`), { code: 'EEXIST' });
-    else if (flags.startsWith('w') && inode !== 'directory') inode.change({ at: 0 });
-    this.open.set(++this.handles, inode);
+    else if (flags.startsWith('w') && place !== 'directory') place.change({ at: 0 });
+    this.open.set(++this.handles, { path, place });
     return this.handles;
   }
 
@@ -133,27 +170,30 @@ export class PowerDisk {
     inode.settle(inode.count);
   }
 
+  /** Of a directory: what is called how in it, and not what is in those below. */
   fsyncSync(fd: number): void {
-    if (this.open.get(fd) !== 'directory') return this.fdatasyncSync(fd);
-    this.safe = new Map(this.names);
-    this.pending = [];
+    const { path, place } = this.open.get(fd)!;
+    if (place !== 'directory') return this.fdatasyncSync(fd);
+    const here = (change: NameChange) => dirname(change[0]![0]) === path;
+    for (const change of this.pending) if (here(change)) rename(this.safe, change);
+    this.pending = this.pending.filter((change) => !here(change));
   }
 
   renameSync(from: string, to: string): void {
-    const inode = this.names.get(from);
-    if (inode === undefined) throw missing(from);
-    this.rename((names) => {
-      names.delete(from);
-      names.set(to, inode);
-    });
+    const place = this.names.get(from);
+    if (place === undefined) throw missing(from);
+    this.rename([
+      [from, undefined],
+      [to, place],
+    ]);
   }
 
   rmSync(path: string): void {
-    this.rename((names) => names.delete(path));
+    this.rename([[path, undefined]]);
   }
 
   mkdirSync(path: string): void {
-    this.rename((names) => names.set(path, 'directory'));
+    this.rename([[path, 'directory']]);
   }
 
   readdirSync(path: string): string[] {
@@ -173,14 +213,14 @@ export class PowerDisk {
   }
 
   private rename(change: NameChange): void {
-    change(this.names);
-    this.pending.push(change);
+    rename(this.names, change);
+    this.pending = [...this.pending, change];
   }
 
   private file(fd: number): Inode {
-    const inode = this.open.get(fd);
-    if (inode === undefined || inode === 'directory') throw new Error(`EBADF: ${fd}`);
-    return inode;
+    const place = this.open.get(fd)?.place;
+    if (place === undefined || place === 'directory') throw new Error(`EBADF: ${fd}`);
+    return place;
   }
 }
 

@@ -19,6 +19,7 @@ afterEach(() => {
 const FILE_SIZE = 4096;
 const TURNS = 250;
 const LOSSES = 12;
+const KILLS = 3;
 
 /** What was done, and what of it was confirmed, up to some moment. */
 class Ledger {
@@ -30,6 +31,8 @@ class Ledger {
   /** What is retained: the last value, and the last one that was confirmed. */
   value = 0;
   safeValue = 0;
+  /** The number of the next message. */
+  next = 0;
 
   copy(): Ledger {
     const copy = new Ledger();
@@ -39,7 +42,19 @@ class Ledger {
     }
     copy.value = this.value;
     copy.safeValue = this.safeValue;
+    copy.next = this.next;
     return copy;
+  }
+
+  /** What is promised from then on when the power was lost, and that is what is there: it stays, and the rest is gone. */
+  after({ numbers, value }: Served): Ledger {
+    const after = new Ledger();
+    const there = new Set(numbers);
+    for (const number of numbers) after.confirmed.add(number);
+    for (let number = 0; number < this.next; number++) if (!there.has(number)) after.removed.add(number);
+    after.value = after.safeValue = value;
+    after.next = this.next;
+    return after;
   }
 }
 
@@ -49,26 +64,48 @@ const message = (number: number) =>
     new Frame('SEND', { destination: '/queue/a', persistent: 'true' }, `${number} `.padEnd(60, 'x')),
   );
 
-/** Works on a store, and has the power fail at random moments: what the disk holds then, and what was promised. */
-async function work(seed: number, sync: DiskStoreOptions['sync']) {
-  const draw = drawFrom(seed);
-  const random = () => draw(1_000_000) / 1_000_000;
+/** What a disk may hold at some moment, and what was promised then. */
+interface Moment {
+  readonly disk: PowerDisk;
+  readonly ledger: Ledger;
+}
+
+/** What is served by a store. */
+interface Served {
+  readonly numbers: number[];
+  readonly value: number;
+  readonly reports: string[];
+}
+
+function place(): string {
   const directory = mkdtempSync(join(tmpdir(), 'power-'));
   directories.push(directory);
-  const disk = new PowerDisk(directory);
-  const store = new DiskStore({ directory, sync, memory: 0 }, disk, FILE_SIZE);
+  return directory;
+}
+
+/** Works on a store, and has the power fail, or the process killed, at random moments. */
+async function work(
+  seed: number,
+  sync: DiskStoreOptions['sync'],
+  directory = place(),
+  { disk, ledger }: Moment = { disk: new PowerDisk(directory), ledger: new Ledger() },
+) {
+  const draw = drawFrom(seed);
+  const random = () => draw(1_000_000) / 1_000_000;
+  const reports: string[] = [];
+  const report = (line: string) => reports.push(line);
+  const store = new DiskStore({ directory, sync, memory: 0, report }, disk, FILE_SIZE);
   await store.open();
   const backlog: Backlog = store.backlog('q', {});
-  const ledger = new Ledger();
   const waiting: { entry: NonNullable<ReturnType<Backlog['shift']>>; number: number }[] = [];
-  const losses: { disk: PowerDisk; ledger: Ledger }[] = [];
-  let next = 0;
+  const losses: Moment[] = [];
+  const kills: Moment[] = [];
   const confirm = (then: () => void) => store.sync((error) => error === undefined && then());
   for (let turn = 0; turn < TURNS; turn++) {
     const pushed: number[] = [];
     for (let i = Math.floor(random() * 4); i > 0; i--) {
-      backlog.push(message(next), undefined);
-      pushed.push(next++);
+      backlog.push(message(ledger.next), undefined);
+      pushed.push(ledger.next++);
     }
     if (pushed.length > 0) ledger.turns.push(pushed);
     confirm(() => {
@@ -94,14 +131,15 @@ async function work(seed: number, sync: DiskStoreOptions['sync']) {
     });
     for (let i = Math.floor(random() * 4); i > 0; i--) await setImmediate();
     if (random() < LOSSES / TURNS) losses.push({ disk: disk.lose(random), ledger: ledger.copy() });
+    if (random() < KILLS / TURNS) kills.push({ disk: disk.kill(), ledger: ledger.copy() });
   }
   await store.close();
   losses.push({ disk: disk.lose(random), ledger: ledger.copy() });
-  return { directory, losses, files: disk.made };
+  return { directory, losses, kills, files: disk.made, reports };
 }
 
 /** What is served by a store on what the disk holds after the power has come back. */
-async function restart(directory: string, disk: PowerDisk) {
+async function restart(directory: string, disk: PowerDisk): Promise<Served> {
   const reports: string[] = [];
   const store = new DiskStore({ directory, report: (line) => reports.push(line) }, disk, FILE_SIZE);
   await store.open();
@@ -117,26 +155,45 @@ async function restart(directory: string, disk: PowerDisk) {
   return { numbers, value: (retained?.about.value as number | undefined) ?? 0, reports };
 }
 
+/** That all is there which was confirmed, and nothing that was taken away. */
+function expectKept({ numbers, value, reports }: Served, ledger: Ledger): void {
+  const there = new Set(numbers);
+  expect(numbers).toEqual([...there].sort((a, b) => a - b));
+  expect([...ledger.confirmed].filter((number) => !there.has(number) && !ledger.removing.has(number))).toEqual([]);
+  expect(numbers.filter((number) => ledger.removed.has(number))).toEqual([]);
+  for (const turn of ledger.turns) {
+    const left = turn.filter((number) => !ledger.removing.has(number));
+    expect([0, left.length]).toContain(left.filter((number) => there.has(number)).length);
+  }
+  expect(value).toBeGreaterThanOrEqual(ledger.safeValue);
+  expect(value).toBeLessThanOrEqual(ledger.value);
+  // What was cut off by power loss is no damage.
+  expect(reports.filter((line) => line.includes('damage'))).toEqual([]);
+}
+
 const seeds = Array.from({ length: 8 }, (_, i) => i + 1);
 
 describe('after power loss', () => {
   it.each(seeds)('--sync always keeps all that was confirmed, and nothing comes back (seed %i)', async (seed) => {
     const { directory, losses, files } = await work(seed, 'always');
     expect(files).toBeGreaterThan(5);
-    for (const { disk, ledger } of losses) {
-      const { numbers, value, reports } = await restart(directory, disk);
-      const there = new Set(numbers);
-      expect(numbers).toEqual([...there].sort((a, b) => a - b));
-      expect([...ledger.confirmed].filter((number) => !there.has(number) && !ledger.removing.has(number))).toEqual([]);
-      expect(numbers.filter((number) => ledger.removed.has(number))).toEqual([]);
-      for (const turn of ledger.turns) {
-        const left = turn.filter((number) => !ledger.removing.has(number));
-        expect([0, left.length]).toContain(left.filter((number) => there.has(number)).length);
-      }
-      expect(value).toBeGreaterThanOrEqual(ledger.safeValue);
-      expect(value).toBeLessThanOrEqual(ledger.value);
-      // What was cut off by power loss is no damage.
-      expect(reports.filter((line) => line.includes('damage'))).toEqual([]);
+    for (const { disk, ledger } of losses) expectKept(await restart(directory, disk), ledger);
+  });
+
+  it.each(seeds)('--sync always keeps it over a second loss, after more work (seed %i)', async (seed) => {
+    const first = await work(seed, 'always');
+    for (const { disk, ledger } of first.losses.slice(0, 4)) {
+      const served = await restart(first.directory, disk.kill());
+      const second = await work(seed, 'always', first.directory, { disk, ledger: ledger.after(served) });
+      for (const loss of second.losses) expectKept(await restart(first.directory, loss.disk), loss.ledger);
+    }
+  });
+
+  it.each(seeds)('--sync always keeps it when the process was killed before (seed %i)', async (seed) => {
+    const first = await work(seed, 'always');
+    for (const kill of first.kills) {
+      const second = await work(seed, 'always', first.directory, kill);
+      for (const loss of second.losses) expectKept(await restart(first.directory, loss.disk), loss.ledger);
     }
   });
 

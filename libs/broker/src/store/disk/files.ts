@@ -46,6 +46,16 @@ export function syncDirectory(fs: FileSystem, directory: string): void {
   }
 }
 
+/** Makes what a file holds safe, whoever wrote it. */
+export function syncFile(fs: FileSystem, path: string): void {
+  const fd = fs.openSync(path, 'r+');
+  try {
+    fs.fdatasyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 /** Makes a directory, and those above it, that are safe when this returns. */
 export function makeDirectory(fs: FileSystem, directory: string): void {
   if (fs.statSync(directory, { throwIfNoEntry: false }) !== undefined) return;

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { cutFile, type FileSystem, syncDirectory, writeAll } from './files.js';
+import { cutFile, type FileSystem, syncDirectory, syncFile, writeAll } from './files.js';
 import { seal } from './record.js';
 
 /**
@@ -65,6 +65,15 @@ export class Log {
     });
     this.last = Math.max(0, ...numbers);
     return numbers.sort((a, b) => a - b);
+  }
+
+  /**
+   * What a killed process wrote last may not be safe yet, and is made so before anything is built on it: once another
+   * file follows, what power loss has torn of it looks like damage, and half of what was done together may be served.
+   */
+  settleNewest(): void {
+    const newest = this.list().at(-1);
+    if (newest !== undefined) syncFile(this.fs, join(this.directory, nameOf(newest)));
   }
 
   /** A file that is there; undefined when it does not begin like one. */
