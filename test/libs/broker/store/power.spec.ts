@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -20,6 +20,8 @@ const FILE_SIZE = 4096;
 const TURNS = 250;
 const LOSSES = 12;
 const KILLS = 3;
+/** One in so many messages is never removed. */
+const STAYS = 9;
 
 /** What was done, and what of it was confirmed, up to some moment. */
 class Ledger {
@@ -77,6 +79,12 @@ interface Served {
   readonly reports: string[];
 }
 
+/** Numbers from 0 to 1 by chance. */
+function drawing(seed: number): () => number {
+  const draw = drawFrom(seed);
+  return () => draw(1_000_000) / 1_000_000;
+}
+
 function place(): string {
   const directory = mkdtempSync(join(tmpdir(), 'power-'));
   directories.push(directory);
@@ -90,8 +98,7 @@ async function work(
   directory = place(),
   { disk, ledger }: Moment = { disk: new PowerDisk(directory), ledger: new Ledger() },
 ) {
-  const draw = drawFrom(seed);
-  const random = () => draw(1_000_000) / 1_000_000;
+  const random = drawing(seed);
   const reports: string[] = [];
   const report = (line: string) => reports.push(line);
   const store = new DiskStore({ directory, sync, memory: 0, report }, disk, FILE_SIZE);
@@ -117,7 +124,9 @@ async function work(
       confirm(() => (ledger.safeValue = value));
     }
     for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
-      waiting.push({ entry, number: Number(entry.message.body.toString().split(' ')[0]) });
+      const number = Number(entry.message.body.toString().split(' ')[0]);
+      // Some stay, and are moved again and again.
+      if (number % STAYS > 0) waiting.push({ entry, number });
     }
     const gone: number[] = [];
     while (waiting.length > 0 && random() < 0.7) {
@@ -197,26 +206,108 @@ describe('after power loss', () => {
     }
   });
 
-  it.each(['interval', 'never'] as const)(
-    '--sync %s serves nothing that was not sent, and nothing twice',
-    async (sync) => {
-      for (const seed of seeds) {
-        const { directory, losses } = await work(seed, sync);
-        for (const { disk, ledger } of losses) {
-          const { numbers } = await restart(directory, disk);
-          expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
-          const sent = new Set(ledger.turns.flat());
-          expect(numbers.filter((number) => !sent.has(number))).toEqual([]);
-        }
+  describe.each(['interval', 'never'] as const)('--sync %s', (sync) => {
+    it.each(seeds)('serves nothing that was not sent, and nothing twice (seed %i)', async (seed) => {
+      const { directory, losses } = await work(seed, sync);
+      for (const { disk, ledger } of losses) {
+        const { numbers } = await restart(directory, disk);
+        expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+        const sent = new Set(ledger.turns.flat());
+        expect(numbers.filter((number) => !sent.has(number))).toEqual([]);
       }
-    },
-  );
+    });
+
+    it.each(seeds)(
+      'keeps all that was there at a proper end, wherever it is moved after that (seed %i)',
+      async (seed) => {
+        const { directory, losses } = await work(seed, sync);
+        const { disk, ledger } = losses.at(-1)!;
+        const served = await restart(directory, disk.kill());
+        expectKept(served, ledger);
+        const second = await work(seed, sync, directory, { disk, ledger: ledger.after(served) });
+        for (const loss of second.losses) {
+          const there = new Set((await restart(directory, loss.disk)).numbers);
+          expect(served.numbers.filter((number) => !there.has(number) && !loss.ledger.removing.has(number))).toEqual(
+            [],
+          );
+        }
+      },
+    );
+  });
+
+  it('--sync interval keeps what is older than its interval', async () => {
+    const directory = place();
+    const disk = new PowerDisk(directory);
+    const store = new DiskStore({ directory, sync: 'interval' }, disk, FILE_SIZE);
+    await store.open();
+    const random = drawing(1);
+    const losses: { lost: PowerDisk; number: number }[] = [];
+    // Its timers go by this clock; what goes on inside the process does not.
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask', 'performance'] });
+    try {
+      for (let number = 0; number < 3; number++) {
+        store.backlog('q', {}).push(message(number), undefined);
+        await new Promise<void>((resolve) => store.sync(() => resolve()));
+        jest.advanceTimersByTime(100);
+        for (let turns = 0; turns < 5; turns++) await setImmediate();
+        losses.push(...Array.from({ length: 10 }, () => ({ lost: disk.lose(random), number })));
+      }
+    } finally {
+      jest.useRealTimers();
+      await store.close();
+    }
+    for (const { lost, number } of losses) {
+      expect((await restart(directory, lost)).numbers).toEqual([0, 1, 2].slice(0, number + 1));
+    }
+  });
+
+  it('nothing comes back of files that were deleted one after the other', async () => {
+    const directory = place();
+    const disk = new PowerDisk(directory);
+    const store = new DiskStore({ directory, memory: 0 }, disk, FILE_SIZE);
+    await store.open();
+    const backlog = store.backlog('q', {});
+    const written = () => new Promise<void>((resolve) => store.sync(() => resolve()));
+    const logs = () => disk.readdirSync(directory).filter((name) => name.endsWith('.log'));
+    let number = 0;
+    const fill = async (files: number) => {
+      while (logs().length < files) {
+        backlog.push(message(number++), undefined);
+        await written();
+      }
+    };
+    await fill(2);
+    const first = number - 1;
+    // What says that these are gone stands in the second file.
+    for (let n = 0; n < first / 3; n++) backlog.remove(backlog.shift()!);
+    await fill(3);
+    for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) backlog.remove(entry);
+    await written();
+    while (logs().length > 1) await setImmediate();
+    const random = drawing(1);
+    const losses = Array.from({ length: 20 }, () => disk.lose(random));
+    await store.close();
+    for (const lost of losses) expect((await restart(directory, lost)).numbers).toEqual([]);
+  });
+
+  it('a directory that was made for it is there, and those above it', async () => {
+    const root = place();
+    const directory = join(root, 'made', 'for', 'it');
+    mkdirSync(directory, { recursive: true });
+    const disk = new PowerDisk(root);
+    const store = new DiskStore({ directory }, disk, FILE_SIZE);
+    await store.open();
+    store.backlog('q', {}).push(message(1), undefined);
+    await new Promise<void>((resolve) => store.sync(() => resolve()));
+    const random = drawing(1);
+    const losses = Array.from({ length: 10 }, () => disk.lose(random));
+    await store.close();
+    for (const lost of losses) expect((await restart(directory, lost)).numbers).toEqual([1]);
+  });
 
   it('what may have been handed out before says so, though the end before that was a proper one', async () => {
-    const draw = drawFrom(1);
-    const random = () => draw(1_000_000) / 1_000_000;
-    const directory = mkdtempSync(join(tmpdir(), 'power-'));
-    directories.push(directory);
+    const random = drawing(1);
+    const directory = place();
     const disk = new PowerDisk(directory);
     const first = new DiskStore({ directory }, disk, FILE_SIZE);
     await first.open();
