@@ -290,6 +290,41 @@ describe('after power loss', () => {
     for (const lost of losses) expect((await restart(directory, lost)).numbers).toEqual([]);
   });
 
+  it('what was cut off does not come back', async () => {
+    const directory = place();
+    const disk = new PowerDisk(directory);
+    const first = new DiskStore({ directory }, disk, FILE_SIZE);
+    await first.open();
+    const confirmed = () => new Promise<void>((resolve) => first.sync(() => resolve()));
+    first.backlog('q', {}).push(message(0), undefined);
+    await confirmed();
+    for (const number of [1, 2, 3]) first.backlog('q', {}).push(message(number), undefined);
+    const random = drawing(1);
+    const torn: PowerDisk[] = [];
+    first.sync(() => undefined);
+    await setImmediate();
+    for (let n = 0; n < 30; n++) torn.push(disk.lose(random));
+    await first.close();
+    let cut = 0;
+    for (const lost of torn) {
+      const reports: string[] = [];
+      const second = new DiskStore({ directory, report: (line) => reports.push(line) }, lost, FILE_SIZE);
+      await second.open();
+      second.backlog('q', {}).push(message(4), undefined);
+      await new Promise<void>((resolve) => second.sync(() => resolve()));
+      const again = Array.from({ length: 5 }, () => lost.lose(random));
+      await second.close();
+      if (reports.every((line) => !line.includes('cut off'))) continue;
+      cut++;
+      for (const one of again) {
+        const served = await restart(directory, one);
+        expect(served.numbers).toEqual([0, 4]);
+        expect(served.reports).toEqual([]);
+      }
+    }
+    expect(cut).toBeGreaterThan(0);
+  });
+
   it('a directory that was made for it is there, and those above it', async () => {
     const root = place();
     const directory = join(root, 'made', 'for', 'it');
