@@ -118,6 +118,39 @@ describe('it finds that', () => {
     ]);
   });
 
+  it('an acknowledgement of several took only some of them', () => {
+    for (const id of ['a', 'b']) send(id);
+    ledger.begin('ACK up to b', [], [deliver('a'), deliver('b')]);
+    kill();
+    ledger.shown('work', ['b']);
+    expect(ledger.violations).toEqual([
+      'ACK up to b happened by halves: b is in work as before, but a is not in work any more',
+    ]);
+  });
+
+  it('a message is lost whose acknowledgement had not happened at the kill before', () => {
+    send('a');
+    acknowledge('a');
+    kill();
+    ledger.shown('work', ['a']);
+    kill();
+    ledger.shown('work', []);
+    expect(ledger.violations).toEqual(['a of work is lost: its receipt came, and it was delivered before']);
+  });
+
+  it.each([
+    ['was lost', true, 'a of work is there, and was lost'],
+    ['had not come to be there', false, 'a of work is there, and was not there before'],
+  ])('a message comes back that %s', (_what, confirmed, violation) => {
+    const unit = ledger.begin('SEND of a', [make('a')]);
+    if (confirmed) ledger.confirm(unit);
+    for (const there of [[], ['a']]) {
+      kill();
+      ledger.shown('work', there);
+    }
+    expect(ledger.violations.at(-1)).toBe(violation);
+  });
+
   it('a message came twice while its consumers stayed', () => {
     send('a');
     deliver('a');
