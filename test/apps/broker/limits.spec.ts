@@ -373,6 +373,85 @@ describe('memory', () => {
     await two.receipted('ACK', two.reference(messages[1]!));
     await two.receipted('ABORT', { transaction: 't' });
   });
+
+  it('counts frames that are not complete: those who stop in the middle take turns, and lose them', async () => {
+    const server = await serve('--max-memory', '16MiB', '--max-body', '2MiB', '--verbose', '2');
+    const before = server.program.memory;
+    const stuck = await Promise.all(Array.from({ length: 120 }, () => server.connect({ 'heart-beat': '0,0' })));
+    const started = Buffer.concat([
+      Buffer.from(`SEND\ndestination:${queue()}\ncontent-length:${2 ** 21}\n\n`),
+      Buffer.alloc(1.9 * 2 ** 20, 'x'),
+    ]);
+    for (const peer of stuck) peer.write(started);
+
+    // Meanwhile messages that are small go their way.
+    const destination = queue();
+    const [publisher, consumer] = [await server.connect(), await server.connect()];
+    await consumer.subscribe(destination);
+    let over = false;
+    const lost = server.program.says(/ERROR memory is full: of a frame/).finally(() => (over = true));
+    for (let n = 0; !over; n++) {
+      await publisher.receipted('SEND', { destination }, `${n}`);
+      expect(await consumer.texts(1)).toEqual([`${n}`]);
+    }
+    await lost;
+    const error = await Promise.any(stuck.map((peer) => peer.refused()));
+    expect(error.header('message')).toBe('memory is full');
+    expect(error.text).toMatch(/^of a frame of up to 2097\d+ octets only \d+ were there, .*\(max-memory\)/);
+    // All that they have sent would be 228 MiB.
+    expect(server.program.peakMemory - before).toBeLessThan(100);
+    for (const peer of stuck) peer.destroy();
+    await publisher.receipted('SEND', { destination }, Buffer.alloc(2 ** 21));
+  });
+
+  it('is no reason to send those away who get on with their frames, however many they are', async () => {
+    const size = 2 ** 18;
+    const server = await serve('--max-memory', '1MiB', '--max-body', `${size}`);
+    const destination = queue();
+    const publishers = await Promise.all(Array.from({ length: 40 }, () => server.connect()));
+    const consumer = await server.connect();
+    await consumer.subscribe(destination);
+    const halves = publishers.map((_, n) => Buffer.alloc(size / 2, n + 1));
+    publishers.forEach((peer, n) => {
+      peer.write(`SEND\ndestination:${destination}\ncontent-length:${size}\nreceipt:r\n\n`);
+      peer.write(halves[n]!);
+    });
+    // None of them is complete, and they are more than there is room for; those who wait are alive.
+    await consumer.receipted('BEGIN', { transaction: 't' });
+    publishers.forEach((peer, n) => peer.write(Buffer.concat([halves[n]!, Buffer.of(0)])));
+    await Promise.all(publishers.map((peer) => peer.receipt('r')));
+    const got = await consumer.messages(publishers.length);
+    const complete = got.filter(({ body }) => body.length === size && body.every((octet) => octet === body[0]));
+    expect(new Set(complete.map(({ body }) => body[0])).size).toBe(publishers.length);
+  });
+
+  it('counts what waits for clients that do not read: publishers are slowed, then the deaf are sent away', async () => {
+    const server = await serve('--max-memory', '16MiB', '--verbose', '2');
+    const topic = unique('/topic/limits');
+    const before = server.program.memory;
+    const deaf = await Promise.all(Array.from({ length: 40 }, () => server.connect({ 'heart-beat': '0,0' })));
+    for (const peer of deaf) {
+      await peer.subscribe(topic);
+      peer.pause();
+    }
+    const [flood, other, consumer] = [await server.connect(), await server.connect(), await server.connect()];
+    const destination = queue();
+    await consumer.subscribe(destination, { ack: 'client', 'prefetch-count': '1' });
+    const some = Buffer.alloc(4096, 'x');
+    for (let n = 0; n < 4000; n++) flood.send('SEND', { destination: topic }, some);
+    await server.program.says(/publishers are held up/);
+    for (let n = 0; n < 10; n++) other.send('SEND', { destination, receipt: `r${n}` }, `${n}`);
+    await server.program.says(/ERROR slow consumer: \d+ octets wait for this client, .* \(max-memory\)/);
+    await server.program.says(/memory is free again: publishers go on/);
+    await other.receipt('r9');
+    for (let n = 0; n < 10; n++) {
+      const message = await consumer.message();
+      expect(message.text).toBe(`${n}`);
+      consumer.send('ACK', consumer.reference(message));
+    }
+    expect(server.program.peakMemory - before).toBeLessThan(120);
+    for (const peer of deaf) peer.destroy();
+  });
 });
 
 describe('the log', () => {

@@ -59,6 +59,7 @@ export class Reader implements TopicReader {
       return;
     }
     message.detach();
+    subscription.session.lag?.keep(message);
     this.waiting.push({ message, expires: message.special ? readTerms(message).expires : 0 });
     this.octets += message.size;
     if (this.waiting.length > this.terms.maxPending) {
@@ -76,7 +77,18 @@ export class Reader implements TopicReader {
 
   /** It misses so many messages, the oldest ones. */
   private drop(count: number): void {
-    for (const { message } of this.waiting.splice(0, count)) this.octets -= message.size;
+    for (const { message } of this.waiting.splice(0, count)) this.leave(message);
+  }
+
+  /** A message waits no longer. */
+  private leave(message: Message): void {
+    this.octets -= message.size;
+    this.subscription.session.lag?.drop(message);
+  }
+
+  /** Nobody reads any more. */
+  close(): void {
+    this.drop(this.waiting.length);
   }
 
   /** The reader is slower than its publishers. */
@@ -92,8 +104,7 @@ export class Reader implements TopicReader {
       this.drop(count);
     } else if (this.octets >= most) {
       const detail = `${subscription.destination} brings messages faster than this client takes them: ${most} octets wait, the limit`;
-      this.waiting = [];
-      this.octets = 0;
+      this.close();
       // Not from here: other readers are still to get this message.
       setImmediate(() => subscription.session.refuse(new StompError('slow consumer', detail)));
     } else if (publisher !== undefined && publisher !== subscription.session && !publisher.owes) {
@@ -106,7 +117,7 @@ export class Reader implements TopicReader {
     let sent = 0;
     while (sent < this.waiting.length && this.subscription.ready) {
       const { message, expires } = this.waiting[sent++]!;
-      this.octets -= message.size;
+      this.leave(message);
       if (expires === 0 || expires > Date.now()) this.subscription.send(message);
     }
     if (sent > 0) this.waiting.splice(0, sent);

@@ -142,6 +142,7 @@ export class Topic implements Route {
     if (reader === undefined) return;
     this.subscribed?.delete(subscription);
     this.owner.topics.remove(this.name, reader);
+    reader.close();
     this.owner.unsubscribed(subscription);
   }
 }

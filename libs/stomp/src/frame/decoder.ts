@@ -221,6 +221,20 @@ export class FrameDecoder {
     return this.state !== BETWEEN;
   }
 
+  /** Octets kept of a frame that has begun and not ended. */
+  get gathered(): number {
+    if (this.state === BETWEEN) return 0;
+    if (this.state === HEAD) return this.carry === undefined ? 0 : this.carried;
+    return this.headSize + this.have;
+  }
+
+  /** The most that the frame which has begun can come to: what its content-length says, or else the limits. */
+  get expected(): number {
+    const { maxBody, maxFrame } = this.limits;
+    if (this.state === COUNTED) return this.headSize + this.contentLength;
+    return Math.min(maxFrame, this.gathered + maxBody);
+  }
+
   private run(): void {
     this.busy = true;
     try {

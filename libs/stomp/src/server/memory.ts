@@ -1,6 +1,7 @@
 /*
- * What a server holds of messages for others: those that wait in queues, for their time, or for a COMMIT. A client that
- * only sends is not read from the high mark on, until consumers have brought it down to the low mark.
+ * What a server holds of messages for others: those that wait in queues, for their time, or for a COMMIT, and those in
+ * transit, which have come in part, or wait for a client to read. A client that only sends is not read from the high
+ * mark on, until consumers have brought it down to the low mark.
  *
  * Nobody waits for ever for somebody who waits: a client that has acknowledgements or a COMMIT still to send, which would
  * make room, is read on all the same, a message at a time. What such clients add goes into a reserve, of which each has a
@@ -9,6 +10,8 @@
 import { StompError } from './error.js';
 import type { ServerLog } from './options.js';
 import type { Session } from './session.js';
+import { Turns } from './turns.js';
+import { Unread } from './unread.js';
 
 /** The low mark, as a part of the high one. */
 const LOW = 0.75;
@@ -20,12 +23,19 @@ const BREATH = 25;
 
 /** The octets of messages that a server may hold, and those whom it does not read while there are too many. */
 export class Memory {
-  /** Octets held at the moment. */
+  /** Octets held at the moment, of messages that are there and not delivered. */
   used = 0;
+  /** @internal Those who are in the middle of a frame. */
+  readonly turns: Turns;
+  /** @internal What waits for clients to read. */
+  readonly unread: Unread;
+  /** @internal The low mark, in octets. */
+  readonly low: number;
   /** Whether publishers are to be held up: since the high mark was passed, until the low one is reached. */
   full = false;
   private readonly held = new Set<Session>();
-  private readonly low: number;
+  /** Octets on their way in or out. */
+  private transit = 0;
   /** The most that was held since memory is full, and by how much each client that was read on has raised it. */
   private highest = 0;
   private raised = new WeakMap<Session, number>();
@@ -37,19 +47,37 @@ export class Memory {
     private readonly log?: ServerLog,
   ) {
     this.low = most * LOW;
+    this.turns = new Turns(this);
+    this.unread = new Unread(this);
   }
 
   /** So many more octets are held; fewer, if negative. */
   add(octets: number): void {
     this.used += octets;
+    this.weigh();
+  }
+
+  /** @internal So many more octets are in transit; fewer, if negative. */
+  move(octets: number): void {
+    this.transit += octets;
+    this.weigh();
+  }
+
+  private get total(): number {
+    return this.used + this.transit;
+  }
+
+  private weigh(): void {
+    const { total } = this;
     if (this.full) {
       // Not from here: whoever gives octets back is in the middle of something.
-      if (this.used <= this.low) this.timer ??= setTimeout(() => this.look(), 0);
-    } else if (this.used > this.most) {
+      if (total <= this.low) this.timer ??= setTimeout(() => this.look(), 0);
+    } else if (total > this.most) {
       this.full = true;
       this.highest = this.used;
       this.raised = new WeakMap();
       this.log?.log(0, `messages take ${this.most} octets, the limit of memory: publishers are held up`);
+      this.breathe();
     }
   }
 
@@ -81,7 +109,7 @@ export class Memory {
     if (this.held.has(publisher)) return;
     this.held.add(publisher);
     publisher.waitFor(this);
-    this.timer ??= setTimeout(() => this.look(), BREATH).unref();
+    this.breathe();
   }
 
   /** A publisher is gone. */
@@ -92,17 +120,22 @@ export class Memory {
   /** Goes on with those who may. */
   private look(): void {
     this.timer = undefined;
-    if (this.full && this.used <= this.low) {
+    if (this.full && this.total <= this.low) {
       this.full = false;
+      this.unread.rest();
       this.log?.log(0, 'memory is free again: publishers go on');
     }
     for (const publisher of [...this.held]) {
       if (this.full && !isReadOn(publisher)) continue;
       this.held.delete(publisher);
       publisher.goOn(this);
-      if (!this.full && this.used > this.most) break;
     }
-    if (this.held.size > 0) this.timer ??= setTimeout(() => this.look(), BREATH).unref();
+    if (this.full) this.unread.look();
+    if (this.full || this.held.size > 0) this.breathe();
+  }
+
+  private breathe(): void {
+    this.timer ??= setTimeout(() => this.look(), BREATH).unref();
   }
 }
 

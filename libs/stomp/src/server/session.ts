@@ -24,6 +24,7 @@ import { type Action, keyOf, Routes } from './routes.js';
 import type { Subscription } from './subscription.js';
 import { Subscriptions } from './subscriptions.js';
 import { Budget, Transaction } from './transaction.js';
+import { Lag } from './unread.js';
 
 // leaving: the client has said its last; ending: it gets an ERROR, our last.
 type State = 'opening' | 'connecting' | 'connected' | 'leaving' | 'ending' | 'closed';
@@ -60,6 +61,8 @@ export class Session {
   clientId: string | undefined = undefined;
   /** Whoever the broker says that the client is; for its own use. */
   user: unknown = undefined;
+  /** What waits for the client to read; undefined where nobody counts memory. */
+  readonly lag: Lag | undefined;
 
   private state: State = 'opening';
   private readonly receipts = new Receipts(this);
@@ -80,6 +83,8 @@ export class Session {
   private idleOnly = false;
   // The client does not read the answers that it asked for; meanwhile it is not read either.
   private flooded = false;
+  // Octets that are there of a frame that is not complete.
+  private gathered = 0;
   // Those for whose sake this session is not read.
   private waitsFor: Set<Waited> | undefined;
 
@@ -101,6 +106,7 @@ export class Session {
     this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
     this.acknowledgements = new Acknowledgements(this.subscribed);
     this.memory = options.memory;
+    this.lag = this.memory === undefined ? undefined : new Lag(this, this.memory.unread);
     this.budget = new Budget(options, this.memory);
     this.connection = new Connection(
       stream,
@@ -544,6 +550,19 @@ export class Session {
   /** @internal What came together has been handled. */
   onRead(): void {
     this.acknowledgements.wake();
+    const { gathered } = this.connection;
+    if (gathered !== this.gathered) this.gather(gathered);
+  }
+
+  private gather(octets: number): void {
+    const before = this.gathered;
+    this.gathered = octets;
+    this.memory?.turns.read(this, octets, before);
+  }
+
+  /** @internal */
+  onBuffered(octets: number): void {
+    this.lag?.buffer(octets);
   }
 
   /** @internal */
@@ -628,6 +647,7 @@ export class Session {
   onClose(error: Error | undefined): void {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
+    this.gather(0);
     this.watcher.ended(this);
   }
 

@@ -20,6 +20,8 @@ export interface ConnectionHandler {
   onEnd(error?: Error): void;
   /** The connection is gone. Called once, last. */
   onClose(error: Error | undefined): void;
+  /** So many more bytes wait for the peer than after the last flush; fewer, if negative. */
+  onBuffered?(bytes: number): void;
   /** The peer takes bytes again after `writable` was false. */
   onDrain?(): void;
   /** Nothing was heard for longer than was agreed on; the connection is given up unless this does otherwise. */
@@ -61,6 +63,8 @@ export class Connection {
   private readonly highWaterMark: number;
   private scheduled = false;
   private blocked = false;
+  /** Bytes of which the handler was told that they wait for the peer. */
+  private told = 0;
   private pauses = 0;
   /** When the first octet of a frame came that is not complete yet; 0 when there is none. */
   private begun = 0;
@@ -122,6 +126,21 @@ export class Connection {
     return this.begun === 0 || this.pauses > 0 ? 0 : performance.now() - this.begun;
   }
 
+  /** Bytes kept of a frame that is not complete yet. */
+  get gathered(): number {
+    return this.decoder.gathered;
+  }
+
+  /** The most that this frame can come to, in bytes. */
+  get expected(): number {
+    return this.decoder.expected;
+  }
+
+  /** Whether nothing is read at the moment. */
+  get paused(): boolean {
+    return this.pauses > 0;
+  }
+
   /** Whether the peer keeps up. Once this was false, `onDrain` tells when it is true again. */
   get writable(): boolean {
     if (this.buffered < this.highWaterMark) return true;
@@ -164,6 +183,7 @@ export class Connection {
     if (this.closed || this.outbox.size === 0) return;
     this.heartBeat?.wrote();
     this.outbox.flush(this);
+    this.tell(this.stream.writableLength);
   }
 
   /**
@@ -266,6 +286,7 @@ export class Connection {
 
   /** @internal The stream is done with what was flushed. */
   written(): void {
+    this.tell(this.stream.writableLength);
     // A stream that broke calls back, too.
     if (this.blocked && this.stream.writable && this.buffered < this.highWaterMark / 2) {
       this.blocked = false;
@@ -273,8 +294,16 @@ export class Connection {
     }
   }
 
+  private tell(waiting: number): void {
+    if (waiting === this.told || this.closed) return;
+    const more = waiting - this.told;
+    this.told = waiting;
+    this.handler.onBuffered?.(more);
+  }
+
   private gone(): void {
     if (this.closed) return;
+    this.tell(0);
     this.closed = true;
     clearTimeout(this.linger);
     this.heartBeat?.stop();
