@@ -92,8 +92,8 @@ export const limitFields = {
       group: 'Limits',
       takes: '<bytes>',
       text:
-        'What the messages that wait may take in all; beyond that publishers are not read until consumers have brought ' +
-        'it down to three quarters',
+        'What messages that wait or are on their way may take in all; beyond that publishers are not read until ' +
+        'consumers have brought it down to three quarters',
       fallback: "two fifths of the machine's memory, or half of Node's heap limit if that is less",
       example: '--max-memory 512MiB',
     }),

@@ -48,8 +48,8 @@ export interface BrokerOptions extends Omit<SessionOptions, 'memory'>, ListenOpt
   /** Connections of one user at a time; no limit by default. */
   maxPerUser?: number;
   /**
-   * Octets of the messages that wait, from which on publishers are not read until consumers have brought them down to
-   * three quarters; by default two fifths of the machine's memory, but half of what Node takes for its heap at most.
+   * Octets of the messages that wait or are on their way, from which on publishers are not read until consumers have
+   * brought them down to three quarters; by default two fifths of the machine's memory, but half of what Node takes for its heap at most.
    */
   maxMemory?: number;
   /** Queues of a virtual host, durable subscriptions and temporary queues among them; 100,000 by default. */
