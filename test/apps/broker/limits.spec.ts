@@ -427,12 +427,12 @@ describe('memory', () => {
 
   // Copies in the buffers of sockets in one case, in the other messages that wait in the topic.
   it.each([
-    ['read', {}],
-    ['acknowledge', { ack: 'client', 'prefetch-count': '1' }],
+    ['read', {}, '[{"destination":"/topic/#","slow-consumer":"drop-oldest","max-waiting":1024}]'],
+    ['acknowledge', { ack: 'client', 'prefetch-count': '1' }, '[]'],
   ])(
     'counts what waits for clients that do not %s: publishers are slowed, then those are sent away',
-    async (_, how) => {
-      const server = await serve('--max-memory', '16MiB', '--verbose', '2');
+    async (_, how, policies) => {
+      const server = await serve('--max-memory', '16MiB', '--verbose', '2', '--policies', policies);
       const before = server.program.memory;
       const count = 40;
       const open = () => Promise.all(Array.from({ length: count }, () => server.connect({ 'heart-beat': '0,0' })));
