@@ -6,16 +6,20 @@ import {
   type Operation,
   type Route,
   type Session,
+  StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
 import { deliver, queueOf, waysOf } from '../destination/composite.js';
-import { readTerms } from '../destination/dialect.js';
+import { isPersistent, readTerms } from '../destination/dialect.js';
 import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 import { type EngineLimits, World } from './world.js';
+
+/** A message of a transaction, and its way. */
+type Sent = { readonly route: Route; readonly message: Message };
 
 /** The engine that owns its messages: they live in this process, above a store. */
 export class LocalEngine implements Engine {
@@ -95,6 +99,7 @@ export class LocalEngine implements Engine {
     const sent = operations.filter((operation) => 'message' in operation);
     for (const { message } of sent) world.checkStore(message);
     world.checkSchedule(checkMessages(sent));
+    this.checkSize(sent);
     for (const { message } of sent) if (message.replyTo !== undefined) world.addressReply(message, session);
     let pending = 1;
     let failed: Error | undefined;
@@ -116,13 +121,26 @@ export class LocalEngine implements Engine {
   }
 
   sync(done: Done): void {
-    this.store.sync(done);
+    this.store.sync(done, true);
   }
 
   release(session: Session): void {
     const world = this.world(session.vhost);
     world.release(session);
     if (session.version !== undefined) world.advisory.connection('disconnected', session);
+  }
+
+  /** @throws StompError when it is more than can be kept as a whole */
+  private checkSize(sent: readonly Sent[]): void {
+    const { together } = this.store;
+    let octets = 0;
+    for (const { route, message } of sent) if (isPersistent(message)) octets += waysOf(route).length * message.size;
+    if (octets <= together) return;
+    throw new StompError(
+      'too large',
+      `messages that are kept together, for every queue that they go to, may take ${together} octets, and these take ` +
+        `${octets}: send them in parts`,
+    );
   }
 
   private world(vhost: string): World {
@@ -141,7 +159,7 @@ export class LocalEngine implements Engine {
  *
  * @returns how many of them are to be delivered later
  */
-function checkMessages(sent: readonly { readonly route: Route; readonly message: Message }[]): number {
+function checkMessages(sent: readonly Sent[]): number {
   let scheduled = 0;
   const arriving = new Map<Queue, Message[]>();
   for (const { route, message } of sent) {

@@ -19,6 +19,7 @@ import { Group, type Spot, type Task } from './disk/group.js';
 import { Health, RETRY } from './disk/health.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
+import { GROUP_SIZE, Pending, type Waiting } from './disk/pending.js';
 import { Publishers } from './disk/publishers.js';
 import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
@@ -41,8 +42,6 @@ export interface DiskStoreOptions {
 const MEMORY = 16 * 1024 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
-/** Octets that something to be written takes besides a message. */
-const TASK = 128;
 
 export class DiskStore implements Store {
   /** Octets of waiting messages in memory. */
@@ -69,23 +68,25 @@ export class DiskStore implements Store {
   private killed = false;
   /** @internal Whether what is pushed may have been handed out before. */
   redoing = false;
-  /** Octets that wait to be written, not counting what is being written. */
-  private behind = 0;
   private readonly publishers = new Publishers();
-  private tasks: Task[] = [];
-  private dones: Done[] = [];
-  private underWay: Done[] = [];
+  private readonly pending: Pending;
+  private underWay: Waiting[] = [];
   private writing = false;
   private scheduled = false;
   private closing = false;
   private onIdle: (() => void) | undefined;
 
-  /** @param fs of tests, as is the size from which on a file of the log is followed by another */
+  /**
+   * @param fs of tests, as is the size from which on a file of the log is followed by another
+   * @param together octets that are written together at most
+   */
   constructor(
     private readonly options: DiskStoreOptions,
     private readonly fs: FileSystem = node,
     fileSize = FILE_SIZE,
+    readonly together = GROUP_SIZE,
   ) {
+    this.pending = new Pending(together);
     this.directory = options.directory;
     this.report = options.report ?? (() => undefined);
     this.log = new Log(options.directory, options.sync ?? 'always', fs, fileSize);
@@ -161,7 +162,6 @@ export class DiskStore implements Store {
     this.forget(kept.kind, kept.key);
     const seq = ++this.seq;
     this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
-    this.behind += kept.message?.size ?? 0;
     this.add({ kind: 'keep', seq, kept });
   }
 
@@ -200,16 +200,16 @@ export class DiskStore implements Store {
     this.health.check(destination);
   }
 
-  sync(done: Done): void {
-    if (this.tasks.length > 0) this.dones.push(done);
-    else if (this.writing) this.underWay.push(done);
+  sync(done: Done, patient = false): void {
+    if (!this.pending.done) this.pending.wait(done, patient);
+    else if (this.writing) this.underWay.push({ done, patient, at: 0 });
     else done();
   }
 
   async close(): Promise<void> {
     if (this.lock === undefined) return;
     this.closing = true;
-    if (this.tasks.length > 0 || this.writing) {
+    if (!this.pending.empty || this.writing) {
       await new Promise<void>((resolve) => {
         this.onIdle = resolve;
         this.flush();
@@ -231,14 +231,13 @@ export class DiskStore implements Store {
 
   /** @internal A publisher has added something: it is not read until the disk has caught up. */
   hold(publisher: Session): void {
-    if (this.behind > BEHIND) this.publishers.hold(publisher);
+    if (this.pending.octets > BEHIND) this.publishers.hold(publisher);
   }
 
   /** @internal A message is to be written. */
   push(backlog: DiskBacklog, entry: DiskEntry): void {
     this.name(backlog);
     entry.seq = ++this.seq;
-    this.behind += entry.message.size;
     this.add({ kind: 'push', backlog, entry });
   }
 
@@ -305,8 +304,7 @@ export class DiskStore implements Store {
   }
 
   private add(task: Task): void {
-    this.tasks.push(task);
-    this.behind += TASK;
+    this.pending.add(task);
     if (this.scheduled || this.writing) return;
     this.scheduled = true;
     // All that comes in this turn goes together.
@@ -319,16 +317,13 @@ export class DiskStore implements Store {
   /** Writes what there is to be written. */
   private flush(): void {
     if (this.writing) return;
-    if (this.tasks.length === 0 && this.dones.length === 0) {
+    if (this.pending.empty) {
       this.onIdle?.();
       this.onIdle = undefined;
       return;
     }
-    const tasks = this.tasks;
-    this.underWay = this.dones;
-    this.tasks = [];
-    this.dones = [];
-    this.behind = 0;
+    const { tasks, waiting } = this.pending.take();
+    this.underWay = waiting;
     this.writing = true;
     this.group.fill(tasks);
     if (this.group.spots.length === 0) this.complete();
@@ -355,12 +350,11 @@ export class DiskStore implements Store {
         return;
       }
       const { underWay } = this;
-      this.underWay = [];
-      for (const done of underWay) done(this.health.error());
+      this.underWay = this.closing ? [] : underWay.filter(({ patient }) => patient);
+      for (const one of underWay) if (!this.underWay.includes(one)) one.done(this.health.error());
       if (this.closing) {
         this.report('the last changes, none of them confirmed, could not be written');
-        this.tasks = [];
-        this.dones = [];
+        this.pending.clear();
         this.complete();
         return;
       }
@@ -374,7 +368,7 @@ export class DiskStore implements Store {
     this.group.empty();
     const { underWay } = this;
     this.underWay = [];
-    for (const done of underWay) done();
+    for (const { done } of underWay) done();
     this.cleaner.run();
     this.flush();
   }

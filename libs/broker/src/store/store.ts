@@ -28,6 +28,8 @@ export interface Store {
    * @param about what the queue is made again of after a restart
    */
   backlog(queue: string, about?: Kept['about']): Backlog;
+  /** So many octets of messages are there as a whole or not at all after a crash, when they were added together. */
+  readonly together: number;
   /** Forgets a queue and all that it holds. */
   drop(queue: string): void;
   /** Keeps a thing, in place of the one of that kind and key. */
@@ -48,8 +50,12 @@ export interface Store {
    * @throws StompError when not at the moment
    */
   checkRoom(destination: string): void;
-  /** Calls back when all that was done so far is as safe as the store makes it. */
-  sync(done: Done): void;
+  /**
+   * Calls back when all that was done so far is as safe as the store makes it, or cannot be made so.
+   *
+   * @param patient it is not told of a disk that fails, but waits: what was done cannot be refused any more
+   */
+  sync(done: Done, patient?: boolean): void;
   /** Ends it, when all that was promised is safe. */
   close(): Promise<void>;
 }

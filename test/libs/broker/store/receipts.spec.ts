@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EventEmitter, once } from 'node:events';
-import fs, { mkdtempSync, rmSync } from 'node:fs';
+import fs, { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join as joinPath } from 'node:path';
+import { basename, join as joinPath } from 'node:path';
 import { DiskStore, LocalEngine } from 'nestjs-stomp-broker';
 import { join, makeBroker } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
@@ -23,21 +23,38 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A broker on a disk whose syncs wait once they are told to. */
-async function start() {
+/**
+ * A broker on a disk whose syncs wait, or fail, once they are told to.
+ *
+ * @param together octets that are written together at most
+ */
+async function start(together?: number) {
   const syncs = new EventEmitter();
   let held: (() => void)[] | undefined;
+  let failing = false;
+  const written: number[] = [];
   const disk = {
     ...fs,
+    writeSync: (fd: number, bytes: Buffer, at: number, length: number, position: number) => {
+      written.push(length);
+      return fs.writeSync(fd, bytes, at, length, position);
+    },
     fdatasync: (fd: number, done: (error: Error | null) => void) => {
-      if (held === undefined) return fs.fdatasync(fd, done);
-      held.push(() => fs.fdatasync(fd, done));
       syncs.emit('begun');
+      if (failing) setImmediate(done, Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
+      else if (held === undefined) fs.fdatasync(fd, done);
+      else held.push(() => fs.fdatasync(fd, done));
     },
   };
-  const broker = await makeBroker({ engine: new LocalEngine(new DiskStore({ directory }, disk)) });
+  const store = new DiskStore({ directory }, disk, undefined, together);
+  const broker = await makeBroker({ engine: new LocalEngine(store) });
   return {
+    broker,
+    written,
     peer: await join(broker),
+    fail: (whether: boolean) => {
+      failing = whether;
+    },
     hold: () => {
       held = [];
       return once(syncs, 'begun');
@@ -82,4 +99,62 @@ it.each([
   expect(peer.received.toString()).not.toContain('receipt-id:promise');
   release();
   await peer.receipt('promise');
+});
+
+it('the receipt of an acknowledgement waits while the disk fails, and its consumer goes on; publishers are told', async () => {
+  const { peer, broker, fail } = await start();
+  await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'one');
+  await peer.subscribe('/queue/a', { ack: 'client-individual' });
+  const message = await peer.message();
+  fail(true);
+  const other = await join(broker);
+  other.send('SEND', { destination: '/queue/b', ...KEPT, receipt: 'refused' }, 'two');
+  peer.send('ACK', { ...peer.reference(message), receipt: 'promise' });
+  expect((await other.refused()).header('message')).toBe('store failed');
+  peer.send('SUBSCRIBE', { destination: '/topic/witness', id: 'witness' });
+  peer.send('SEND', { destination: '/topic/witness' }, 'later');
+  await peer.take('witness', ({ text }) => text === 'later');
+  expect(peer.received.toString()).not.toMatch(/receipt-id:promise|ERROR/);
+  fail(false);
+  await peer.receipt('promise');
+});
+
+describe('more than is written together', () => {
+  const TOGETHER = 64 * 1024;
+  const body = 'x'.repeat(16 * 1024);
+  const names = Array.from({ length: 10 }, (_, i) => `q${i}`);
+
+  it('is written in parts where a topic has many durable subscriptions, and the receipt comes after the last', async () => {
+    const { peer, written } = await start(TOGETHER);
+    for (const name of names) {
+      await peer.subscribe('/topic/t', { id: name, 'x-queue-name': name, durable: 'true', ack: 'client' });
+    }
+    written.length = 0;
+    await peer.receipted('SEND', { destination: '/topic/t', ...KEPT }, body);
+    await peer.messages(names.length);
+    expect(Math.max(...written)).toBeLessThan(TOGETHER + 1024);
+
+    const copy = mkdtempSync(joinPath(tmpdir(), 'receipts-'));
+    cpSync(directory, copy, { recursive: true, filter: (path) => basename(path) !== 'lock' });
+    const after = await makeBroker({ engine: new LocalEngine(new DiskStore({ directory: copy })) });
+    const consumer = await join(after);
+    for (const name of names) {
+      await consumer.subscribe(`/queue/${name}`);
+      expect((await consumer.message()).text).toBe(body);
+    }
+    rmSync(copy, { recursive: true, force: true });
+  });
+
+  it('is refused as a whole where it was to be there as a whole or not at all', async () => {
+    const { peer, broker } = await start(TOGETHER);
+    const list = names.map((name) => `/queue/${name}`).join(',');
+    peer.send('SEND', { destination: list, ...KEPT, receipt: 'list' }, body);
+    const error = await peer.refused();
+    expect([error.header('message'), error.header('receipt-id')]).toEqual(['too large', 'list']);
+    expect(error.text).toContain(`may take ${TOGETHER} octets`);
+    const other = await join(broker);
+    await other.receipted('SEND', { destination: list }, 'not kept, so of any size'.padEnd(16 * 1024));
+    await other.subscribe('/queue/q0');
+    expect((await other.message()).text).toMatch(/^not kept/);
+  });
 });

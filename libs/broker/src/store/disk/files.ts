@@ -32,6 +32,8 @@ export interface FileSystem {
 
 /** Octets that are read at a time. */
 const PIECE = 4 * 1024 * 1024;
+/** The most octets that are written at a time: Node takes no more than 2 GiB. */
+const MOST = 1024 * 1024 * 1024;
 /** Where a piece cannot be read, so much at a time is tried. */
 const BLOCK = 4096;
 
@@ -81,7 +83,7 @@ export function putFile(fs: FileSystem, path: string, bytes: Buffer): void {
 
 export function writeAll(fs: FileSystem, fd: number, bytes: Buffer, position: number): void {
   let at = 0;
-  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, bytes.length - at, position + at);
+  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, Math.min(bytes.length - at, MOST), position + at);
 }
 
 /** Cuts a file off; what was behind that place does not come back. */
