@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -43,10 +43,11 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function launch() {
+function launch(env: NodeJS.ProcessEnv = process.env, before = '') {
   const cwd = new URL('../../../../apps/broker/', import.meta.url);
-  const child = spawn(process.execPath, ['--input-type=module', '-e', opener], {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', before + opener], {
     cwd,
+    env,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   children.push(child);
@@ -104,4 +105,41 @@ it('one that ends while it is asked whether it has the store does not have it', 
   const store = new DiskStore({ directory });
   await store.open();
   await store.close();
+});
+
+describe('where the path of the directory is longer than that of a socket may be', () => {
+  /** Two processes that share the directory and nothing else, not even a directory for what is temporary. */
+  function launchTwo(before: string) {
+    return ['one', 'two'].map((name) => {
+      const TMPDIR = join(directory, name);
+      mkdirSync(TMPDIR);
+      return { ...launch({ ...process.env, TMPDIR }, before), TMPDIR };
+    });
+  }
+
+  it.each([
+    ['this system', ''],
+    ['a system without /proc', `Object.defineProperty(process, 'platform', { value: 'freebsd' });`],
+  ])('one process at a time has the store, on %s', async (_, before) => {
+    const [one, two] = launchTwo(before);
+    const long = join(directory, 'a-rather-long-name-of-a-directory/'.repeat(4), 'störe');
+    expect(await one!.tell(long)).toBe('opened');
+    expect(readdirSync(join(long, 'lock'))).toHaveLength(1);
+    expect(await two!.tell(long)).toMatch(`is in use by process ${one!.child.pid}:`);
+    expect(await one!.tell('close')).toBe('closed');
+    expect(await two!.tell(long)).toBe('opened');
+    two!.child.kill('SIGKILL');
+    await once(two!.child, 'exit');
+    expect(await one!.tell(long)).toBe('opened');
+    expect([one!, two!].map(({ TMPDIR }) => readdirSync(TMPDIR))).toEqual([[], []]);
+  });
+
+  it('where there is no short way to it the directory is refused, and what would help is named', async () => {
+    const TMPDIR = join(directory, 'temporary-'.repeat(10));
+    mkdirSync(TMPDIR);
+    const one = launch({ ...process.env, TMPDIR }, `Object.defineProperty(process, 'platform', { value: 'freebsd' });`);
+    const long = join(directory, 'a-rather-long-name-of-a-directory/'.repeat(4));
+    expect(await one.tell(long)).toMatch(/^the path of .* name a directory with a shorter path, .* TMPDIR$/);
+    expect(readdirSync(TMPDIR)).toEqual([]);
+  });
 });

@@ -12,10 +12,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-/** The longest path that a socket may have. */
+/** The longest path that a socket may have, in octets. */
 const LONGEST = 100;
 /** How long one that listens may take to say who it is, in ms. */
 const PATIENCE = 2_000;
@@ -64,28 +64,35 @@ export class Lock {
 
   /** @returns who is in the way */
   private async takeSocket(directory: string): Promise<Answer> {
-    const prefix = socketPrefix(directory);
-    const place = dirname(prefix);
+    const place = join(directory, 'lock');
     fs.mkdirSync(place, { recursive: true });
-    const own = `${prefix}${randomBytes(4).toString('hex')}`;
-    this.leave = () => fs.rmSync(own, { force: true });
-    await this.listen(`${own}.new`);
-    fs.renameSync(`${own}.new`, own);
-    const begin = basename(prefix);
-    const passed = new Set([basename(own)]);
+    const door = openDoor(place);
+    try {
+      return await this.takeName(place, door.path);
+    } finally {
+      door.close();
+    }
+  }
+
+  /** @param door a path of the same directory that is short enough for sockets in it */
+  private async takeName(place: string, door: string): Promise<Answer> {
+    const own = `p${randomBytes(4).toString('hex')}`;
+    this.leave = () => fs.rmSync(join(place, own), { force: true });
+    await this.listen(join(door, `${own}.new`));
+    fs.renameSync(join(place, `${own}.new`), join(place, own));
+    const passed = new Set([own]);
     for (;;) {
       const others = fs
         .readdirSync(place)
-        .filter((name) => name.startsWith(begin) && !name.endsWith('.new') && !passed.has(name));
+        .filter((name) => name.startsWith('p') && !name.endsWith('.new') && !passed.has(name));
       if (others.length === 0) {
         this.has = true;
         return undefined;
       }
       for (const name of others) {
-        const path = join(place, name);
-        const answer = await ask(path);
-        if (answer === undefined) fs.rmSync(path, { force: true });
-        else if (answer.has || name < basename(own)) return answer;
+        const answer = await ask(join(door, name));
+        if (answer === undefined) fs.rmSync(join(place, name), { force: true });
+        else if (answer.has || name < own) return answer;
         // It will see this one, and give way.
         passed.add(name);
       }
@@ -112,13 +119,31 @@ export class Lock {
 
 const digest = (directory: string) => createHash('sha256').update(directory).digest('hex').slice(0, 16);
 
-/** How the paths of a store's sockets begin. */
-function socketPrefix(directory: string): string {
-  const prefix = join(directory, 'lock', 'p');
-  return prefix.length + '01234567.new'.length <= LONGEST
-    ? prefix
-    : join(tmpdir(), `stomp-store-${digest(directory)}-`);
+/**
+ * A way into the directory of a store's sockets that is short enough for them. Whichever it is, the sockets are in that
+ * directory: processes that know it by other paths, or have other directories for what is temporary, see each other's.
+ */
+function openDoor(place: string): { readonly path: string; readonly close: () => void } {
+  if (fits(place)) return { path: place, close: () => undefined };
+  if (process.platform === 'linux') {
+    const fd = fs.openSync(place, 'r');
+    return { path: `/proc/self/fd/${fd}`, close: () => fs.closeSync(fd) };
+  }
+  const room = fs.mkdtempSync(join(tmpdir(), 'stomp-'));
+  const close = () => fs.rmSync(room, { recursive: true, force: true });
+  const path = join(room, 'lock');
+  if (!fits(path)) {
+    close();
+    throw new Error(
+      `the path of ${place} has ${Buffer.byteLength(place)} octets, and a socket in it would have more than ${LONGEST}: ` +
+        `name a directory with a shorter path, or one for what is temporary in TMPDIR`,
+    );
+  }
+  fs.symlinkSync(place, path);
+  return { path, close };
 }
+
+const fits = (place: string) => Buffer.byteLength(join(place, 'p01234567.new')) <= LONGEST;
 
 /** What the process says that listens there; undefined when there is none. */
 async function ask(path: string): Promise<Answer> {
