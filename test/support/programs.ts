@@ -18,6 +18,13 @@ export function start(...[name, ...options]: Parameters<typeof Program.start>): 
   return program;
 }
 
+/** The same, by a command that runs another one. */
+export function startBy(...[command, name, ...options]: Parameters<typeof Program.startBy>): Program {
+  const program = Program.startBy(command, name, ...options);
+  programs.push(program);
+  return program;
+}
+
 /** The same, with variables in its environment. */
 export function startIn(...[env, name, ...options]: Parameters<typeof Program.startIn>): Program {
   const program = Program.startIn(env, name, ...options);

@@ -33,7 +33,8 @@ async function start(): Promise<void> {
 }
 
 function describe(error: unknown, { host, port }: Options): string {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (syscall !== 'listen') return message;
   if (code === 'EADDRINUSE') return `cannot listen on ${host} port ${port}: the port is in use; choose another --port`;
   if (code === 'EACCES') return `cannot listen on ${host} port ${port}: not permitted; ports under 1024 need rights`;
   if (code === 'EADDRNOTAVAIL') return `cannot listen on ${host}: it is no address of this machine; see --host`;

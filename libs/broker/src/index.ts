@@ -23,4 +23,4 @@ export type { Kept, Store } from './store/store.js';
 export { checkStore, type StoreCheck } from './store/check.js';
 export { compactStore } from './store/compact.js';
 export { readStore, type ReadStoreOptions, type StoredMessage } from './store/dump.js';
-export { StoreUnavailableError } from './store/disk/visit.js';
+export { StoreUnavailableError } from './store/disk/unavailable.js';

@@ -19,14 +19,14 @@ const SLICE = 1024 * 1024;
  *
  * @param report told of the progress, when it takes long, and of damage
  * @returns the octets of the log
- * @throws StoreUnavailableError when there is no store, or another process has it
+ * @throws StoreUnavailableError when there is no store that can be written, or another process has it
  * @throws Error when the disk is full, or fails; what was done until then stays done
  */
 export async function compactStore(
   directory: string,
   report: (line: string) => void = () => undefined,
 ): Promise<{ before: number; after: number }> {
-  const visit = await Visit.begin(fs, directory);
+  const visit = await Visit.begin(fs, directory, true);
   const { log } = visit;
   try {
     log.settleNewest();

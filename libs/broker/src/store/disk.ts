@@ -23,6 +23,7 @@ import { GROUP_SIZE, Pending, type Waiting } from './disk/pending.js';
 import { Publishers } from './disk/publishers.js';
 import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
+import { explain } from './disk/unavailable.js';
 import { DamagedError, Window } from './disk/window.js';
 import type { Kept, Store } from './store.js';
 
@@ -119,18 +120,24 @@ export class DiskStore implements Store {
     return this.memory > (this.options.memory ?? MEMORY);
   }
 
+  /**
+   * @returns the names of the queues that are there from before
+   * @throws StoreUnavailableError when the directory cannot be made, read or written
+   * @throws Error when another process has it, or it is something else's
+   */
   async open(): Promise<readonly string[]> {
-    makeDirectory(this.fs, this.directory);
-    this.lock = await Lock.take(this.directory);
     try {
+      makeDirectory(this.fs, this.directory);
+      this.lock = await Lock.take(this.directory);
       makeFormat(this.fs, this.directory);
       await this.recover();
       const end = takeEnd(this.fs, this.directory);
       this.killed = end === undefined;
       this.doubtful = Math.min(end ?? this.seq, this.seq);
     } catch (error) {
-      await this.lock.release();
-      throw error;
+      await this.lock?.release();
+      this.lock = undefined;
+      throw explain(error, this.directory);
     }
     this.health.begin();
     this.cleaner.run();

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
 import fs, { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
 import { DiskStore, LocalEngine, type StompBroker } from 'nestjs-stomp-broker';
 import { join, makeBroker } from '../../../support/broker.js';
+import { mounting } from '../../../support/mounts.js';
 import { Program } from '../../../support/program.js';
 import { RawPeer } from '../../../support/raw.js';
 import { handshake, watch } from '../../../support/server.js';
@@ -202,21 +202,16 @@ describe('a disk that fails', () => {
   });
 });
 
-/** A command that runs another one on a file system of its own of 8 MB. */
-function mounting(directory: string): string[] {
-  const script = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"';
-  const ways = [
-    ['unshare', '-m'],
-    ['unshare', '-rm'],
-  ].map((way) => [...way, 'sh', '-c', script, directory]);
-  const way = ways.find(([file = '', ...words]) => spawnSync(file, [...words, 'true']).status === 0);
-  if (way !== undefined) return way;
-  throw new Error('this test mounts a small file system: run it as root, or where user namespaces are permitted');
-}
-
 it('a broker on a file system of 8 MB is filled, drained and filled again, and loses nothing', async () => {
   const directory = folder();
-  const program = Program.startBy(mounting(directory), 'stompserver', '--port', '0', '--data-dir', `${directory}/data`);
+  const program = Program.startBy(
+    mounting('mount -t tmpfs -o size=8m tmpfs "$0"', directory),
+    'stompserver',
+    '--port',
+    '0',
+    '--data-dir',
+    `${directory}/data`,
+  );
   programs.push(program);
   const [, url = ''] = await program.line(/^listening (\S+)$/);
   const connect = async () => {

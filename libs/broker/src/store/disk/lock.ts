@@ -46,12 +46,26 @@ export class Lock {
       const owner = await (process.platform === 'win32' ? lock.takePipe(real) : lock.takeSocket(real));
       if (owner === undefined) return lock;
       await lock.release();
-      if (owner.has) {
-        throw new Error(`${directory} is in use by process ${owner.owner}: a store belongs to one process at a time`);
-      }
+      if (owner.has) throw taken(directory, owner);
       await setTimeout(10 + Math.random() * 40);
     }
     throw new Error(`${directory} is being opened by other processes: a store belongs to one process at a time`);
+  }
+
+  /**
+   * The same; undefined where nothing can be written, so that nobody else can take it either, but through another
+   * mount of the file system.
+   *
+   * @throws Error when another process has it
+   */
+  static async takeIfWritable(directory: string): Promise<Lock | undefined> {
+    try {
+      return await Lock.take(directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EROFS') throw error;
+    }
+    await refuseIfTaken(directory);
+    return undefined;
   }
 
   async release(): Promise<void> {
@@ -65,7 +79,7 @@ export class Lock {
   /** @returns who is in the way */
   private async takeSocket(directory: string): Promise<Answer> {
     const place = join(directory, 'lock');
-    fs.mkdirSync(place, { recursive: true });
+    makePlace(place);
     const door = openDoor(place);
     try {
       return await this.takeName(place, door.path);
@@ -82,9 +96,7 @@ export class Lock {
     fs.renameSync(join(place, `${own}.new`), join(place, own));
     const passed = new Set([own]);
     for (;;) {
-      const others = fs
-        .readdirSync(place)
-        .filter((name) => name.startsWith('p') && !name.endsWith('.new') && !passed.has(name));
+      const others = namesIn(place).filter((name) => !passed.has(name));
       if (others.length === 0) {
         this.has = true;
         return undefined;
@@ -114,6 +126,35 @@ export class Lock {
 
   private listen(path: string): Promise<void> {
     return new Promise((resolve, reject) => this.server.once('error', reject).listen(path, resolve));
+  }
+}
+
+function makePlace(place: string): void {
+  try {
+    fs.mkdirSync(place);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+const namesIn = (place: string) =>
+  fs.readdirSync(place).filter((name) => name.startsWith('p') && !name.endsWith('.new'));
+
+const taken = (directory: string, { owner }: NonNullable<Answer>) =>
+  new Error(`${directory} is in use by process ${owner}: a store belongs to one process at a time`);
+
+/** @throws Error when another process has the store */
+async function refuseIfTaken(directory: string): Promise<void> {
+  const place = join(fs.realpathSync(directory), 'lock');
+  if (!fs.existsSync(place)) return;
+  const door = openDoor(place);
+  try {
+    for (const name of namesIn(place)) {
+      const answer = await ask(join(door.path, name));
+      if (answer?.has) throw taken(directory, answer);
+    }
+  } finally {
+    door.close();
   }
 }
 

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { mounting } from '../../support/mounts.js';
+import { start, startBy } from '../../support/programs.js';
+import { RawPeer } from '../../support/raw.js';
+import { handshake, watch } from '../../support/server.js';
+
+// Each test runs whole processes, maybe beside others that do.
+jest.setTimeout(120_000);
+
+let root: string;
+let directory: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'store-place-'));
+  chmodSync(root, 0o755);
+  directory = join(root, 'data');
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** Runs it as a user whom permissions bind: root reads and writes everything. */
+const bound = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : ['env'];
+const uid = process.getuid?.() === 0 ? 65534 : process.getuid?.();
+
+async function serve(...options: string[]) {
+  const program = start('stompserver', '--port', '0', '--data-dir', directory, ...options);
+  const [, url = ''] = await program.line(/^listening (\S+)$/);
+  const peer = watch(await RawPeer.connect(Number(new URL(url).port)));
+  await handshake(peer);
+  return { program, peer };
+}
+
+/** A store with a message, whose broker has ended. */
+async function fill() {
+  const { program, peer } = await serve();
+  await peer.receipted('SEND', { destination: '/queue/a', persistent: 'true' }, 'kept');
+  program.signal('SIGTERM');
+  await program.exited;
+}
+
+/** What a program says that does not start. */
+async function refusal(program: ReturnType<typeof start>) {
+  const { code } = await program.exited;
+  expect(program.stdout).toEqual([]);
+  expect(program.stderr.trim().split('\n')).toHaveLength(1);
+  return { code, stderr: program.stderr };
+}
+
+describe('a data directory that cannot be used is named, with the way out', () => {
+  const close = (mode: number) => {
+    mkdirSync(directory);
+    chmodSync(directory, mode);
+  };
+  it.each([
+    ['one that may not be read', () => close(0o000)],
+    ['one that may not be written', () => close(0o555)],
+    [
+      'one that may not be made',
+      () => {
+        mkdirSync(join(root, 'above'));
+        chmodSync(join(root, 'above'), 0o555);
+        directory = join(root, 'above', 'data');
+      },
+    ],
+    [
+      'one in which a file may not be read',
+      () => {
+        close(0o777);
+        writeFileSync(join(directory, 'format'), 'nestjs-stomp store 1\n');
+        chmodSync(join(directory, 'format'), 0o000);
+      },
+    ],
+  ])('%s', async (_, make) => {
+    make();
+    const { code, stderr } = await refusal(startBy(bound, 'stompserver', '--port', '0', '--data-dir', directory));
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `stompserver: ${directory} cannot be used for a store: this user (uid ${uid}) may not read or write it; ` +
+        "make all of it that user's, or name another directory; EACCES",
+    );
+  });
+
+  it('one that is a file', async () => {
+    writeFileSync(directory, '');
+    const { code, stderr } = await refusal(start('stompserver', '--port', '0', '--data-dir', directory));
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${directory} cannot be used for a store: there is a file where a directory has to be; `);
+  });
+
+  it('for check, dump and compact as well', async () => {
+    close(0o000);
+    for (const action of ['check', 'dump', 'compact']) {
+      const { code, stderr } = await refusal(startBy(bound, 'stompserver', 'store', action, '--data-dir', directory));
+      expect(code).toBe(2);
+      expect(stderr).toContain(`${directory} cannot be used for a store: this user (uid ${uid}) may not read or write`);
+    }
+  });
+});
+
+describe('on a file system that is mounted for reading only', () => {
+  /** The directory as it is, for reading only. */
+  const run = (...options: string[]) =>
+    startBy(mounting('mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"', root), 'stompserver', ...options);
+
+  it('check and dump show what a store holds, without its lock too', async () => {
+    await fill();
+    for (const name of [directory, join(root, 'snapshot')]) {
+      if (name !== directory) {
+        cpSync(directory, name, { recursive: true });
+        rmSync(join(name, 'lock'), { recursive: true });
+      }
+      const check = run('store', 'check', '--data-dir', name);
+      expect([await check.exited, check.stderr]).toEqual([{ code: 0, signal: null }, '']);
+      expect(check.stdout).toContain('messages: 1');
+      const dump = run('store', 'dump', '--data-dir', name, '--bodies');
+      expect([await dump.exited, dump.stderr]).toEqual([{ code: 0, signal: null }, '']);
+      expect(dump.stdout.map((line) => (JSON.parse(line) as { body: string }).body)).toEqual(['kept']);
+    }
+  });
+
+  it('they are told of a broker that runs on it, which has mounted it for writing', async () => {
+    const { program } = await serve();
+    const { code, stderr } = await refusal(run('store', 'check', '--data-dir', directory));
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${directory} is in use by process ${program.pid}`);
+  });
+
+  it('a broker and compact say why they cannot use it', async () => {
+    await fill();
+    const why = `${directory} cannot be used for a store: it is on a read-only file system; mount that for writing, or`;
+    const broker = await refusal(run('--port', '0', '--data-dir', directory));
+    expect([broker.code, broker.stderr]).toEqual([1, expect.stringContaining(why)]);
+    const compact = await refusal(run('store', 'compact', '--data-dir', directory));
+    expect([compact.code, compact.stderr]).toEqual([2, expect.stringContaining(why)]);
+  });
+});
