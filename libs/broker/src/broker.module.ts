@@ -103,7 +103,13 @@ export class BrokerModule implements OnApplicationBootstrap, OnApplicationShutdo
 
   async onApplicationBootstrap(): Promise<void> {
     const { port, host, tls, proxy } = this.options;
-    await this.broker.listen({ port, host, tls, proxy });
+    try {
+      await this.broker.listen({ port, host, tls, proxy });
+    } catch (error) {
+      // Nest shuts nothing down that has not started: what its store was left with would be taken for a kill.
+      await this.broker.close(this.options.shutdownTimeout);
+      throw error;
+    }
   }
 
   async onApplicationShutdown(): Promise<void> {

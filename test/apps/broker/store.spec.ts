@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Program } from '../../support/program.js';
@@ -68,5 +70,27 @@ describe('the program with --data-dir', () => {
     expect((await other.exited).code).toBe(1);
     expect(other.stderr).toMatch(`${directory} is in use by process ${program.pid}`);
     expect(other.stdout).toEqual([]);
+  });
+
+  it('what was never handed out is not said to be delivered again after a start that found the port in use', async () => {
+    const directory = folder();
+    const first = await serve('--data-dir', directory);
+    await first.peer.receipted('SEND', { destination: '/queue/a', persistent: 'true' }, 'kept');
+    first.program.signal('SIGTERM');
+    await first.program.exited;
+
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const second = Program.start('stompserver', '--port', String(port), '--data-dir', directory);
+    programs.push(second);
+    expect((await second.exited).code).toBe(1);
+    expect(second.stderr).toMatch('the port is in use');
+    taken.close();
+
+    const third = await serve('--data-dir', directory);
+    await third.peer.subscribe('/queue/a');
+    const message = await third.peer.message();
+    expect([message.text, message.header('redelivered') ?? 'false']).toEqual(['kept', 'false']);
   });
 });
