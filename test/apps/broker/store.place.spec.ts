@@ -1,7 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { mounting } from '../../support/mounts.js';
 import { start, startBy } from '../../support/programs.js';
 import { RawPeer } from '../../support/raw.js';
@@ -96,6 +106,45 @@ describe('a data directory that cannot be used is named, with the way out', () =
       expect(code).toBe(2);
       expect(stderr).toContain(`${directory} cannot be used for a store: this user (uid ${uid}) may not read or write`);
     }
+  });
+});
+
+describe('what a store holds is for the user alone that the broker runs as', () => {
+  const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
+  /** All that is there but sockets, with who may use it. */
+  const modes = () =>
+    Object.fromEntries(
+      readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter((found) => !found.isSocket())
+        .map(({ parentPath, name }) => [relative(directory, join(parentPath, name)), modeOf(join(parentPath, name))]),
+    );
+
+  it('the directory, if the broker has made it, and all that is in it', async () => {
+    await fill();
+    const log = join(directory, '00000001.log');
+    const bytes = readFileSync(log);
+    bytes[bytes.lastIndexOf('kept')]! ^= 1;
+    writeFileSync(log, bytes);
+    const { program } = await serve();
+    expect(program.stderr).toContain('set aside in damaged/');
+    const { damaged, lock, ...files } = modes();
+    expect([modeOf(directory), damaged, lock]).toEqual(['700', '700', '700']);
+    expect(Object.keys(files)).toEqual(expect.arrayContaining(['00000001.log', 'format', 'reserve']));
+    expect(Object.keys(files).some((name) => name.startsWith('damaged'))).toBe(true);
+    expect(new Set(Object.values(files))).toEqual(new Set(['600']));
+    program.signal('SIGTERM');
+    await program.exited;
+    expect(modes()).toMatchObject({ closed: '600' });
+  });
+
+  it('a directory that was there before stays as open as it is', async () => {
+    mkdirSync(directory);
+    chmodSync(directory, 0o750);
+    await fill();
+    expect([modeOf(directory), modes()]).toEqual([
+      '750',
+      expect.objectContaining({ '00000001.log': '600', format: '600' }),
+    ]);
   });
 });
 

@@ -14,7 +14,7 @@ import { Cleaner } from './disk/cleaner.js';
 import { DiskEntry, packCounts, unpackCounts } from './disk/entry.js';
 import { Contents } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
-import { type FileSystem, makeDirectory } from './disk/files.js';
+import { type FileSystem, makeDirectory, PRIVATE_DIRECTORY } from './disk/files.js';
 import { Group, type Spot, type Task } from './disk/group.js';
 import { Health, RETRY } from './disk/health.js';
 import { Lock } from './disk/lock.js';
@@ -127,7 +127,7 @@ export class DiskStore implements Store {
    */
   async open(): Promise<readonly string[]> {
     try {
-      makeDirectory(this.fs, this.directory);
+      makeDirectory(this.fs, this.directory, PRIVATE_DIRECTORY);
       this.lock = await Lock.take(this.directory);
       makeFormat(this.fs, this.directory);
       await this.recover();

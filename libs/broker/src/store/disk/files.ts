@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path';
 
 /** The part of node:fs that a store uses; tests put disks in its place that fail, or lose power. */
 export interface FileSystem {
-  openSync(path: string, flags: string): number;
+  openSync(path: string, flags: string, mode?: number): number;
   closeSync(fd: number): void;
   read(
     fd: number,
@@ -24,12 +24,15 @@ export interface FileSystem {
   fsyncSync(fd: number): void;
   renameSync(from: string, to: string): void;
   rmSync(path: string, options: { force: true }): void;
-  mkdirSync(path: string): void;
+  mkdirSync(path: string, mode?: number): void;
   readdirSync(path: string): string[];
   statSync(path: string, options: { throwIfNoEntry: false }): { readonly size: number } | undefined;
   statfsSync(path: string): { readonly bavail: number; readonly blocks: number; readonly bsize: number };
 }
 
+/** What is made for a store is for the user alone that the broker runs as: messages may be anything. */
+export const PRIVATE_FILE = 0o600;
+export const PRIVATE_DIRECTORY = 0o700;
 /** Octets that are read at a time. */
 const PIECE = 4 * 1024 * 1024;
 /** The most octets that are written at a time: Node takes no more than 2 GiB. */
@@ -58,19 +61,19 @@ export function syncFile(fs: FileSystem, path: string): void {
   }
 }
 
-/** Makes a directory, and those above it, that are safe when this returns. */
-export function makeDirectory(fs: FileSystem, directory: string): void {
+/** Makes a directory, and those above it as any other, that are safe when this returns. */
+export function makeDirectory(fs: FileSystem, directory: string, mode?: number): void {
   if (fs.statSync(directory, { throwIfNoEntry: false }) !== undefined) return;
   const above = dirname(resolve(directory));
   makeDirectory(fs, above);
-  fs.mkdirSync(directory);
+  fs.mkdirSync(directory, mode);
   syncDirectory(fs, above);
 }
 
 /** Writes a file that is there as a whole, and safe, when this returns; or not at all. */
 export function putFile(fs: FileSystem, path: string, bytes: Buffer): void {
   const draft = `${path}.new`;
-  const fd = fs.openSync(draft, 'w');
+  const fd = fs.openSync(draft, 'w', PRIVATE_FILE);
   try {
     writeAll(fs, fd, bytes, 0);
     fs.fdatasyncSync(fd);

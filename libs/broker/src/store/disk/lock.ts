@@ -14,6 +14,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { PRIVATE_DIRECTORY } from './files.js';
 
 /** The longest path that a socket may have, in octets. */
 const LONGEST = 100;
@@ -131,7 +132,7 @@ export class Lock {
 
 function makePlace(place: string): void {
   try {
-    fs.mkdirSync(place);
+    fs.mkdirSync(place, PRIVATE_DIRECTORY);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }

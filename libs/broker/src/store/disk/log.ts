@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { cutFile, type FileSystem, syncDirectory, syncFile, writeAll } from './files.js';
+import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, writeAll } from './files.js';
 import { seal } from './record.js';
 
 /**
@@ -188,7 +188,7 @@ export class Log {
     const number = this.last + 1;
     const path = join(this.directory, nameOf(number));
     const salt = randomBytes(4);
-    this.fd = this.fs.openSync(path, 'wx');
+    this.fd = this.fs.openSync(path, 'wx', PRIVATE_FILE);
     this.last = number;
     try {
       writeAll(this.fs, this.fd, Buffer.concat([MAGIC, salt]), 0);

@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import type { Contents } from './contents.js';
-import { cutFile, makeDirectory, putFile } from './files.js';
+import { cutFile, makeDirectory, PRIVATE_DIRECTORY, putFile } from './files.js';
 import { type Log, nameOf } from './log.js';
 import { HEAD } from './record.js';
 import { type Damage, describeDamage } from './recovery.js';
@@ -92,7 +92,7 @@ export function describeOrphans(count: number, destinations: ReadonlySet<string>
 /** Keeps bytes that are not to be served; tells what became of them. */
 export function setAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, name: string, bytes: Buffer): Mended {
   try {
-    makeDirectory(fs, join(directory, DAMAGED));
+    makeDirectory(fs, join(directory, DAMAGED), PRIVATE_DIRECTORY);
     putFile(fs, join(directory, DAMAGED, name), bytes);
     return { text: `set aside in ${DAMAGED}/${name}`, stays: false };
   } catch {

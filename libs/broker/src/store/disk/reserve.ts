@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type FileSystem, writeAll } from './files.js';
+import { type FileSystem, PRIVATE_FILE, writeAll } from './files.js';
 
 /** So much is kept free for what has to be written when the disk is full: acknowledgements, and what is under way. */
 const MOST = 16 * 1024 * 1024;
@@ -59,7 +59,7 @@ export class Reserve {
   }
 
   private write(size: number): void {
-    const fd = this.fs.openSync(this.path, 'w');
+    const fd = this.fs.openSync(this.path, 'w', PRIVATE_FILE);
     try {
       writeAll(this.fs, fd, Buffer.alloc(size), 0);
     } finally {
