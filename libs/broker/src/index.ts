@@ -13,7 +13,8 @@ export {
   type BrokerModuleExtras,
   type BrokerOptions,
 } from './broker.module.js';
-export type { Backlog, Cursor, Entry } from './destination/backlog.js';
+export type { Backlog, Cursor, Entry, Sweep } from './destination/backlog.js';
+export { Slice } from './destination/slice.js';
 export { checkPolicies, type Policy } from './destination/policy.js';
 export type { Engine } from './engine/engine.js';
 export { LocalEngine } from './engine/local.js';

@@ -1,5 +1,6 @@
 import { Delivery, type Done, type Message, type Session } from 'nestjs-stomp/server';
 import { ORDINARY, readTerms } from './dialect.js';
+import type { Slice } from './slice.js';
 
 /** A message of a queue, from its arrival until it is acknowledged. */
 export class Entry extends Delivery {
@@ -44,6 +45,14 @@ export interface Cursor {
   close(): void;
 }
 
+/** What has expired. */
+export interface Sweep {
+  /** Whether somebody wants them: else those that are on disk are forgotten without being read. */
+  readonly wanted: boolean;
+  /** Whether one is to be taken: it gets the moment at which it expires, in ms since 1970; 0 for never. */
+  accepts(expires: number): boolean;
+}
+
 /** What a queue has to know of messages that are there from before a restart. */
 export interface Recovered {
   /** Some of them expire. */
@@ -76,12 +85,8 @@ export interface Backlog {
    * that cursor, but for messages that were put back.
    */
   take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined;
-  /**
-   * Takes all that wait and are accepted.
-   *
-   * @param accepts gets the moment at which one expires, in ms since 1970; 0 for never
-   */
-  sweep(accepts: (expires: number) => boolean): Entry[];
+  /** Takes those that wait and are accepted, from the cursor on until there are no more, or the slice is over. */
+  sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[];
   /** Forgets all that wait. */
   clear(): void;
   /** All that wait, in their order. */

@@ -16,7 +16,7 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import type { Backlog, Entry } from './backlog.js';
+import type { Backlog, Cursor, Entry, Sweep } from './backlog.js';
 import { browse } from './browser.js';
 import { detachLater } from './chunk.js';
 import { Consumer, Consumers } from './consumers.js';
@@ -25,6 +25,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
+import { later, LONG, Slice } from './slice.js';
 import { stamp } from './stamp.js';
 
 /** How often a queue looks for expired messages at most, in ms. */
@@ -81,6 +82,8 @@ export class Queue implements Route, DeliverySource {
   /** Octets of the bodies that wait; counted where there is a limit to them. */
   private octets = 0;
   private sweeper: NodeJS.Timeout | undefined;
+  /** Where it looks for expired messages at the moment. */
+  private sweeping: Cursor | undefined;
   /** Whether it may refuse a message. */
   private readonly refuses: boolean;
 
@@ -299,8 +302,7 @@ export class Queue implements Route, DeliverySource {
   stop(): void {
     for (const timer of this.delayed.values()) clearTimeout(timer);
     this.delayed.clear();
-    clearTimeout(this.sweeper);
-    this.sweeper = undefined;
+    this.endSweep();
     this.pace.stop();
   }
 
@@ -422,23 +424,45 @@ export class Queue implements Route, DeliverySource {
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
     if (this.sweeper !== undefined) return;
-    this.sweeper = setTimeout(() => {
-      this.sweeper = undefined;
-      const now = Date.now();
-      let left = false;
-      const due = this.backlog.sweep((expires) => {
-        if (expires === 0) return false;
+    this.sweeper = setTimeout(() => this.sweep(Date.now(), this.backlog.cursor()), SWEEP);
+    this.sweeper.unref();
+  }
+
+  private sweep(now: number, cursor: Cursor): void {
+    const { rules, backlog } = this;
+    let left = false;
+    const sweep: Sweep = {
+      wanted: rules.deadLetterExpired || rules.maxBytes !== Number.POSITIVE_INFINITY,
+      accepts: (expires) => {
         left ||= expires > now;
-        return expires <= now;
-      });
-      for (const entry of due) {
+        return expires !== 0 && expires <= now;
+      },
+    };
+    const slice = new Slice();
+    const goOn = () => {
+      if (this.sweeping !== cursor) return;
+      slice.begin(LONG);
+      for (const entry of backlog.sweep(cursor, sweep, slice)) {
         this.count(entry, -1);
         this.expire(entry);
       }
+      if (slice.over) {
+        later(goOn);
+        return;
+      }
+      this.endSweep();
       if (left || this.delayed.size > 0) this.watch();
       if (this.idle) this.owner.giveUp(this);
-    }, SWEEP);
-    this.sweeper.unref();
+    };
+    this.sweeping = cursor;
+    later(goOn);
+  }
+
+  private endSweep(): void {
+    clearTimeout(this.sweeper);
+    this.sweeper = undefined;
+    this.sweeping?.close();
+    this.sweeping = undefined;
   }
 
   private dropOldest(): void {

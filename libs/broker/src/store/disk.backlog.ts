@@ -1,6 +1,7 @@
 import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
-import type { Entry, Recovered } from '../destination/backlog.js';
+import type { Cursor, Entry, Recovered, Sweep } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
+import type { Slice } from '../destination/slice.js';
 import { MemoryBacklog } from './memory.js';
 import type { Waiting } from './disk/contents.js';
 import { DiskEntry } from './disk/entry.js';
@@ -27,6 +28,7 @@ export class DiskBacklog extends MemoryBacklog {
     super(undefined, {
       load: (seq, order) => store.load(seq, order, this),
       expires: (seq) => store.expires(seq),
+      forget: (seq) => store.kill(seq),
     });
   }
 
@@ -60,8 +62,8 @@ export class DiskBacklog extends MemoryBacklog {
     return this.out(super.take(cursor, accepts));
   }
 
-  override sweep(accepts: (expires: number) => boolean): Entry[] {
-    const taken = super.sweep(accepts);
+  override sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[] {
+    const taken = super.sweep(cursor, sweep, slice);
     for (const entry of taken) this.out(entry);
     return taken;
   }

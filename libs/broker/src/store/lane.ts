@@ -8,7 +8,8 @@
  * A message's order is its place in `fresh`, counted from the first message ever. What came back was mostly taken
  * earlier than all that is fresh, but not where consumers take messages out of turn: so the two are merged.
  */
-import type { Entry } from '../destination/backlog.js';
+import type { Entry, Sweep } from '../destination/backlog.js';
+import type { Slice } from '../destination/slice.js';
 
 /** Where messages are that are not in memory; a lane holds their numbers. */
 export interface Pages {
@@ -16,6 +17,8 @@ export interface Pages {
   load(seq: number, order: number): Entry | undefined;
   /** The moment at which one expires, in ms since 1970; 0 for never. */
   expires(seq: number): number;
+  /** Forgets one. */
+  forget(seq: number): void;
 }
 
 /** A message that is not in memory, with its place. */
@@ -137,29 +140,36 @@ export class Lane {
     return found;
   }
 
-  /** Takes all whose expiry is accepted. */
-  sweep(accepts: (expires: number) => boolean, into: Entry[]): void {
-    const kept: (Entry | Paged)[] = [];
-    for (let at = this.first; at < this.returned.length; at++) {
-      const slot = this.returned[at]!;
-      if (accepts(isPaged(slot) ? this.pages!.expires(slot.seq) : slot.expires)) {
-        this.length--;
-        const entry = this.read(slot);
-        if (entry !== undefined) into.push(entry);
-      } else kept.push(slot);
+  /** Takes all whose expiry is accepted; see `Backlog.sweep`. */
+  sweep(place: Place, sweep: Sweep, slice: Slice, into: Entry[]): void {
+    const { returned, fresh, offset } = this;
+    const start = this.find(place.returned);
+    let kept = start;
+    let back = start;
+    for (; back < returned.length && !slice.over; back++) {
+      const slot = returned[back]!;
+      const paged = isPaged(slot);
+      slice.look();
+      if (!sweep.accepts(paged ? this.pages!.expires(slot.seq) : slot.expires)) returned[kept++] = slot;
+      else this.sweepOut(paged ? slot.seq : slot, slot.order, sweep, slice, into);
     }
-    this.returned = kept;
-    this.first = 0;
-    for (let at = this.head; at < this.fresh.length; at++) {
-      const slot = this.fresh[at];
+    place.returned = returned[back]?.order ?? Number.POSITIVE_INFINITY;
+    returned.splice(kept, back - kept);
+    if (this.first === returned.length) {
+      returned.length = 0;
+      this.first = 0;
+    }
+    let at = Math.max(this.head, place.fresh - offset);
+    for (; at < fresh.length && !slice.over; at++) {
+      const slot = fresh[at];
+      slice.look();
       if (slot === undefined) continue;
-      if (!accepts(typeof slot === 'number' ? this.pages!.expires(slot) : slot.expires)) continue;
-      const entry = typeof slot === 'number' ? this.pages!.load(slot, this.offset + at) : slot;
-      if (entry !== undefined) into.push(entry);
-      this.fresh[at] = undefined;
+      if (!sweep.accepts(typeof slot === 'number' ? this.pages!.expires(slot) : slot.expires)) continue;
+      fresh[at] = undefined;
       this.holes++;
-      this.length--;
+      this.sweepOut(slot, offset + at, sweep, slice, into);
     }
+    place.fresh = offset + at;
     this.trim();
     this.fill();
   }
@@ -194,6 +204,18 @@ export class Lane {
     this.takeBack(at);
     this.length--;
     return true;
+  }
+
+  private sweepOut(slot: Entry | number, order: number, { wanted }: Sweep, slice: Slice, into: Entry[]): void {
+    this.length--;
+    if (typeof slot === 'number' && !wanted) {
+      this.pages!.forget(slot);
+      return;
+    }
+    const entry = typeof slot === 'number' ? this.pages!.load(slot, order) : slot;
+    if (entry === undefined) return;
+    if (entry !== slot) slice.look(entry.size);
+    into.push(entry);
   }
 
   private read(slot: Entry | Paged): Entry | undefined {

@@ -1,6 +1,7 @@
 import { type Delivery, type Done, Memory, type Message, type Session } from 'nestjs-stomp/server';
-import { type Backlog, type Cursor, Entry, type Recovered } from '../destination/backlog.js';
+import { type Backlog, type Cursor, Entry, type Recovered, type Sweep } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
+import type { Slice } from '../destination/slice.js';
 import { Lane, type Pages, type Place } from './lane.js';
 import type { Kept, Store } from './store.js';
 
@@ -142,13 +143,13 @@ export class MemoryBacklog implements Backlog {
     return undefined;
   }
 
-  sweep(accepts: (expires: number) => boolean): Entry[] {
+  sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[] {
     const taken: Entry[] = [];
-    for (let priority = 9; priority >= 0; priority--) {
+    for (let priority = 9; priority >= 0 && !slice.over; priority--) {
       const lane = this.lanes[priority];
       if (lane === undefined) continue;
       const before = lane.length;
-      lane.sweep(accepts, taken);
+      lane.sweep((cursor as MemoryCursor).place(priority), sweep, slice, taken);
       this.left(priority, before - lane.length);
     }
     return taken;

@@ -1,0 +1,81 @@
+import fs, { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { type Backlog, DiskStore, LocalEngine, type Policy } from 'nestjs-stomp-broker';
+import { join, makeBroker, sendAll } from '../../../support/broker.js';
+
+const QUEUE = '/queue/a';
+const SIZE = 2_000;
+const COUNT = 5_000;
+const MB = 1024 * 1024;
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A broker that keeps hardly any message in memory, and counts what it reads from the disk. */
+async function littleMemory(policies: readonly Policy[] = []) {
+  const directory = mkdtempSync(joinPath(tmpdir(), 'slices-'));
+  directories.push(directory);
+  const disk = { read: 0 };
+  const readSync: typeof fs.readSync = (...parts: unknown[]) => {
+    const octets = Reflect.apply(fs.readSync, fs, parts) as number;
+    disk.read += octets;
+    return octets;
+  };
+  const store = new DiskStore({ directory, memory: 0 }, { ...fs, readSync });
+  const backlogs = new Map<string, Backlog>();
+  const backlog = store.backlog.bind(store);
+  store.backlog = (...about) => {
+    const made = backlog(...about);
+    backlogs.set(about[0], made);
+    return made;
+  };
+  const broker = await makeBroker({ engine: new LocalEngine(store, policies) });
+  const lengthOf = (queue: string) =>
+    [...backlogs].find(([name]) => name.slice(name.indexOf('\0') + 1) === queue)?.[1].length ?? 0;
+  return { store, broker, disk, lengthOf };
+}
+
+/** Lets turns of the event loop pass until something is so; the most by which a figure changed in one of them. */
+async function mostInATurn(figure: () => number, until: () => boolean): Promise<number> {
+  let most = 0;
+  for (let last = figure(); !until(); last = figure()) {
+    await setImmediate();
+    most = Math.max(most, Math.abs(figure() - last));
+  }
+  return most;
+}
+
+const bodies = Array.from({ length: COUNT }, (_, n) => String(n).padEnd(SIZE, '.'));
+
+describe('messages that expire on disk', () => {
+  it('go a thousand a turn, and are not read where nobody wants them', async () => {
+    const { broker, disk, lengthOf } = await littleMemory();
+    const peer = await join(broker);
+    await sendAll(peer, QUEUE, bodies, { persistent: 'true', expires: String(Date.now() + 2_000) });
+    expect(lengthOf('a')).toBe(COUNT);
+    const before = disk.read;
+    const most = await mostInATurn(
+      () => lengthOf('a'),
+      () => lengthOf('a') === 0,
+    );
+    expect(most).toBeLessThan(1_100);
+    expect(disk.read).toBe(before);
+  });
+
+  it('are read a few at a time where they go to the dead letters, all of them', async () => {
+    const { broker, disk, lengthOf } = await littleMemory([{ destination: QUEUE, deadLetterExpired: true }]);
+    const peer = await join(broker);
+    await sendAll(peer, QUEUE, bodies, { persistent: 'true', expires: String(Date.now() + 2_000) });
+    const most = await mostInATurn(
+      () => disk.read,
+      () => lengthOf('a') === 0,
+    );
+    expect(most).toBeLessThan(MB);
+    expect(lengthOf('DLQ.a')).toBe(COUNT);
+  });
+});
