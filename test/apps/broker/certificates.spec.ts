@@ -109,8 +109,9 @@ describe('certificates', () => {
     ['none', '/O=ann', 'cn'],
     ['one with control characters', '/CN=ann\u007f', 'cn'],
     ['no alternative name of that kind', '/CN=ann', 'uri'],
+    ['an alternative name that is empty', '/CN=ann', 'email'],
   ])('name nobody by %s', async (_what, subject, part) => {
-    const nobody = certificates.issue('nobody', ca, ['DNS:ann.test'], { subject });
+    const nobody = certificates.issue('nobody', ca, ['DNS:ann.test', 'email:'], { subject });
     const { port } = await secure('--tls', 'strict', '--cert-user', part, '--users', 'bob:two');
     expect((await dial(port, nobody)).text).toMatch(/^ERROR\n/);
     expect((await dial(port, nobody, as('bob', 'two'))).text).toMatch(/^CONNECTED\n/);
