@@ -223,6 +223,20 @@ describe('certificates', () => {
     anns!.socket.destroy();
   });
 
+  it('end their sessions when another authority takes the name of theirs', async () => {
+    const both = (other: Pem) => [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join('');
+    const first = certificates.authority('same');
+    const bob = certificates.issue('bob', first);
+    const authorities = file(both(first));
+    const server = await secure('--tls', 'strict', '--cert-user', 'cn', '--cafile', authorities);
+    const [anns, bobs] = [await dial(server.port, ann), await dial(server.port, bob)];
+    const told = next(bobs.socket);
+    files.replace(authorities, both(certificates.authority('same')));
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    expect(await sends(anns.socket)).toBe(true);
+    anns.socket.destroy();
+  });
+
   it('name users from a reload on where they are asked for; where they are not, that takes a new start, and says so', async () => {
     const before = 'users: ["eve:x"]\n';
     const added = `${before}cert-user: cn\n`;
