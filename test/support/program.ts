@@ -15,6 +15,7 @@ const bins = {
   service: 'test/support/service.mjs',
   echo: 'examples/echo.mjs',
   herd: 'reliability/herd.mjs',
+  logins: 'reliability/logins.mjs',
 };
 
 /** How long a program may take to say what it is waited for, and to go when it is asked to. */
