@@ -54,13 +54,13 @@ export class Memory {
   /** So many more octets are held; fewer, if negative. */
   add(octets: number): void {
     this.used += octets;
-    this.weigh();
+    if (this.full || this.used + this.transit > this.most) this.weigh();
   }
 
   /** @internal So many more octets are in transit; fewer, if negative. */
   move(octets: number): void {
     this.transit += octets;
-    this.weigh();
+    if (this.full || this.used + this.transit > this.most) this.weigh();
   }
 
   private get total(): number {
@@ -68,11 +68,10 @@ export class Memory {
   }
 
   private weigh(): void {
-    const { total } = this;
     if (this.full) {
       // Not from here: whoever gives octets back is in the middle of something.
-      if (total <= this.low) this.timer ??= setTimeout(() => this.look(), 0);
-    } else if (total > this.most) {
+      if (this.total <= this.low) this.timer ??= setTimeout(() => this.look(), 0);
+    } else {
       this.full = true;
       this.highest = this.used;
       this.raised = new WeakMap();
