@@ -48,6 +48,8 @@ export async function compactStore(
     let done = 0;
     let told = performance.now();
     let room: Buffer | undefined;
+    const known = { log, catalog: contents.catalog, counts: contents.counts };
+    let leftover = Math.min(...contents.stale, ...stuck);
     for (const file of [...log.files.values()]) {
       const { bytes } = await readWhole(fs, join(directory, nameOf(file.number)), room);
       if (room === undefined || bytes.length > room.length) room = bytes;
@@ -58,7 +60,7 @@ export async function compactStore(
         group = [];
       };
       let octets = 0;
-      for (const living of findLiving(bytes, file, { log, catalog: contents.catalog, counts: contents.counts })) {
+      for (const living of findLiving(bytes, file, known, leftover)) {
         group.push(living);
         if ((octets += living.to - living.from) < SLICE) continue;
         octets = 0;
@@ -66,6 +68,7 @@ export async function compactStore(
       }
       await flush();
       if (stuck.has(file.number) || (contents.catalog.live.get(file.number) ?? 0) > 0) {
+        leftover = Math.min(leftover, file.number);
         report(`${nameOf(file.number)} stays: it has records that cannot be read, or set aside`);
       } else log.remove(file.number);
       done += file.size;

@@ -269,6 +269,50 @@ describe('a store on disk', () => {
     expect((await opened(again(store))).backlog('q').recovered!.octets).toBe(octets);
   });
 
+  it('does not serve again what was removed from a copy, while the file that it was copied from has to stay', async () => {
+    const SMALL = 16 * 1024;
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    directories.push(directory);
+    const said: string[] = [];
+    const start = () => opened(new DiskStore({ directory, memory: 0, report: (line) => said.push(line) }, fs, SMALL));
+    let store = await start();
+    let backlog = store.backlog('q');
+    const add = async (body: string, size = 1_000) => {
+      backlog.push(message(body.padEnd(size, '.')), undefined);
+      await synced(store);
+    };
+    const removeOne = async () => {
+      const entry = backlog.shift();
+      if (entry !== undefined) backlog.remove(entry);
+      await synced(store);
+      return entry?.message.body.toString().split(' ')[0];
+    };
+    const files = () => readdirSync(directory).filter((name) => name.endsWith('.log'));
+    for (let i = 0; i < 18; i++) await add(`m${i} `);
+    const path = join(directory, '00000001.log');
+    const bytes = readFileSync(path);
+    bytes[bytes.indexOf('m9 ') + 500]! ^= 1;
+    writeFileSync(path, bytes);
+    for (let i = 0; i < 9; i++) await removeOne();
+    // Its file is cleaned, and stays.
+    for (let i = 0; !said.some((line) => line.startsWith('00000001.log stays')); i++) await add(`tick${i} `, 10);
+    const removed = new Set<string | undefined>();
+    for (let name = await removeOne(); name !== undefined; name = await removeOne()) removed.add(name);
+    expect(removed).toContain('m11');
+    // Until what says that they are gone was moved on, time and again.
+    for (let generation = 0; generation < 4; generation++) {
+      const before = new Set(files().filter((name) => name !== '00000001.log'));
+      for (let i = 0; files().some((name) => before.has(name)); i++) {
+        await add(`x${i} `, 3_000);
+        await removeOne();
+      }
+    }
+    await store.close();
+    store = await start();
+    backlog = store.backlog('q');
+    expect(drain(backlog)).toEqual([]);
+  });
+
   it('keeps the body that a frame was given after it had come', async () => {
     const store = await opened(make());
     const wire = new FrameDecoder({

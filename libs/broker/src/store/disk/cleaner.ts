@@ -87,6 +87,11 @@ export class Cleaner {
     return Math.min(...this.owner.log.files.keys()) === number;
   }
 
+  /** The oldest file that holds what was copied away from it, or may. */
+  private get leftover(): number {
+    return Math.min(...this.stale, ...this.stuck);
+  }
+
   private pause(): void {
     this.pausedUntil = performance.now() + PAUSE;
   }
@@ -101,8 +106,9 @@ export class Cleaner {
       if (this.room === undefined || bytes.length > this.room.length) this.room = bytes;
       // Until now it was known only what of it is served; what it says is gone counts too.
       let octets = 0;
-      for (const { from, to } of findLiving(bytes, file, owner)) octets += to - from;
+      for (const { from, to } of findLiving(bytes, file, owner, this.leftover)) octets += to - from;
       if (!this.affords(octets, size)) return this.pause();
+      this.stale.add(number);
       if (!(await this.copy(bytes, file))) return;
     }
     // Also where nothing was copied: what took the place of its messages may not be safe yet.
@@ -122,7 +128,7 @@ export class Cleaner {
   private async copy(bytes: Buffer, file: LogFile): Promise<boolean> {
     const { owner } = this;
     let copied = 0;
-    for (const { seq, from, to } of findLiving(bytes, file, owner)) {
+    for (const { seq, from, to } of findLiving(bytes, file, owner, this.leftover)) {
       if (owner.isClosing()) return false;
       copied += to - from;
       owner.copy(seq, file.number, bytes.subarray(from, to));

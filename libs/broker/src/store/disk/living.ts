@@ -19,8 +19,18 @@ export interface Known {
   readonly counts: ReadonlyMap<number, number>;
 }
 
-/** What of a file still counts: it has to be copied before the file goes. */
-export function* findLiving(bytes: Buffer, file: LogFile, { log, catalog, counts }: Known): Generator<Living> {
+/**
+ * What of a file still counts: it has to be copied before the file goes.
+ *
+ * @param leftover the lowest number of a file that is still there though what it held was copied: what is gone since may
+ *   have been removed from the copy's file, and stands there as well
+ */
+export function* findLiving(
+  bytes: Buffer,
+  file: LogFile,
+  { log, catalog, counts }: Known,
+  leftover: number,
+): Generator<Living> {
   // In the oldest file nothing is buried that stands elsewhere.
   const oldest = Math.min(...log.files.keys()) === file.number;
   const look = ({ kind, start, end }: Found, from: number): Living | undefined => {
@@ -37,7 +47,9 @@ export function* findLiving(bytes: Buffer, file: LogFile, { log, catalog, counts
       case Kind.drop:
         return oldest ? undefined : { seq: 0, from, to: end };
       case Kind.remove:
-        return !oldest && log.files.has(bytes.readUInt32LE(start + 8)) ? { seq: 0, from, to: end } : undefined;
+        return !oldest && (leftover < file.number || log.files.has(bytes.readUInt32LE(start + 8)))
+          ? { seq: 0, from, to: end }
+          : undefined;
       default:
         return undefined;
     }
