@@ -184,6 +184,71 @@ describe('a store on disk', () => {
     expect(lines.join()).toMatch(/damaged from \d+ to \d+: messages of \/queue\/a; set aside in damaged/);
   });
 
+  it('loses one message at most by one octet that is wrong, wherever that stands behind the queue, and says so', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 1);
+    await synced(store);
+    const [path] = files(store);
+    const begin = statSync(path!).size;
+    push(backlog, 3);
+    await store.close();
+    const bytes = readFileSync(path!);
+    const places = [...Array.from({ length: 12 }, (_, i) => i), ...Array.from(bytes.keys()).slice(begin)];
+    for (const at of places) {
+      const wrong = Buffer.from(bytes);
+      wrong[at]! ^= 0x41;
+      const directory = mkdtempSync(join(tmpdir(), 'store-'));
+      writeFileSync(join(directory, 'format'), 'nestjs-stomp store 1\n');
+      writeFileSync(join(directory, '00000001.log'), wrong);
+      const lines: string[] = [];
+      const next = make(directory, { report: (line) => lines.push(line) });
+      await next.open();
+      const left = drain(next.backlog('q')).length;
+      await next.close();
+      expect([at, left >= (at < 12 ? 4 : 3), lines.join()]).toEqual([at, true, expect.stringMatching(/damaged/)]);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('puts the head of a file right, which is told of once', async () => {
+    const store = await opened(make());
+    push(store.backlog('q'), 3);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[9]! ^= 1;
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    await next.close();
+    expect(lines.join()).toMatch('00000001.log: the head of the file is damaged, its records are not; it is put right');
+    lines.length = 0;
+    const third = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(third.backlog('q'))).toHaveLength(3);
+    expect(lines).toEqual([]);
+  });
+
+  it('has nothing of a last group that was cut off behind one of its records', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    push(backlog, 1);
+    await synced(store);
+    const [path] = files(store);
+    push(backlog, 2);
+    await synced(store);
+    const { size } = statSync(path!);
+    await store.close();
+    const bytes = readFileSync(path!);
+    const begin = bytes.lastIndexOf('0 xxxxxxxx') + 10;
+    expect(begin).toBeLessThan(size);
+    truncateSync(path!, begin);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(drain(next.backlog('q'))).toHaveLength(1);
+    expect(lines.join()).toMatch('cut off');
+  });
+
   it('has nothing of a last group that misses a block in its middle, as after power loss, whatever else is there', async () => {
     const store = await opened(make());
     const backlog = store.backlog('q');

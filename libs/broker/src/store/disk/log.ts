@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, writeAll } from './files.js';
-import { seal } from './record.js';
+import { Kind, recordAt, seal } from './record.js';
 
 /**
  * When what was written is made safe from power loss. A killed process loses nothing in any of them.
@@ -28,6 +28,14 @@ export interface LogFile {
   readonly number: number;
   readonly salt: number;
   size: number;
+}
+
+/** What a file begins with. */
+export function headOf(salt: number): Buffer {
+  const head = Buffer.alloc(FILE_HEAD);
+  MAGIC.copy(head);
+  head.writeUInt32LE(salt, MAGIC.length);
+  return head;
 }
 
 export const nameOf = (number: number): string => `${String(number).padStart(8, '0')}.log`;
@@ -76,10 +84,11 @@ export class Log {
     if (newest !== undefined) syncFile(this.fs, join(this.directory, nameOf(newest)));
   }
 
-  /** A file that is there; undefined when it does not begin like one. */
-  admit(number: number, head: Buffer): LogFile | undefined {
-    if (head.length < FILE_HEAD || !head.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-    const file = { number, salt: head.readUInt32LE(MAGIC.length), size: 0 };
+  /** A file that is there; undefined when neither its head nor its first group is that of one. */
+  admit(number: number, bytes: Buffer): LogFile | undefined {
+    const salt = saltOf(bytes);
+    if (salt === undefined) return undefined;
+    const file = { number, salt, size: 0 };
     this.files.set(number, file);
     return file;
   }
@@ -187,11 +196,11 @@ export class Log {
     this.cutOff();
     const number = this.last + 1;
     const path = join(this.directory, nameOf(number));
-    const salt = randomBytes(4);
+    const salt = randomBytes(4).readUInt32LE(0);
     this.fd = this.fs.openSync(path, 'wx', PRIVATE_FILE);
     this.last = number;
     try {
-      writeAll(this.fs, this.fd, Buffer.concat([MAGIC, salt]), 0);
+      writeAll(this.fs, this.fd, headOf(salt), 0);
       if (this.sync !== 'never') this.fs.fdatasyncSync(this.fd);
       syncDirectory(this.fs, this.directory);
     } catch (error) {
@@ -200,7 +209,7 @@ export class Log {
       this.fs.rmSync(path, { force: true });
       throw error;
     }
-    this.current = { number, salt: salt.readUInt32LE(0), size: FILE_HEAD };
+    this.current = { number, salt, size: FILE_HEAD };
     this.files.set(number, this.current);
     return this.current;
   }
@@ -263,4 +272,14 @@ export class Log {
     this.open.delete(number);
     this.fs.closeSync(fd);
   }
+}
+
+/** The salt of a file: where its head is damaged, the first group has it too, and its checksum proves it. */
+function saltOf(bytes: Buffer): number | undefined {
+  if (bytes.length >= FILE_HEAD + 4) {
+    const salt = bytes.readUInt32LE(FILE_HEAD);
+    if (recordAt(bytes, FILE_HEAD, salt)?.kind === Kind.group) return salt;
+  }
+  if (bytes.length < FILE_HEAD || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  return bytes.readUInt32LE(MAGIC.length);
 }

@@ -3,8 +3,8 @@
  */
 import { join } from 'node:path';
 import type { Contents } from './contents.js';
-import { cutFile, makeDirectory, PRIVATE_DIRECTORY, putFile } from './files.js';
-import { type Log, nameOf } from './log.js';
+import { cutFile, makeDirectory, PRIVATE_DIRECTORY, putFile, writeAll } from './files.js';
+import { headOf, type Log, nameOf } from './log.js';
 import { HEAD } from './record.js';
 import { type Damage, describeDamage } from './recovery.js';
 import { Window } from './window.js';
@@ -30,6 +30,8 @@ export function mend(log: Log, damage: Damage): Mended {
     return { text: `${text}; ${kept}`, stays };
   };
   switch (kind) {
+    case 'head':
+      return { text: `${text}; ${putHead(log, file)}`, stays: false };
     case 'unreadable':
       return { text, stays: true };
     case 'group':
@@ -53,6 +55,22 @@ export function mend(log: Log, damage: Damage): Mended {
     case 'record':
     case 'senseless':
       return keep(`${nameOf(file)}-${from}`);
+  }
+}
+
+/** Writes the head of a file as it was; tells what became of it. */
+function putHead({ fs, directory, files }: Log, file: number): string {
+  try {
+    const fd = fs.openSync(join(directory, nameOf(file)), 'r+');
+    try {
+      writeAll(fs, fd, headOf(files.get(file)!.salt), 0);
+      fs.fdatasyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    return 'it is put right';
+  } catch (error) {
+    return `it stays as it is: ${(error as Error).message}`;
   }
 }
 

@@ -4,8 +4,9 @@
  * explains it.
  */
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { readWhole } from './files.js';
-import { FILE_HEAD, type Log, type LogFile, nameOf } from './log.js';
+import { FILE_HEAD, headOf, type Log, type LogFile, nameOf } from './log.js';
 import { type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
 
 /** Octets that a disk writes as a whole, or not at all. */
@@ -15,13 +16,14 @@ const SECTOR = 512;
 export interface Damage {
   /**
    * strange     the file does not begin like one of a store
+   * head        the file does not begin as it did, and its records show how it did
    * unreadable  the disk does not give it; it may do so another time
    * torn        a write that was cut off: nothing of it was confirmed
    * group       the records that were written together are there, but not the mark that holds them together
    * record      records that are not what was written
    * senseless   a record that is what was written, and says nothing that is known
    */
-  readonly kind: 'strange' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+  readonly kind: 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
   /** The number of the file. */
   readonly file: number;
   /** Where in the file it begins and ends. */
@@ -62,8 +64,13 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
     // What cannot be read now may be read another time: such a file is not changed.
     const last = index === numbers.length - 1 && unreadable.length === 0;
     const file = log.admit(number, bytes);
-    if (file !== undefined) file.size = readFile(bytes, file, last, reader);
-    else if (unreadable.length === 0) {
+    if (file !== undefined) {
+      const head = bytes.subarray(0, FILE_HEAD);
+      if (unreadable[0]?.from !== 0 && !head.equals(headOf(file.salt))) {
+        reader.damage({ kind: 'head', file: number, from: 0, to: FILE_HEAD, bytes: head });
+      }
+      file.size = readFile(bytes, file, last, reader);
+    } else if (unreadable.length === 0) {
       const kind = last && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
       reader.damage({ kind, file: number, from: 0, to: bytes.length, bytes });
     }
@@ -83,6 +90,8 @@ function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader): 
     }
   };
   let at = FILE_HEAD;
+  // Up to there nothing is missing.
+  let whole = 0;
   while (at < bytes.length) {
     const found = recordAt(bytes, at, salt);
     if (found !== undefined) {
@@ -92,9 +101,12 @@ function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader): 
       at = found.end;
       continue;
     }
-    if (last && nextGroup(bytes, at, salt) === bytes.length && isTorn(bytes, at, salt)) {
-      reader.damage({ kind: 'torn', file: number, from: at, to: bytes.length, bytes: bytes.subarray(at) });
-      return at;
+    if (last && at >= whole && nextGroup(bytes, at, salt) === bytes.length) {
+      whole = wholeUntil(bytes, at, salt);
+      if (whole === at) {
+        reader.damage({ kind: 'torn', file: number, from: at, to: bytes.length, bytes: bytes.subarray(at) });
+        return at;
+      }
     }
     // The head of a damaged group says nothing of what is in it: its records are looked for.
     const to = nextRecord(bytes, at + 1, salt);
@@ -113,21 +125,33 @@ function nextGroup(bytes: Buffer, from: number, salt: number): number {
 }
 
 /**
- * Whether a write that was cut off explains what stands from there to the end: a part is missing, in the middle or at
- * the end. What is all there, in its full length, was written as a whole, and changed later.
+ * How far a group that does not fit is there as it was written, but for what was changed later; where it begins, when a
+ * part of it is missing: then a write that was cut off explains it.
  */
-function isTorn(bytes: Buffer, from: number, salt: number): boolean {
-  for (let at = Math.ceil(from / SECTOR) * SECTOR; at + SECTOR <= bytes.length; at += SECTOR) {
-    if (EMPTY.equals(bytes.subarray(at, at + SECTOR))) return true;
-  }
-  for (let at = from; at < bytes.length;) {
-    const head = headAt(bytes, at, salt);
-    if (head?.kind === Kind.group) at = head.start;
-    else if (head !== undefined && head.end <= bytes.length) at = head.end;
-    else {
-      at = nextRecord(bytes, at + 1, salt);
-      if (at === bytes.length) return true;
-    }
+function wholeUntil(bytes: Buffer, at: number, salt: number): number {
+  if (at + HEAD > bytes.length) return at;
+  const head = headAt(bytes, at, salt);
+  const isLong = head !== undefined && head.end > bytes.length;
+  // What was cut off is shorter than it says; what is all there says something else than was written.
+  if (isLong && !fits(bytes, at, salt)) return at;
+  const end = head === undefined || isLong ? bytes.length : head.end;
+  return hasGap(bytes, at, end) ? at : end;
+}
+
+/** Whether a record is what was written where its length is taken to be what is there. */
+function fits(bytes: Buffer, at: number, salt: number): boolean {
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32LE(bytes.length - at - HEAD);
+  return crc32(bytes.subarray(at + 12), crc32(length, salt)) === bytes.readUInt32LE(at + 4);
+}
+
+/** Whether the disk has not written a sector of what stands there. */
+function hasGap(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = Math.floor(from / SECTOR) * SECTOR; at < to; at += SECTOR) {
+    const part = bytes.subarray(Math.max(from, at), Math.min(at + SECTOR, to));
+    // A record may end with some zeros, but does not begin so.
+    if (at + SECTOR > to && part.length < HEAD) continue;
+    if (EMPTY.subarray(0, part.length).equals(part)) return true;
   }
   return false;
 }
@@ -150,6 +174,8 @@ export function describeDamage({ kind, file, from, to, bytes }: Damage): string 
   switch (kind) {
     case 'strange':
       return `${name} is no file of a store, ${bytes.length} octets`;
+    case 'head':
+      return `${name}: the head of the file is damaged, its records are not`;
     case 'unreadable':
       return `${name}: ${to - from} octets from ${from} to ${to} cannot be read, and are left there`;
     case 'torn':
