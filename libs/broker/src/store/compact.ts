@@ -41,7 +41,9 @@ export async function compactStore(
       report,
     );
     for (const [seq] of contents.things()) for (const _ of contents.messages(seq));
-    for (const line of mendOrphans(log, contents, (seq) => contents.catalog.delete(seq))) report(line);
+    const gone = (seq: number) => contents.catalog.delete(seq);
+    const adopt = () => 'they stay, and go back into it at the next start of the broker';
+    for (const line of mendOrphans(log, contents, gone, adopt)) report(line);
     // The room that it keeps is for a broker that runs: the next one takes it again.
     new Reserve(directory, fs).release();
     const before = size(log);

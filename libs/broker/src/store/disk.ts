@@ -12,14 +12,14 @@ import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { Cleaner } from './disk/cleaner.js';
 import { DiskEntry, packCounts, unpackCounts } from './disk/entry.js';
-import { Contents } from './disk/contents.js';
+import { Contents, type Waiting } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
 import { type FileSystem, makeDirectory, PRIVATE_DIRECTORY } from './disk/files.js';
 import { Group, type Spot, type Task } from './disk/group.js';
 import { Health, RETRY } from './disk/health.js';
 import { Lock } from './disk/lock.js';
 import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
-import { GROUP_SIZE, Pending, type Waiting } from './disk/pending.js';
+import { GROUP_SIZE, Pending, type Promised } from './disk/pending.js';
 import { Publishers } from './disk/publishers.js';
 import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
@@ -71,7 +71,7 @@ export class DiskStore implements Store {
   redoing = false;
   private readonly publishers = new Publishers();
   private readonly pending: Pending;
-  private underWay: Waiting[] = [];
+  private underWay: Promised[] = [];
   private writing = false;
   private scheduled = false;
   private closing = false;
@@ -410,17 +410,33 @@ export class DiskStore implements Store {
       this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
       this.recoveredKept.push(kept);
       if (kept.kind !== 'queue') continue;
-      const backlog = new DiskBacklog(kept.key, kept.about, this);
-      backlog.seq = seq;
-      this.backlogs.set(kept.key, backlog);
-      for (const message of contents.messages(seq)) {
-        backlog.recover(message, this.catalog.expires(message.seq) > 0);
-        messages++;
-      }
+      messages += this.revive(seq, kept, contents.messages(seq));
     }
-    for (const line of mendOrphans(this.log, contents, (seq) => this.kill(seq))) this.report(line);
+    const adopt = (seq: number, key: string, waiting: readonly Waiting[]) => {
+      // Under the number that their records say.
+      const kept = { kind: 'queue' as const, key, about: {} };
+      this.keptSeqs.set(`queue\0${key}`, seq);
+      this.add({ kind: 'keep', seq, kept });
+      this.recoveredKept.push(kept);
+      messages += this.revive(seq, kept, waiting);
+      return 'they are back in it, with the rules of any other queue';
+    };
+    for (const line of mendOrphans(this.log, contents, (seq) => this.kill(seq), adopt)) this.report(line);
     const took = performance.now() - begun;
     if (took > 1_000) this.report(`recovered ${messages} messages in ${(took / 1_000).toFixed(1)} s`);
+  }
+
+  /** A queue with the messages that wait in it; tells how many. */
+  private revive(seq: number, { key, about }: Kept, waiting: Iterable<Waiting>): number {
+    const backlog = new DiskBacklog(key, about, this);
+    backlog.seq = seq;
+    this.backlogs.set(key, backlog);
+    let count = 0;
+    for (const message of waiting) {
+      backlog.recover(message, this.catalog.expires(message.seq) > 0);
+      count++;
+    }
+    return count;
   }
 
   private keepAside(name: string, { file, offset, length }: NonNullable<ReturnType<Catalog['get']>>): Mended {

@@ -259,9 +259,35 @@ describe('a store on disk', () => {
     expect(lines.join()).toMatch(/ends with a write that was cut off.*set aside in damaged/);
   });
 
+  it('gives messages back to the queue that they were sent to, where its own record is lost, and keeps them there', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('*\0a');
+    push(backlog, 3);
+    await synced(store);
+    backlog.remove(backlog.shift()!);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf('"kind":"queue"') + 1] = 'K'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    const lines: string[] = [];
+    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(lines.join()).toMatch(/2 messages to \/queue\/a belong to no queue .*; they are back in it, with the rules/);
+    expect(numbers(drain(next.backlog('*\0a')).slice(0, 1))).toEqual([1]);
+    push(next.backlog('*\0a'), 5);
+    await next.close();
+    lines.length = 0;
+    const third = await opened(again(store, { report: (line) => lines.push(line) }));
+    expect(numbers(drain(third.backlog('*\0a')))).toEqual([0, 1, 2, 3, 4]);
+    expect(lines.join()).not.toMatch('belong to no queue');
+  });
+
   it('names and sets aside a record that makes no sense, and messages of a queue whose record is lost', async () => {
     const store = await opened(make());
-    push(store.backlog('q'), 2);
+    for (const destination of ['/topic/a', '/topic/b']) {
+      const frame = new Frame('SEND', { destination, persistent: 'true' }, 'x');
+      store.backlog('q').push(new Message(destination, frame), undefined);
+    }
     push(store.backlog('other'), 1);
     await store.close();
     const [path] = files(store);
@@ -271,7 +297,9 @@ describe('a store on disk', () => {
     const lines: string[] = [];
     const next = await opened(again(store, { report: (line) => lines.push(line) }));
     expect(drain(next.backlog('other'))).toHaveLength(1);
-    expect(lines.join()).toMatch(/2 messages to \/queue\/a belong to no queue .*; set aside in damaged\/queue-\d+/);
+    expect(lines.join()).toMatch(
+      /2 messages to \/topic\/a, \/topic\/b belong to no queue .*; set aside in damaged\/queue-\d+/,
+    );
     await next.close();
     // They are told of once.
     lines.length = 0;

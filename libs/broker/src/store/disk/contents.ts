@@ -138,6 +138,19 @@ export class Contents {
     for (const seq of this.counts.keys()) if (this.catalog.get(seq) === undefined) this.counts.delete(seq);
   }
 
+  /**
+   * The key of the queue that a destination names, where that can be told, and none has it: of the virtual host there is
+   * one, or none is known.
+   */
+  keyOf(destination: string): string | undefined {
+    const name = /^\/queue\/(.+)$/.exec(destination)?.[1];
+    const keys = this.things().map(([, { key }]) => key);
+    const hosts = new Set(keys.flatMap((key) => (key.includes('\0') ? [key.slice(0, key.indexOf('\0'))] : [])));
+    if (name === undefined || hosts.size > 1) return undefined;
+    const key = `${[...hosts][0] ?? '*'}\0${name}`;
+    return this.things().some(([, kept]) => kept.kind === 'queue' && kept.key === key) ? undefined : key;
+  }
+
   private takeMessage(seq: number, bytes: Buffer, start: number, end: number, file: LogFile, at: number): void {
     const flags = bytes[start + 25]!;
     const octets = packedLength(bytes, start + PUSH_HEAD, end);

@@ -2,12 +2,12 @@
  * What becomes of damage when a store is opened: it is set aside in `damaged`, never thrown away, and told of.
  */
 import { join } from 'node:path';
-import type { Contents } from './contents.js';
+import type { Contents, Waiting } from './contents.js';
 import { cutFile, makeDirectory, PRIVATE_DIRECTORY, putFile, writeAll } from './files.js';
 import { headOf, type Log, nameOf } from './log.js';
 import { HEAD } from './record.js';
 import { type Damage, describeDamage } from './recovery.js';
-import { Window } from './window.js';
+import { type Stored, Window } from './window.js';
 
 /** Where it is kept what is not served. */
 export const DAMAGED = 'damaged';
@@ -75,30 +75,54 @@ function putHead({ fs, directory, files }: Log, file: number): string {
 }
 
 /**
- * Takes messages out of the way that belong to no queue that is known any more; those that cannot be set aside stay in
- * the log.
+ * Finds a place for messages that belong to no queue that is known any more: those that were all sent to one queue go
+ * back into it, others are taken out of the way. Those that cannot be set aside stay in the log.
  *
  * @param gone told the number of each that is set aside
+ * @param adopt gives messages back to a queue, by its key; tells what became of them
  * @returns what is to be told of it
  */
-export function mendOrphans(log: Log, contents: Contents, gone: (seq: number) => void): string[] {
+export function mendOrphans(
+  log: Log,
+  contents: Contents,
+  gone: (seq: number) => void,
+  adopt: (queue: number, key: string, waiting: readonly Waiting[]) => string,
+): string[] {
   const window = new Window(log);
+  const taken = new Set<string>();
   return [...contents.orphans()].map(([queue, waiting]) => {
     const destinations = new Set<string>();
-    const records = new Map<number, Buffer>();
-    for (const { seq } of waiting) {
-      try {
-        const { record, message } = window.message(seq, contents.catalog);
-        destinations.add(message.destination);
-        records.set(seq, Buffer.from(record));
-      } catch {
-        // It is counted with those that are told of.
-      }
+    for (const { message } of readable(window, contents, waiting)) destinations.add(message.destination);
+    const told = describeOrphans(waiting.length, destinations);
+    const [destination] = destinations;
+    const key = destinations.size === 1 ? contents.keyOf(destination!) : undefined;
+    if (key !== undefined && !taken.has(key)) {
+      taken.add(key);
+      return `${told}; ${adopt(queue, key, waiting)}`;
     }
+    const records = new Map<number, Buffer>();
+    for (const { seq, record } of readable(window, contents, waiting)) records.set(seq, Buffer.from(record));
     const { text, stays } = setAside(log, `queue-${queue}`, Buffer.concat([...records.values()]));
     if (!stays) for (const seq of records.keys()) gone(seq);
-    return `${describeOrphans(waiting.length, destinations)}; ${text}`;
+    return `${told}; ${text}`;
   });
+}
+
+/** Those that can be read; the others are counted with those that are told of. */
+function* readable(
+  window: Window,
+  { catalog }: Contents,
+  waiting: readonly Waiting[],
+): Generator<Stored & { readonly seq: number }> {
+  for (const { seq } of waiting) {
+    let stored: Stored;
+    try {
+      stored = window.message(seq, catalog);
+    } catch {
+      continue;
+    }
+    yield { seq, ...stored };
+  }
 }
 
 /** What is to be told of messages that belong to no queue. */

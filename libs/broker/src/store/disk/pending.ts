@@ -11,7 +11,7 @@ export const GROUP_SIZE = 128 * 1024 * 1024;
 const TASK = 128;
 
 /** Somebody who is to be told when it is safe. */
-export interface Waiting {
+export interface Promised {
   readonly done: Done;
   /** Whether it goes on waiting where the disk fails: it asked for nothing that can be refused any more. */
   readonly patient: boolean;
@@ -22,14 +22,14 @@ export interface Waiting {
 /** What is written together, and who waits for it. */
 export interface Batch {
   readonly tasks: readonly Task[];
-  readonly waiting: Waiting[];
+  readonly waiting: Promised[];
 }
 
 export class Pending {
   /** Octets that wait. */
   octets = 0;
   private tasks: Task[] = [];
-  private waiting: Waiting[] = [];
+  private waiting: Promised[] = [];
   /** Where a turn has ended. */
   private ends: number[] = [];
   private turning = false;
