@@ -82,9 +82,10 @@ export interface Backlog {
   cursor(): Cursor;
   /**
    * Takes the first that waits and is accepted. What was looked at once and not accepted is not looked at again with
-   * that cursor, but for messages that were put back.
+   * that cursor, but for messages that were put back. Where the slice is over before one is found, the next call goes
+   * on from there.
    */
-  take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined;
+  take(cursor: Cursor, accepts: (entry: Entry) => boolean, slice: Slice): Entry | undefined;
   /** Takes those that wait and are accepted, from the cursor on until there are no more, or the slice is over. */
   sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[];
   /** Forgets all that wait. */

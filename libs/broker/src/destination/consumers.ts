@@ -13,7 +13,7 @@ import type { ConsumerTerms } from './dialect.js';
 export class Consumer {
   /** @internal Whether it stands in its ring. */
   inRing = false;
-  /** @internal Whether it has credit and found nothing. */
+  /** @internal Whether it has credit and found nothing, so far or at all. */
   rests = false;
   /**
    * @internal By group and priority the order of the first message that it would have taken, had the group been its
@@ -46,6 +46,8 @@ export class Consumers {
   /** The highest priority first. */
   private readonly tiers: Tier[] = [];
   private resting: Consumer[] = [];
+  /** They have looked at some of what waits, and go on in another turn, the first of them first. */
+  private readonly searching = new Set<Consumer>();
   /** The one that has the queue for itself. */
   private sole: Consumer | undefined;
 
@@ -62,7 +64,7 @@ export class Consumers {
 
   /** Those that may be able to take a message, if not any message. */
   get able(): Consumer[] {
-    const able = [...this.tiers.flatMap(({ ring }) => ring), ...this.resting];
+    const able = [...this.tiers.flatMap(({ ring }) => ring), ...this.resting, ...this.searching];
     return this.sole === undefined ? able : able.filter((consumer) => consumer === this.sole);
   }
 
@@ -84,6 +86,7 @@ export class Consumers {
     this.all.delete(subscription);
     consumer.cursor.close();
     this.leave(consumer);
+    this.searching.delete(consumer);
     if (consumer.rests) this.resting = this.resting.filter((other) => other !== consumer);
     if (this.all.size === 0) this.tiers.length = 0;
     this.elect();
@@ -120,6 +123,23 @@ export class Consumers {
     this.leave(consumer);
     consumer.rests = true;
     this.resting.push(consumer);
+  }
+
+  /** It has looked at enough for one turn; tells whether it is the only one. */
+  search(consumer: Consumer): boolean {
+    this.leave(consumer);
+    consumer.rests = true;
+    return this.searching.add(consumer).size === 1;
+  }
+
+  /** One goes on that has looked at enough for one turn; tells whether there are others. */
+  goOn(): boolean {
+    const [consumer] = this.searching;
+    if (consumer === undefined) return false;
+    this.searching.delete(consumer);
+    consumer.rests = false;
+    this.join(consumer);
+    return this.searching.size > 0;
   }
 
   /** There is something new to be looked at. */

@@ -25,7 +25,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
-import { later, LONG, Slice } from './slice.js';
+import { later, LONG, SHORT, Slice } from './slice.js';
 import { stamp } from './stamp.js';
 
 /** How often a queue looks for expired messages at most, in ms. */
@@ -71,6 +71,7 @@ export class Queue implements Route, DeliverySource {
   private readonly groups = new Groups<Consumer>();
   private readonly pace = new Pace();
   private dispatching = false;
+  private readonly slice = new Slice();
   /** It has been dropped: what comes back to it comes too late. */
   private cleared = false;
   /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
@@ -369,20 +370,34 @@ export class Queue implements Route, DeliverySource {
     this.dispatch();
   }
 
-  /** Hands out what waits, as far as there is credit. */
-  private dispatch(): void {
+  /** A consumer looks for what suits it where it stopped. */
+  private readonly goOn = () => {
+    if (this.consumers.goOn()) later(this.goOn);
+    this.dispatch(LONG);
+  };
+
+  /**
+   * Hands out what waits, as far as there is credit.
+   *
+   * @param octets how far a consumer looks for what suits it, before others have their turn
+   */
+  private dispatch(octets = SHORT): void {
     // A consumer with `auto` settles while it is handed a message: that must not begin another round inside.
     if (this.dispatching) return;
     this.dispatching = true;
-    const { backlog, consumers } = this;
+    const { backlog, consumers, slice } = this;
     try {
       while (backlog.length > 0) {
         const consumer = consumers.next();
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
-        const entry = picky ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer)) : backlog.shift();
+        if (picky) slice.begin(octets);
+        const entry = picky
+          ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer), slice)
+          : backlog.shift();
         if (entry === undefined) {
-          consumers.rest(consumer);
+          if (!picky || !slice.over) consumers.rest(consumer);
+          else if (consumers.search(consumer)) later(this.goOn);
           continue;
         }
         this.count(entry, -1);

@@ -58,8 +58,8 @@ export class DiskBacklog extends MemoryBacklog {
     return this.out(super.shift());
   }
 
-  override take(...[cursor, accepts]: Parameters<MemoryBacklog['take']>): Entry | undefined {
-    return this.out(super.take(cursor, accepts));
+  override take(...looking: Parameters<MemoryBacklog['take']>): Entry | undefined {
+    return this.out(super.take(...looking));
   }
 
   override sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[] {

@@ -89,11 +89,11 @@ export class Lane {
   }
 
   /** Takes the first that is accepted; see `Backlog.take`. */
-  take(place: Place, accepts: (entry: Entry) => boolean): Entry | undefined {
+  take(place: Place, accepts: (entry: Entry) => boolean, slice: Slice): Entry | undefined {
     const { returned } = this;
     let back = this.find(place.returned);
     let earlier: Entry | undefined;
-    while (back < returned.length) {
+    while (back < returned.length && !slice.over) {
       const slot = returned[back]!;
       earlier = this.read(slot);
       if (earlier === undefined) {
@@ -101,9 +101,11 @@ export class Lane {
         this.length--;
         this.takeBack(back);
         back = this.find(slot.order);
+        slice.look();
         continue;
       }
       if (accepts(earlier)) break;
+      slice.look(earlier === slot ? 0 : earlier.size);
       earlier = undefined;
       back++;
     }
@@ -112,10 +114,13 @@ export class Lane {
     const holes = this.holes;
     let at = Math.max(this.head, place.fresh - offset);
     let found: Entry | undefined;
-    while (at < fresh.length) {
+    // Of two that are accepted the earlier one goes first: nothing behind it is looked at.
+    const end = earlier === undefined ? fresh.length : Math.min(fresh.length, earlier.order - offset);
+    while (at < end && !slice.over) {
       const slot = fresh[at];
       found = typeof slot === 'number' ? this.pages!.load(slot, offset + at) : slot;
       if (found !== undefined && accepts(found)) break;
+      slice.look(found === slot ? 0 : found?.size);
       if (found === undefined && slot !== undefined) {
         fresh[at] = undefined;
         this.holes++;
@@ -125,7 +130,7 @@ export class Lane {
       at++;
     }
     place.fresh = offset + at;
-    if (earlier !== undefined && (found === undefined || earlier.order < found.order)) {
+    if (earlier !== undefined && found === undefined && at >= end) {
       this.length--;
       this.takeBack(back);
       if (this.holes > holes) this.trim();

@@ -131,12 +131,12 @@ export class MemoryBacklog implements Backlog {
     return new MemoryCursor(this.lanes);
   }
 
-  take(cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined {
-    for (let priority = 9; priority >= 0; priority--) {
+  take(cursor: Cursor, accepts: (entry: Entry) => boolean, slice: Slice): Entry | undefined {
+    for (let priority = 9; priority >= 0 && !slice.over; priority--) {
       if ((this.occupied & (1 << priority)) === 0) continue;
       const lane = this.lanes[priority]!;
       const before = lane.length;
-      const entry = lane.take((cursor as MemoryCursor).place(priority), accepts);
+      const entry = lane.take((cursor as MemoryCursor).place(priority), accepts, slice);
       if (before !== lane.length) this.left(priority, before - lane.length);
       if (entry !== undefined) return entry;
     }

@@ -79,3 +79,26 @@ describe('messages that expire on disk', () => {
     expect(lengthOf('DLQ.a')).toBe(COUNT);
   });
 });
+
+describe('a consumer that wants what is rare in a long queue', () => {
+  it('has it read for it a few messages at a time, and gets all of it in its order', async () => {
+    const { broker, disk } = await littleMemory();
+    const [sender, consumer] = [await join(broker), await join(broker)];
+    const rare = [0, 2_000, COUNT - 1];
+    for (const [n, body] of bodies.entries()) {
+      sender.send('SEND', { destination: QUEUE, persistent: 'true', wanted: String(rare.includes(n)) }, body);
+    }
+    await sendAll(sender, QUEUE, ['another'], { persistent: 'true' });
+    let got: string[] | undefined;
+    void consumer.subscribe(QUEUE, { selector: "wanted = 'true'", ack: 'auto' });
+    void consumer.texts(3).then((texts) => (got = texts));
+    const most = await mostInATurn(
+      () => disk.read,
+      () => got !== undefined,
+    );
+    expect(most).toBeLessThan(MB);
+    expect(got?.map((text) => Number.parseInt(text, 10))).toEqual(rare);
+    await sendAll(sender, QUEUE, ['at last'], { persistent: 'true', wanted: 'true' });
+    expect(await consumer.texts(1)).toEqual(['at last']);
+  });
+});
