@@ -454,15 +454,15 @@ export class Queue implements Route, DeliverySource {
       },
     };
     const slice = new Slice();
-    const goOn = () => {
+    const look = (octets: number) => {
       if (this.sweeping !== cursor) return;
-      slice.begin(LONG);
+      slice.begin(octets);
       for (const entry of backlog.sweep(cursor, sweep, slice)) {
         this.count(entry, -1);
         this.expire(entry);
       }
       if (slice.over) {
-        later(goOn);
+        later(() => look(LONG));
         return;
       }
       this.endSweep();
@@ -470,7 +470,7 @@ export class Queue implements Route, DeliverySource {
       if (this.idle) this.owner.giveUp(this);
     };
     this.sweeping = cursor;
-    later(goOn);
+    look(SHORT);
   }
 
   private endSweep(): void {
