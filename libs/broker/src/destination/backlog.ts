@@ -90,8 +90,8 @@ export interface Backlog {
   sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[];
   /** Forgets all that wait. */
   clear(): void;
-  /** All that wait, in their order. */
-  values(): Iterable<Entry>;
+  /** All that wait at this moment, in their order; what is on disk is read when it is its turn, if it is still there. */
+  values(): IterableIterator<Entry>;
   /** Puts one that was taken back into its place. */
   restore(entry: Entry): void;
   /** Remembers how often one that was taken was delivered: it comes back, at once or later. */

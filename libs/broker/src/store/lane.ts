@@ -185,11 +185,18 @@ export class Lane {
     for (const slot of this.fresh.slice(this.head)) if (slot !== undefined) yield slot;
   }
 
-  *values(): IterableIterator<Entry> {
-    const returned = this.returned.slice(this.first);
-    const start = this.offset + this.head;
+  /** What there is at this moment; each is read when it is its turn. */
+  values(): IterableIterator<Entry> {
+    return this.merged(this.returned.slice(this.first), this.fresh.slice(this.head), this.offset + this.head);
+  }
+
+  private *merged(
+    returned: readonly (Entry | Paged)[],
+    fresh: readonly (Entry | number | undefined)[],
+    start: number,
+  ): IterableIterator<Entry> {
     let next = 0;
-    for (const [at, slot] of this.fresh.slice(this.head).entries()) {
+    for (const [at, slot] of fresh.entries()) {
       if (slot === undefined) continue;
       while (next < returned.length && returned[next]!.order < start + at) yield* this.each(returned[next++]!);
       yield* this.each(typeof slot === 'number' ? { order: start + at, seq: slot } : slot);

@@ -90,6 +90,10 @@ class MemoryCursor implements Cursor {
   }
 }
 
+function* inTurn(each: readonly Iterable<Entry>[]): IterableIterator<Entry> {
+  for (const one of each) yield* one;
+}
+
 /** A lane for each priority that was ever used, and a bit for each that holds something. */
 export class MemoryBacklog implements Backlog {
   protected readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
@@ -163,8 +167,8 @@ export class MemoryBacklog implements Backlog {
     this.occupied = this.length = 0;
   }
 
-  *values(): IterableIterator<Entry> {
-    for (let priority = 9; priority >= 0; priority--) yield* this.lanes[priority]?.values() ?? [];
+  values(): IterableIterator<Entry> {
+    return inTurn(this.lanes.flatMap((lane) => lane?.values() ?? []).reverse());
   }
 
   restore(entry: Entry): void {

@@ -4,7 +4,7 @@ import { join as joinPath } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type Backlog, DiskStore, LocalEngine, type Policy } from 'nestjs-stomp-broker';
-import { join, makeBroker, sendAll } from '../../../support/broker.js';
+import { join, makeBroker, sendAll, standstill } from '../../../support/broker.js';
 
 const QUEUE = '/queue/a';
 const SIZE = 2_000;
@@ -100,5 +100,38 @@ describe('a consumer that wants what is rare in a long queue', () => {
     expect(got?.map((text) => Number.parseInt(text, 10))).toEqual(rare);
     await sendAll(sender, QUEUE, ['at last'], { persistent: 'true', wanted: 'true' });
     expect(await consumer.texts(1)).toEqual(['at last']);
+  });
+});
+
+describe('a browser of a long queue', () => {
+  it('has it read a few messages at a time: all that waited when it came, and nothing that came later', async () => {
+    const { broker, disk } = await littleMemory();
+    const [sender, browser] = [await join(broker), await join(broker)];
+    await sendAll(sender, QUEUE, bodies, { persistent: 'true' });
+    let got: string[] | undefined;
+    browser.send('SUBSCRIBE', { destination: QUEUE, id: 'b', browser: 'true' });
+    void browser.texts(COUNT + 1).then((texts) => (got = texts));
+    sender.send('SEND', { destination: QUEUE, persistent: 'true' }, 'too late');
+    const most = await mostInATurn(
+      () => disk.read,
+      () => got !== undefined,
+    );
+    expect(most).toBeLessThan(MB);
+    expect(got).toEqual([...bodies, '']);
+  });
+
+  it('that does not read has no more read for it than fits its socket', async () => {
+    const { broker, disk } = await littleMemory();
+    const [sender, browser] = [await join(broker), await join(broker)];
+    await sendAll(sender, QUEUE, bodies, { persistent: 'true' });
+    const before = disk.read;
+    browser.pause();
+    browser.send('SUBSCRIBE', { destination: QUEUE, id: 'b', browser: 'true' });
+    await standstill(() => disk.read);
+    expect(disk.read - before).toBeGreaterThan(0);
+    expect(disk.read - before).toBeLessThan(3 * MB);
+    browser.resume();
+    const got = await browser.messages(COUNT + 1);
+    expect(got.map(({ text }) => text)).toEqual([...bodies, '']);
   });
 });
