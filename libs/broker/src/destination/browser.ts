@@ -20,12 +20,12 @@ export function browse(waiting: Iterator<Entry>, subscription: Subscription, sel
         later(goOn);
         return;
       }
-      const { done, value } = waiting.next();
-      if (done === true) {
+      const next = waiting.next();
+      if (next.done === true) {
         end();
         return;
       }
-      const { message, count, expires } = value;
+      const { message, count, expires } = next.value;
       slice.look(message.size);
       if (expires !== 0 && expires <= Date.now()) continue;
       if (selector === undefined || takes(selector, message, count)) subscription.send(message);
