@@ -215,6 +215,11 @@ export class Session {
     this.fail(new StompError('frame timeout', `a frame was not complete within ${frameTimeout} ms of its first octet`));
   }
 
+  /** @internal What was begun for it has failed. */
+  abort(error: unknown): void {
+    this.fail(error);
+  }
+
   /** @internal A message went out. */
   traceMessage(subscription: Subscription, message: Message): void {
     if (this.verbose >= 4) this.log(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription.id ?? '')}`);
@@ -500,8 +505,17 @@ export class Session {
   private receiptWhenSafe(frame: Frame): void {
     const receipt = this.receiptOf(frame);
     if (receipt === undefined) return;
-    if (this.broker.sync === undefined) this.receipts.settled(receipt);
-    else this.broker.sync(this.receipts.open(receipt));
+    if (this.broker.sync === undefined) {
+      this.receipts.settled(receipt);
+      return;
+    }
+    const done = this.receipts.open(receipt);
+    try {
+      this.broker.sync(done);
+    } catch (error) {
+      // Or the session would wait for this promise, and never end.
+      done(error as Error);
+    }
   }
 
   /**
@@ -603,9 +617,7 @@ export class Session {
     this.turnAway(error);
     this.state = 'ending';
     const told = toStompError(error);
-    if (told !== error && !(error instanceof FrameError)) {
-      this.log(0, `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    }
+    if (told !== error && !(error instanceof FrameError)) this.report(error);
     if (this.verbose >= 2) {
       // The line at fault may be the one with the passcode.
       const detail = this.version === undefined && error instanceof FrameError ? error.code : told.detail;
@@ -664,7 +676,20 @@ export class Session {
     this.routes.clear();
     for (const slow of this.waitsFor ?? []) slow.forget(this);
     this.waitsFor = undefined;
-    this.broker.disconnect?.(this);
+    this.guard(() => this.broker.disconnect?.(this));
+  }
+
+  /** @internal Does a part of the end: where it fails the rest is done all the same. */
+  guard(part: () => void): void {
+    try {
+      part();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  private report(error: unknown): void {
+    this.log(0, `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   }
 
   /** @internal The client has read what waited for it. */

@@ -113,7 +113,11 @@ export class Subscription {
 
   /** @internal Something that it waited for has happened. */
   wake(): void {
-    this.onReady?.();
+    try {
+      this.onReady?.();
+    } catch (error) {
+      this.session.abort(error);
+    }
     if (this.waiting !== undefined && this.ready) this.releasePublishers();
   }
 
@@ -155,7 +159,8 @@ export class Subscription {
   }
 
   private putBack(delivery: Delivery, kind: Farewell): void {
-    if (delivery.transaction === undefined) delivery.source?.settle(delivery, { kind }, this);
+    if (delivery.transaction !== undefined) return;
+    this.session.guard(() => delivery.source?.settle(delivery, { kind }, this));
   }
 
   private transmit(message: Message, number: number, count: number): void {

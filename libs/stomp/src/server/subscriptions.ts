@@ -122,7 +122,9 @@ export class Subscriptions {
     this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.giveBack(current.has(subscription) ? farewell : 'return');
-    for (const subscription of current) subscription.route.unsubscribe(subscription);
+    for (const subscription of current) {
+      this.session.guard(() => subscription.route.unsubscribe(subscription));
+    }
   }
 
   private leave(key: string, subscription: Subscription): void {
