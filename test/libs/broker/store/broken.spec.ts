@@ -51,7 +51,7 @@ it.each<[string, string, (peer: RawPeer, ack: Record<string, string>) => void]>(
   const message = await peer.message();
 
   store.broken = broken;
-  act(peer, peer.reference(message) as Record<string, string>);
+  act(peer, peer.reference(message));
   const error = await peer.refused();
   expect(error.header('message')).toBe('internal error');
   // Nothing of it is for the client.
