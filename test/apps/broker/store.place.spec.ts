@@ -129,7 +129,9 @@ describe('what a store holds is for the user alone that the broker runs as', () 
     expect(program.stderr).toContain('set aside in damaged/');
     const { damaged, lock, ...files } = modes();
     expect([modeOf(directory), damaged, lock]).toEqual(['700', '700', '700']);
-    expect(Object.keys(files)).toEqual(expect.arrayContaining([expect.stringMatching(/^\d{8}\.log$/), 'format', 'reserve']));
+    expect(Object.keys(files)).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^\d{8}\.log$/), 'format', 'reserve']),
+    );
     expect(Object.keys(files).some((name) => name.startsWith('damaged'))).toBe(true);
     expect(new Set(Object.values(files))).toEqual(new Set(['600']));
     program.signal('SIGTERM');

@@ -31,7 +31,7 @@ interface Action {
 /** Octets of a body that are printed, unless told otherwise. */
 const BODY = 65_536;
 /** Headers whose values may be secret. */
-const SECRET = /^(passcode|password|authorization|.*(secret|token).*)$/i;
+const SECRET = /^(passcode|password|authorization|cookie|.*(secret|token|api-?key).*)$/i;
 
 const actions: ReadonlyMap<string, Action> = new Map([
   [

@@ -40,6 +40,7 @@ export interface DiskStoreOptions {
   readonly report?: (line: string) => void;
 }
 
+const SYNCS: readonly Sync[] = ['always', 'interval', 'never'];
 const MEMORY = 16 * 1024 * 1024;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
@@ -80,6 +81,7 @@ export class DiskStore implements Store {
   /**
    * @param fs of tests, as is the size from which on a file of the log is followed by another
    * @param together octets that are written together at most
+   * @throws Error for options that are none
    */
   constructor(
     private readonly options: DiskStoreOptions,
@@ -87,10 +89,16 @@ export class DiskStore implements Store {
     fileSize = FILE_SIZE,
     readonly together = GROUP_SIZE,
   ) {
+    const { directory, sync = 'always' } = options;
+    if (typeof directory !== 'string' || directory === '')
+      throw new Error('a store on disk needs a directory: name one');
+    if (!SYNCS.includes(sync)) {
+      throw new Error(`sync of a store is ${JSON.stringify(sync)}: it is one of ${SYNCS.join(', ')}`);
+    }
     this.pending = new Pending(together);
-    this.directory = options.directory;
+    this.directory = directory;
     this.report = options.report ?? (() => undefined);
-    this.log = new Log(options.directory, options.sync ?? 'always', fs, fileSize);
+    this.log = new Log(directory, sync, fs, fileSize);
     this.window = new Window(this.log);
     this.group = new Group(this.log, this.catalog, this.dying);
     this.health = new Health(options.directory, fs, {

@@ -112,6 +112,28 @@ describe('a store on disk', () => {
     await expect(again(store).open()).rejects.toThrow('another format');
   });
 
+  it.each([
+    ['is gone', (path: string) => rmSync(path)],
+    ['is empty', (path: string) => writeFileSync(path, '')],
+  ])('serves what is there where the file that names the format %s', async (_, spoil) => {
+    const store = await opened(make());
+    push(store.backlog('q'), 2);
+    await synced(store);
+    await store.close();
+    spoil(join(made.get(store)!, 'format'));
+    expect(drain((await opened(again(store))).backlog('q'))).toHaveLength(2);
+  });
+
+  it.each([
+    [{ directory: '' }, 'needs a directory'],
+    [
+      { directory: '/tmp/never-made', sync: 'sometimes' },
+      'sync of a store is "sometimes": it is one of always, interval, never',
+    ],
+  ])('is not made with %j', (options, why) => {
+    expect(() => new DiskStore(options as DiskStoreOptions)).toThrow(why);
+  });
+
   it('remembers how often a message that came back was delivered', async () => {
     const store = await opened(make());
     const backlog = store.backlog('q');

@@ -11,7 +11,7 @@ const CLOSED = 'closed';
 /** @throws Error when the directory is not, and cannot become, a store of this format */
 export function makeFormat(fs: FileSystem, directory: string): void {
   if (isStore(fs, directory)) return;
-  const own = /^(lock|lost\+found|format\.new|\d{8,}\.log)$/;
+  const own = /^(lock|lost\+found|format(\.new)?|reserve|closed|damaged|\d{8,}\.log)$/;
   if (fs.readdirSync(directory).some((name) => !own.test(name))) {
     throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
   }
@@ -25,7 +25,8 @@ export function makeFormat(fs: FileSystem, directory: string): void {
  */
 export function isStore(fs: FileSystem, directory: string): boolean {
   const known = readText(fs, join(directory, 'format'));
-  if (known === undefined || known === FORMAT) return known !== undefined;
+  // Lost or empty, it is put there again: there is one format.
+  if (known === undefined || known === '' || known === FORMAT) return known === FORMAT;
   const what = JSON.stringify(known.slice(0, 40).trim());
   throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()}`);
 }

@@ -19,7 +19,10 @@ export class Visit {
    */
   static async begin(fs: FileSystem, directory: string, changes = false): Promise<Visit> {
     try {
-      if (!isStore(fs, directory)) throw new Error(`${directory} is no store: it holds no file that is called format`);
+      if (!isStore(fs, directory))
+        throw new Error(
+          `${directory} is no store: it holds no file \`format\`, or an empty one; a broker that starts on it puts it there`,
+        );
       const lock = await (changes ? Lock.take(directory) : Lock.takeIfWritable(directory));
       return new Visit(new Log(directory, 'always', fs, FILE_SIZE), lock);
     } catch (error) {
