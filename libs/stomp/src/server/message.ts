@@ -79,6 +79,8 @@ export class Message {
   private readonly epoch: string;
   private plain: WireHead | undefined;
   private blocks: Map<Version, Block> | undefined;
+  /** @internal For how many clients it waits that read a topic slowly. */
+  readers = 0;
 
   /**
    * @param destination as the publisher wrote it

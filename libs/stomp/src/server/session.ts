@@ -660,6 +660,7 @@ export class Session {
     if (this.verbose >= 2) this.log(2, `connection closed${error === undefined ? '' : `: ${error.message}`}`);
     this.release();
     this.gather(0);
+    this.lag?.close();
     this.watcher.ended(this);
   }
 

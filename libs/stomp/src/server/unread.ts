@@ -22,7 +22,14 @@ export class Lag {
   constructor(
     readonly session: Session,
     private readonly unread: Unread,
-  ) {}
+  ) {
+    unread.lags.add(this);
+  }
+
+  /** The client is gone. */
+  close(): void {
+    this.unread.lags.delete(this);
+  }
 
   /** So many more octets wait for its socket; fewer, if negative. */
   buffer(octets: number): void {
@@ -45,18 +52,14 @@ export class Lag {
   private add(octets: number): void {
     this.octets += octets;
     if (octets < 0) this.moved = true;
-    if (this.octets === 0) this.unread.lags.delete(this);
-    else if (this.octets === octets) this.unread.lags.add(this);
   }
 }
 
 /** What waits for all clients of a server. */
 export class Unread {
-  /** Those for whom something waits. */
+  /** Of all clients that are there. */
   readonly lags = new Set<Lag>();
   private octets = 0;
-  /** For how many clients each message waits: it is there once. */
-  private readonly shared = new Map<Message, number>();
   /** Since when it is watched who stands still; 0 for not at all. */
   private since = 0;
 
@@ -67,13 +70,13 @@ export class Unread {
     this.memory.move(octets);
   }
 
+  /** A message waits for one client more, or fewer: it is there once. */
   share(message: Message, readers: 1 | -1): void {
-    const before = this.shared.get(message) ?? 0;
-    const after = before + readers;
-    if (after === 0) this.shared.delete(message);
-    else this.shared.set(message, after);
+    const before = message.readers;
+    // Its own to know: a map of messages, young and gone in a moment, made the garbage collector keep their bodies.
+    message.readers += readers;
     if (before === 0) this.add(message.size);
-    else if (after === 0) this.add(-message.size);
+    else if (message.readers === 0) this.add(-message.size);
   }
 
   /** While memory is full: sends those away that stand still, who hold most first. */
@@ -99,7 +102,9 @@ export class Unread {
 
   private sendAway(most: number): void {
     let left = this.octets;
-    const still = [...this.lags].filter(({ moved }) => !moved).sort((one, other) => other.octets - one.octets);
+    const still = [...this.lags]
+      .filter(({ moved, octets }) => !moved && octets > 0)
+      .sort((one, other) => other.octets - one.octets);
     for (const { octets, session } of still) {
       if (left <= most) break;
       left -= octets;
