@@ -399,7 +399,7 @@ describe('memory', () => {
     expect(error.header('message')).toBe('memory is full');
     expect(error.text).toMatch(/^of a frame of up to 2097\d+ octets only \d+ were there, .*\(max-memory\)/);
     // All that they have sent would be 228 MiB.
-    expect(server.program.peakMemory - before).toBeLessThan(100);
+    expect(server.program.peakMemory - before).toBeLessThan(150);
     for (const peer of stuck) peer.destroy();
     await publisher.receipted('SEND', { destination }, Buffer.alloc(2 ** 21));
   });
@@ -460,7 +460,8 @@ describe('memory', () => {
         expect(message.text).toBe(`${n}`);
         consumer.send('ACK', consumer.reference(message));
       }
-      expect(server.program.peakMemory - before).toBeLessThan(150);
+      // All that was sent would be 313 MiB; the young generation of newer releases of Node takes 50 by itself.
+      expect(server.program.peakMemory - before).toBeLessThan(220);
       for (const peer of [...still, ...floods]) peer.destroy();
     },
   );
