@@ -127,7 +127,7 @@ describe('a store on disk', () => {
   it.each([
     [{ directory: '' }, 'needs a directory'],
     [
-      { directory: '/tmp/never-made', sync: 'sometimes' },
+      { directory: 'never-made', sync: 'sometimes' },
       'sync of a store is "sometimes": it is one of always, interval, never',
     ],
   ])('is not made with %j', (options, why) => {
