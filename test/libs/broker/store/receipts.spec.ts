@@ -87,6 +87,16 @@ it.each([
     (peer: RawPeer) => peer.receipted('SEND', { destination: '/topic/t', retain: 'true', ...KEPT }, 'old'),
     [{ destination: '/topic/t', retain: 'true' }, 'new'],
   ],
+  [
+    'a message of a queue whose time comes later',
+    () => Promise.resolve(),
+    [{ destination: '/queue/a', 'x-delay': '3600000', ...KEPT }, 'later'],
+  ],
+  [
+    'a message of a topic whose time comes later',
+    () => Promise.resolve(),
+    [{ destination: '/topic/t', 'x-delay': '3600000', ...KEPT }, 'later'],
+  ],
 ] as const)('the receipt waits until the disk has it: %s', async (_, prepare, [headers, body]) => {
   const { peer, hold, release } = await start();
   await prepare(peer);
