@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { linkSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,5 +92,41 @@ describe('the program with --data-dir', () => {
     await third.peer.subscribe('/queue/a');
     const message = await third.peer.message();
     expect([message.text, message.header('redelivered') ?? 'false']).toEqual(['kept', 'false']);
+  });
+
+  it('tells on stderr how far a long recovery has come, and what it has found', async () => {
+    const directory = folder();
+    const count = 20_000;
+    const first = await serve('--data-dir', directory);
+    for (let i = 1; i < count; i++) first.peer.send('SEND', { destination: '/queue/a', persistent: 'true' }, `${i}`);
+    await first.peer.receipted('SEND', { destination: '/queue/a', persistent: 'true' }, 'the last');
+    first.program.signal('SIGKILL');
+    await first.program.exited;
+    const [log = ''] = readdirSync(directory).filter((name) => name.endsWith('.log'));
+
+    /** How long a start takes on a store with that file under so many names: more to read, and no more room. */
+    const start = async (files: number) => {
+      const many = folder();
+      for (let number = 1; number <= files; number++) {
+        linkSync(join(directory, log), join(many, `${number}.log`.padStart(12, '0')));
+      }
+      const begin = performance.now();
+      const { program } = await serve('--data-dir', many);
+      const took = performance.now() - begin;
+      program.signal('SIGKILL');
+      await program.exited;
+      return { program, took };
+    };
+    const short = await start(1);
+    expect(short.program.stderr).not.toMatch('recover');
+    let files = 64;
+    let long = await start(files);
+    while (long.took < short.took + 3_000) long = await start((files *= 2));
+    const shares = [...long.program.stderr.matchAll(/recovering: (\d+) % of \d+ MB\n/g)].map(([, share]) =>
+      Number(share),
+    );
+    expect(shares.length).toBeGreaterThan(0);
+    expect(shares).toEqual([...new Set(shares)].sort((a, b) => a - b));
+    expect(long.program.stderr).toMatch(new RegExp(`recovered ${count} messages in \\d+\\.\\d s\n`));
   });
 });
