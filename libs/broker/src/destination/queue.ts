@@ -71,6 +71,8 @@ export class Queue implements Route, DeliverySource {
   private readonly groups = new Groups<Consumer>();
   private readonly pace = new Pace();
   private dispatching = false;
+  /** So much had expired that what comes behind it waits for another turn. */
+  private pausing = false;
   private readonly slice = new Slice();
   /** It has been dropped: what comes back to it comes too late. */
   private cleared = false;
@@ -189,7 +191,10 @@ export class Queue implements Route, DeliverySource {
 
   /** What of new messages consumers do not take at once. */
   private leftOf(messages: readonly Message[]): Message[] {
-    const able = this.consumers.able.map((consumer) => ({ consumer, room: consumer.subscription.room }));
+    const able = (this.pausing ? [] : this.consumers.able).map((consumer) => ({
+      consumer,
+      room: consumer.subscription.room,
+    }));
     return messages.filter((message) => {
       const group = message.special ? readTerms(message).group : undefined;
       const taker = able.find(({ consumer, room }) => {
@@ -376,18 +381,26 @@ export class Queue implements Route, DeliverySource {
     this.dispatch(LONG);
   };
 
+  /** What waits behind so much that had expired is handed out. */
+  private readonly resume = () => {
+    this.pausing = false;
+    this.dispatch(LONG);
+  };
+
   /**
    * Hands out what waits, as far as there is credit.
    *
-   * @param octets how far a consumer looks for what suits it, before others have their turn
+   * @param octets how far a consumer looks for what suits it, and how much that has expired goes, before others have
+   * their turn
    */
   private dispatch(octets = SHORT): void {
     // A consumer with `auto` settles while it is handed a message: that must not begin another round inside.
-    if (this.dispatching) return;
+    if (this.dispatching || this.pausing) return;
     this.dispatching = true;
     const { backlog, consumers, slice } = this;
+    let expired: Slice | undefined;
     try {
-      while (backlog.length > 0) {
+      while (backlog.length > 0 && expired?.over !== true) {
         const consumer = consumers.next();
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
@@ -403,6 +416,8 @@ export class Queue implements Route, DeliverySource {
         this.count(entry, -1);
         if (entry.expires !== 0 && entry.expires <= Date.now()) {
           this.expire(entry);
+          expired ??= new Slice(octets);
+          expired.look(entry.size);
           continue;
         }
         if (entry.group !== undefined) this.claim(entry, consumer);
@@ -411,6 +426,10 @@ export class Queue implements Route, DeliverySource {
       }
     } finally {
       this.dispatching = false;
+    }
+    if (expired?.over === true) {
+      this.pausing = true;
+      later(this.resume);
     }
     if (this.pace.engaged) this.pace.relax(this.waiting);
   }

@@ -12,14 +12,15 @@ export const LONG = 512 * 1024;
 
 /** How much may be looked at before others have their turn. */
 export class Slice {
-  private left = 0;
+  /** @param left octets that may be looked at; each look counts as some of them */
+  constructor(private left = 0) {}
 
   /** Whether the rest has to wait for another turn. */
   get over(): boolean {
     return this.left <= 0;
   }
 
-  /** @param octets that may be looked at; each look counts as some of them */
+  /** As a new one. */
   begin(octets: number): void {
     this.left = octets;
   }

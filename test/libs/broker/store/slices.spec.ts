@@ -4,7 +4,7 @@ import { join as joinPath } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type Backlog, DiskStore, LocalEngine, type Policy } from 'nestjs-stomp-broker';
-import { join, makeBroker, sendAll, standstill } from '../../../support/broker.js';
+import { join, joinAll, makeBroker, sendAll, standstill } from '../../../support/broker.js';
 
 const QUEUE = '/queue/a';
 const SIZE = 2_000;
@@ -16,10 +16,14 @@ afterEach(() => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
 });
 
-/** A broker that keeps hardly any message in memory, and counts what it reads from the disk. */
-async function littleMemory(policies: readonly Policy[] = []) {
+function makeDirectory(): string {
   const directory = mkdtempSync(joinPath(tmpdir(), 'slices-'));
   directories.push(directory);
+  return directory;
+}
+
+/** A broker that keeps hardly any message in memory, and counts what it reads from the disk. */
+async function littleMemory(policies: readonly Policy[] = [], directory = makeDirectory()) {
   const disk = { read: 0 };
   const readSync: typeof fs.readSync = (...parts: unknown[]) => {
     const octets = Reflect.apply(fs.readSync, fs, parts) as number;
@@ -78,6 +82,51 @@ describe('messages that expire on disk', () => {
     expect(most).toBeLessThan(MB);
     expect(lengthOf('DLQ.a')).toBe(COUNT);
   });
+});
+
+describe('a consumer of a queue in which nearly all has expired', () => {
+  it.each<[string, Policy]>([
+    ['dropped', { destination: QUEUE }],
+    ['buried', { destination: QUEUE, deadLetterExpired: true }],
+  ])(
+    'has it %s a few messages at a time, while others exchange messages, and gets what lives',
+    async (what, policy) => {
+      const directory = makeDirectory();
+      const before = await littleMemory([policy], directory);
+      const sender = await join(before.broker);
+      await sendAll(sender, QUEUE, bodies, { persistent: 'true', expiration: '1' });
+      await sendAll(sender, QUEUE, ['first', 'second'], { persistent: 'true' });
+      await before.broker.close(100);
+
+      const { broker, disk, lengthOf } = await littleMemory([policy], directory);
+      const [consumer, client, service] = await joinAll(broker, 3);
+      await service!.subscribe('/queue/requests');
+      await client!.subscribe('/queue/replies');
+      let exchanged = 0;
+      let got: string[] | undefined;
+      const exchange = async () => {
+        while (got === undefined) {
+          client!.send('SEND', { destination: '/queue/requests' }, 'request');
+          await service!.texts(1);
+          service!.send('SEND', { destination: '/queue/replies' }, 'reply');
+          await client!.texts(1);
+          exchanged++;
+        }
+      };
+      const most = mostInATurn(
+        () => disk.read,
+        () => got !== undefined,
+      );
+      const exchanging = exchange();
+      consumer!.send('SUBSCRIBE', { destination: QUEUE, id: 's' });
+      void consumer!.texts(2).then((texts) => (got = texts));
+      expect(await most).toBeLessThan(MB);
+      await exchanging;
+      expect(got).toEqual(['first', 'second']);
+      expect(exchanged).toBeGreaterThan(5);
+      expect(lengthOf('DLQ.a')).toBe(what === 'buried' ? COUNT : 0);
+    },
+  );
 });
 
 describe('a consumer that wants what is rare in a long queue', () => {
