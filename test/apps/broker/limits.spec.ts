@@ -470,6 +470,78 @@ describe('memory', () => {
   );
 });
 
+describe('messages that were sent and wait for an acknowledgement', () => {
+  const MOST = 2 ** 21;
+  const body = Buffer.alloc(2 ** 16, 'x');
+  const HELD = /publishers are held up/;
+  const FREE = /memory is free again: publishers go on/;
+
+  it('count in --max-memory where they are of a topic: publishers are slowed, and all of them come', async () => {
+    const server = await serve('--max-memory', `${MOST}`);
+    const destination = unique('/topic/limits');
+    const [publisher, consumer] = [await server.connect(), await server.connect()];
+    await consumer.subscribe(destination, { id: '1', ack: 'client' });
+    const count = 90;
+    for (let n = 0; n < count; n++) publisher.send('SEND', { destination, receipt: `r${n}` }, body);
+    await server.program.says(HELD);
+    const got = (await consumer.rest()).filter(({ command }) => command === 'MESSAGE');
+    expect(got.length).toBeGreaterThan(0);
+    expect(got.length).toBeLessThanOrEqual(1 + MOST / body.length);
+    consumer.send('ACK', consumer.reference(got.at(-1)!));
+    await server.program.says(FREE);
+    for (let n = got.length; n < count; n++) {
+      const message = await consumer.message();
+      expect(message.body).toHaveLength(body.length);
+      consumer.send('ACK', consumer.reference(message));
+    }
+    await publisher.receipt(`r${count - 1}`);
+  });
+
+  it('go with their client after a while in which it acknowledges none of that topic, whatever else it does', async () => {
+    const server = await serve('--max-memory', `${MOST}`, '--verbose', '2');
+    const [large, small] = [unique('/topic/limits'), unique('/topic/limits')];
+    const [publisher, consumer] = [await server.connect(), await server.connect()];
+    await consumer.subscribe(large, { id: '1', ack: 'client-individual' });
+    await consumer.subscribe(small, { id: '2', ack: 'client-individual' });
+    for (let n = 0; n < 90; n++) publisher.send('SEND', { destination: large, receipt: `r${n}` }, body);
+    await server.program.says(HELD);
+    const gone = server.program.says(/ERROR slow consumer: \d+ octets wait .* acknowledged nothing .*\(max-memory\)/);
+    const busy = async (): Promise<string> => {
+      for (;;) {
+        consumer.send('SEND', { destination: small }, 'x');
+        const message = await consumer.take('small MESSAGE', (got) => got.header('destination') === small);
+        consumer.send('ACK', consumer.reference(message));
+      }
+    };
+    await expect(busy()).rejects.toThrow('ERROR instead of small MESSAGE: slow consumer');
+    await gone;
+    await publisher.receipt('r89');
+  });
+
+  it('count as long as their client may still acknowledge them, after others have had them', async () => {
+    const server = await serve('--max-memory', `${MOST}`);
+    const destination = queue();
+    const [publisher, consumer, other] = [await server.connect(), await server.connect(), await server.connect()];
+    const few = 8;
+    for (let round = 0; round < 3; round++) {
+      await consumer.subscribe(destination, { id: `${round}`, ack: 'client' });
+      for (let n = 0; n < few; n++) publisher.send('SEND', { destination }, body);
+      await consumer.messages(few);
+      await other.subscribe(destination, { id: `${round}`, ack: 'client' });
+      consumer.send('UNSUBSCRIBE', { id: `${round}` });
+      const messages = await other.messages(few);
+      await other.receipted('ACK', other.reference(messages.at(-1)!));
+      await other.receipted('UNSUBSCRIBE', { id: `${round}` });
+    }
+    const elsewhere = queue();
+    for (let n = 0; n < 12; n++) publisher.send('SEND', { destination: elsewhere, receipt: `r${n}` }, body);
+    await server.program.says(HELD);
+    consumer.destroy();
+    await server.program.says(FREE);
+    await publisher.receipt('r11');
+  });
+});
+
 describe('the log', () => {
   it('is not filled by those who are refused: of more than --max-log-lines a second only the number is said', async () => {
     const server = await serve('--deny', '127.0.0.1', '--verbose', '2', '--max-log-lines', '20');

@@ -59,7 +59,7 @@ export class Reader implements TopicReader {
       return;
     }
     message.detach();
-    subscription.session.lag?.keep(message);
+    subscription.lag?.keep(message);
     this.waiting.push({ message, expires: message.special ? readTerms(message).expires : 0 });
     this.octets += message.size;
     if (this.waiting.length > this.terms.maxPending) {
@@ -83,7 +83,7 @@ export class Reader implements TopicReader {
   /** A message waits no longer. */
   private leave(message: Message): void {
     this.octets -= message.size;
-    this.subscription.session.lag?.drop(message);
+    this.subscription.lag?.drop(message);
   }
 
   /** Nobody reads any more. */
@@ -120,7 +120,11 @@ export class Reader implements TopicReader {
       this.leave(message);
       if (expires === 0 || expires > Date.now()) this.subscription.send(message);
     }
-    if (sent > 0) this.waiting.splice(0, sent);
+    if (sent > 0) {
+      this.waiting.splice(0, sent);
+      const { lag } = this.subscription;
+      if (lag !== undefined) lag.moved = true;
+    }
     if (this.octets < this.rules.maxWaiting / 2 && this.waiting.length <= this.terms.maxPending / 2) this.slow = false;
   }
 }

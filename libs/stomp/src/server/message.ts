@@ -79,7 +79,7 @@ export class Message {
   private readonly epoch: string;
   private plain: WireHead | undefined;
   private blocks: Map<Version, Block> | undefined;
-  /** @internal For how many clients it waits that read a topic slowly. */
+  /** @internal For how many subscriptions it waits, other than in a queue. */
   readers = 0;
 
   /**

@@ -5,6 +5,7 @@ import { Delivery, type Farewell, type Outcome, Pending } from './pending.js';
 import { type Message, messagePrefix } from './message.js';
 import type { Route } from './broker.js';
 import type { Session } from './session.js';
+import type { Lag } from './unread.js';
 
 /** How the messages of a subscription are acknowledged (STOMP 1.2, SUBSCRIBE ack Header). */
 export type AckMode = 'auto' | 'client' | 'client-individual';
@@ -27,7 +28,10 @@ export class Subscription {
   private stopped = false;
   // Nobody is expected to answer for its messages any more.
   private abandoned = false;
+  private lingers = false;
   private waiting: Set<Session> | undefined;
+  // What waits for its acknowledgements; made when there is something.
+  private owed: Lag | undefined;
 
   /**
    * @param session the session that it belongs to
@@ -72,10 +76,21 @@ export class Subscription {
     return this.ack === 'auto' ? Number.POSITIVE_INFINITY : this.credit - this.pending.size;
   }
 
+  /** What waits for the client to take messages of this subscription; undefined where nobody counts memory. */
+  get lag(): Lag | undefined {
+    return this.ack === 'auto' ? this.session.lag : (this.owed ??= this.session.lag?.part());
+  }
+
   /** Hands out a message that nobody has to answer for. */
   send(message: Message): void {
-    if (this.ack !== 'auto') this.deliver(new Delivery(message));
-    else if (this.active) this.transmit(message, -1, 0);
+    if (!this.active) return;
+    if (this.ack === 'auto') {
+      this.transmit(message, -1, 0);
+      return;
+    }
+    if (message.readers === 0) message.detach();
+    this.lag?.keep(message);
+    this.deliver(new Delivery(message));
   }
 
   /**
@@ -125,8 +140,24 @@ export class Subscription {
   settle(number: number, outcome: Outcome): void {
     const delivery = this.pending.get(number);
     if (delivery === undefined) return;
-    this.pending.remove(number);
+    this.remove(number);
     delivery.source?.settle(delivery, outcome, this);
+  }
+
+  /** @internal One delivery waits no longer. */
+  remove(number: number): void {
+    const delivery = this.pending.get(number);
+    if (delivery === undefined) return;
+    this.pending.remove(number);
+    const { owed } = this;
+    if (owed === undefined) return;
+    owed.moved = true;
+    if (this.keeps(delivery)) owed.drop(delivery.message);
+  }
+
+  /** Whether the message waits here: a queue has its messages itself, until they are given back. */
+  private keeps({ source }: Delivery): boolean {
+    return source === undefined || this.lingers;
   }
 
   /** @internal Whether an open transaction holds the answer to a delivery; not that of somebody who has it by now. */
@@ -150,6 +181,20 @@ export class Subscription {
   giveBack(farewell: Farewell): void {
     this.abandoned = true;
     for (const delivery of this.pending.all()) this.putBack(delivery, farewell);
+  }
+
+  /** @internal After `giveBack`: what was given back is kept, too, for acknowledgements that come late. */
+  linger(): void {
+    for (const { source, message } of this.pending.all()) if (source !== undefined) this.lag?.keep(message);
+    this.lingers = true;
+  }
+
+  /** @internal Acknowledgements are not waited for any more. */
+  close(): void {
+    const { owed } = this;
+    if (owed === undefined) return;
+    for (const delivery of this.pending.all()) if (this.keeps(delivery)) owed.drop(delivery.message);
+    owed.close();
   }
 
   /** @internal A transaction that held an acknowledgement was aborted. */

@@ -125,13 +125,14 @@ export class Subscriptions {
     for (const subscription of current) {
       this.session.guard(() => subscription.route.unsubscribe(subscription));
     }
+    for (const subscription of all) subscription.close();
   }
 
   private leave(key: string, subscription: Subscription): void {
     this.byId.delete(key);
     this.implicit?.delete(key);
     this.stop(subscription);
-    if (subscription.pending.size === 0) this.bySerial.delete(subscription.serial);
+    if (subscription.pending.size === 0) this.forget(subscription);
     else
       (this.departed ??= new Map()).set(
         subscription,
@@ -148,9 +149,15 @@ export class Subscriptions {
   private returnLate(subscription: Subscription): void {
     this.departed?.delete(subscription);
     subscription.giveBack('return');
+    subscription.linger();
     const late = (this.late ??= []);
     late.push(subscription);
-    if (late.length > MAX_LATE) this.bySerial.delete(late.shift()!.serial);
+    if (late.length > MAX_LATE) this.forget(late.shift()!);
+  }
+
+  private forget(subscription: Subscription): void {
+    this.bySerial.delete(subscription.serial);
+    subscription.close();
   }
 }
 

@@ -101,7 +101,7 @@ export class Transaction {
     this.budget.add(-this.bytes);
     for (const { subscription, number } of this.held) {
       this.unbind(subscription.pending.get(number));
-      subscription.pending.remove(number);
+      subscription.remove(number);
     }
   }
 

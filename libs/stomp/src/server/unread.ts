@@ -1,7 +1,8 @@
 /*
  * What waits for clients that do not read, or do not acknowledge: octets in the buffers of their sockets, and messages
- * of topics. It counts in the memory for messages, so that publishers are slowed. But a client that takes nothing at all
- * would hold them up for ever: where such take too much, they are sent away.
+ * of topics, those included that were sent and wait for their acknowledgement. It counts in the memory for messages, so
+ * that publishers are slowed. But a client that takes nothing at all would hold them up for ever: where such take too
+ * much, they are sent away. One subscription that is not acknowledged is enough: that others move is no excuse.
  */
 import { StompError } from './error.js';
 import type { Memory } from './memory.js';
@@ -12,12 +13,15 @@ import type { Session } from './session.js';
 const SHARE = 1 / 4;
 /** How long they may take nothing then, in ms. */
 const STILL = 10_000;
+/** Where fewer octets wait in the buffer of a socket the client has read all, but for heart-beats and the like. */
+const PIECE = 16 * 1024;
 
-/** What waits for one client. */
+/** What waits for one client, or for the acknowledgements of one of its subscriptions. */
 export class Lag {
   octets = 0;
-  /** Whether it took something since the last look. */
+  /** Whether something of it was taken since the last look. */
   moved = true;
+  private buffered = 0;
 
   constructor(
     readonly session: Session,
@@ -26,38 +30,40 @@ export class Lag {
     unread.lags.add(this);
   }
 
-  /** The client is gone. */
+  /** A part of it, which moves by itself. */
+  part(): Lag {
+    return new Lag(this.session, this.unread);
+  }
+
+  /** Nobody waits for anything any more. */
   close(): void {
     this.unread.lags.delete(this);
   }
 
   /** So many more octets wait for its socket; fewer, if negative. */
   buffer(octets: number): void {
-    this.add(octets);
+    if (octets < 0 && this.buffered >= PIECE) this.moved = true;
+    this.buffered += octets;
+    this.octets += octets;
     this.unread.add(octets);
   }
 
-  /** A message waits until the client can take it. */
+  /** A message waits until the client can take it, or has acknowledged it. */
   keep(message: Message): void {
-    this.add(message.size);
+    this.octets += message.size;
     this.unread.share(message, 1);
   }
 
   /** Such a message waits no longer. */
   drop(message: Message): void {
-    this.add(-message.size);
+    this.octets -= message.size;
     this.unread.share(message, -1);
-  }
-
-  private add(octets: number): void {
-    this.octets += octets;
-    if (octets < 0) this.moved = true;
   }
 }
 
 /** What waits for all clients of a server. */
 export class Unread {
-  /** Of all clients that are there. */
+  /** Of all clients that are there, and of their subscriptions. */
   readonly lags = new Set<Lag>();
   private octets = 0;
   /** Since when it is watched who stands still; 0 for not at all. */
@@ -103,7 +109,7 @@ export class Unread {
   private sendAway(most: number): void {
     let left = this.octets;
     const still = [...this.lags]
-      .filter(({ moved, octets }) => !moved && octets > 0)
+      .filter(({ moved, octets, session }) => !moved && octets > 0 && !session.lag!.moved)
       .sort((one, other) => other.octets - one.octets);
     for (const { octets, session } of still) {
       if (left <= most) break;
@@ -111,7 +117,7 @@ export class Unread {
       session.refuse(
         new StompError(
           'slow consumer',
-          `${octets} octets wait for this client, and it has taken nothing for ${STILL} ms while memory is full (max-memory)`,
+          `${octets} octets wait for this client, and it has read and acknowledged nothing of them for ${STILL} ms while memory is full (max-memory)`,
         ),
       );
     }
