@@ -2,7 +2,7 @@
 //   npm run build && node bench/codec.mjs [RUNS]
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { FrameDecoder } from 'nestjs-stomp/frame';
+import { chunksOf, decoder, decoderRead, scan } from './decoder.mjs';
 import { cpuOf, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { median } from './turns.mjs';
@@ -10,41 +10,6 @@ import { median } from './turns.mjs';
 const require = createRequire(import.meta.url);
 const runs = Number(process.argv[2] ?? 5);
 const FRAMES = 1_000_000;
-const CHUNK = 64 * 1024;
-const frame = (i) =>
-  `MESSAGE\nsubscription:0\nmessage-id:${i}\ndestination:/topic/bench\ncontent-type:text/plain\ncontent-length:128\n\n` +
-  `${'abcdefghijklmnopqrstuvwxyz012345'.repeat(4)}\0`;
-const bytes = Buffer.from(Array.from({ length: FRAMES }, (_, i) => frame(i)).join(''), 'latin1');
-const chunks = Array.from({ length: Math.ceil(bytes.length / CHUNK) }, (_, i) =>
-  bytes.subarray(i * CHUNK, (i + 1) * CHUNK),
-);
-
-function scan(part) {
-  let count = 0;
-  for (const chunk of part) for (let at = chunk.indexOf(0); at >= 0; at = chunk.indexOf(0, at + 1)) count++;
-  return count;
-}
-
-function decoder(part) {
-  let count = 0;
-  const one = new FrameDecoder({ onFrame: () => count++, onHeartBeat: () => undefined });
-  for (const chunk of part) one.push(chunk);
-  return count;
-}
-
-function decoderRead(part) {
-  let count = 0;
-  let octets = 0;
-  const one = new FrameDecoder({
-    onFrame(decoded) {
-      count++;
-      octets += decoded.headers.get('message-id').length + decoded.body.length;
-    },
-  });
-  for (const chunk of part) one.push(chunk);
-  return octets > 0 ? count : 0;
-}
-
 const stompjs = join(require.resolve('@stomp/stompjs'), '../../esm6');
 const { Parser } = await import(join(stompjs, 'parser.js'));
 const { FrameImpl } = await import(join(stompjs, 'frame-impl.js'));
@@ -86,17 +51,13 @@ function stompitStream(part) {
   });
 }
 
-// Whole frames, so that each part ends with one; slow ones get less to do.
-const share = (of) => {
-  const end = bytes.lastIndexOf(0, Math.floor(bytes.length * of) - 1) + 1;
-  const part = chunks.slice(0, Math.ceil(end / CHUNK));
-  part[part.length - 1] = bytes.subarray((part.length - 1) * CHUNK, end);
-  return part;
-};
+// Slow ones get less to do.
+const share = (of) => chunksOf(FRAMES * of);
+const all = share(1);
 const subjects = [
-  { name: 'a bare scan for NUL', work: scan, part: share(1) },
-  { name: 'FrameDecoder', work: decoder, part: share(1) },
-  { name: 'FrameDecoder, a header and the body read', work: decoderRead, part: share(1) },
+  { name: 'a bare scan for NUL', work: scan, part: all },
+  { name: 'FrameDecoder', work: decoder, part: all },
+  { name: 'FrameDecoder, a header and the body read', work: decoderRead, part: all },
   { name: '@stomp/stompjs, Parser and FrameImpl', work: stompjsParser, part: share(0.1) },
   { name: 'stompit, IncomingFrameStream', work: stompitStream, part: share(0.02) },
 ];

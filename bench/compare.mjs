@@ -9,7 +9,8 @@ import { figures, figuresOf, scenarios } from './scenarios.mjs';
 import { broker, durableBroker, tlsBroker } from './servers.mjs';
 import { inTurns, medianOf, say } from './turns.mjs';
 
-function commitOf(root, ref) {
+/** @throws Error where there is none */
+export function commitOf(root, ref) {
   try {
     return execFileSync('git', ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], {
       cwd: root,

@@ -24,18 +24,27 @@ The same work on the log of nestjs-stomp-broker, and on lmdb and classic-level w
 `;
 const WINDOW = 256;
 
-const { values: options } = parseArgs({
-  options: {
-    messages: { type: 'string', default: '200000' },
-    size: { type: 'string', default: '300' },
-    seconds: { type: 'string', default: '3' },
-    directory: { type: 'string', default: join(import.meta.dirname, 'results') },
-    engines: { type: 'string', default: 'log,lmdb,level' },
-    help: { type: 'boolean', default: false },
-    step: { type: 'string' },
-    in: { type: 'string' },
-  },
-});
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        messages: { type: 'string', default: '200000' },
+        size: { type: 'string', default: '300' },
+        seconds: { type: 'string', default: '3' },
+        directory: { type: 'string', default: join(import.meta.dirname, 'results') },
+        engines: { type: 'string', default: 'log,lmdb,level' },
+        help: { type: 'boolean', default: false },
+        step: { type: 'string' },
+        in: { type: 'string' },
+      },
+    }).values;
+  } catch (error) {
+    process.stderr.write(`bench: ${error.message.split('. ')[0]}; see node bench/store.mjs --help\n`);
+    process.exit(2);
+  }
+}
+
+const options = readOptions();
 const messages = Number(options.messages);
 const body = Buffer.alloc(Number(options.size), 'x');
 // What is put is a message each time that came over the wire, and what is taken as well, whatever the engine.

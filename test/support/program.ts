@@ -73,12 +73,13 @@ export class Program {
    * What `npm run NAME` runs once its packages are built.
    *
    * @param env in addition to the environment of the tests
+   * @param more options, as after `--`
    */
-  static script(name: string, env: NodeJS.ProcessEnv = {}): Program {
+  static script(name: string, env: NodeJS.ProcessEnv = {}, ...more: string[]): Program {
     const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { scripts: Record<string, string> };
     const [command, ...options] = scripts[name]?.split(' ') ?? [];
     if (command !== 'node') throw new Error(`the script ${name} of package.json runs no program of Node`);
-    return Program.#run(options, env);
+    return Program.#run([...options, ...more], env);
   }
 
   /** @param env in addition to the environment of the tests */

@@ -9,17 +9,47 @@ import { Brokers, type Ports } from './brokers.js';
 import type { Job } from './client.js';
 import { EVENT, REQUEST, type Scenario, subjectsOf, WORK } from './subjects.js';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-    scenario: { type: 'string', default: '' },
-    prof: { type: 'string' },
-  },
-});
-const time = Number(values.seconds) * 1_000;
-const rounds = Number(values.rounds);
+const help = `usage: npm run bench:nest -- [options]
+
+The same application over STOMP and over Nest's own transports, each with a broker of its own on loopback, in turns.
+Needs Debian's rabbitmq-server, mosquitto and nats-server. Writes a table to bench/results/nest.md; 5 min.
+
+  --rounds <n>       of each, of which the median counts; 5 by default
+  --seconds <n>      how long one takes, about; 1 by default
+  --only <text>      transports whose name holds this; prints only
+  --scenario <text>  scenarios whose name holds this; prints only
+  --prof <dir>       CPU profiles of the applications
+  --help             this
+`;
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        rounds: { type: 'string', default: '5' },
+        seconds: { type: 'string', default: '1' },
+        only: { type: 'string', default: '' },
+        scenario: { type: 'string', default: '' },
+        prof: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    const [rounds, time] = [Number(values.rounds), Number(values.seconds) * 1_000];
+    if (!(Number.isInteger(rounds) && rounds >= 1)) throw new Error('--rounds: a whole number from 1');
+    if (!(time > 0)) throw new Error('--seconds: a number above 0');
+    return { ...values, rounds, time };
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message.split('. ')[0]}; see npm run bench:nest -- --help\n`);
+    process.exit(2);
+  }
+}
+
+const values = readOptions();
+const { rounds, time } = values;
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
 /** What all the others are measured by. */
 const REFERENCE = 'STOMP, stompserver';
 /** What is not handled within this many ms was lost. */
