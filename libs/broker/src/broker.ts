@@ -14,7 +14,7 @@ import {
   type Subscription,
 } from 'nestjs-stomp/server';
 import { Composite } from './destination/composite.js';
-import { readDeadLetter, readQueueName } from './destination/dialect.js';
+import { makesQueue, readDeadLetter, readQueueName } from './destination/dialect.js';
 import { type Address, checkLimits, isAdvisory, type NameLimits, readDestination } from './destination/name.js';
 import { nameOf } from './destination/owner.js';
 import { isPattern } from './destination/pattern.js';
@@ -315,10 +315,10 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
   if (queue !== undefined) uses.push([`/queue/${queue}`, 'subscribe']);
   const dead = address.kind === 'queue' || queue !== undefined ? readDeadLetter(frame.headers) : undefined;
   if (dead !== undefined) uses.push([dead, 'send']);
-  // Whoever reads such a queue reads a topic.
-  const topics =
-    action === 'subscribe' ? virtualTopics(queue ?? (address.kind === 'queue' ? address.name : '')) : undefined;
-  if (topics !== undefined) uses.push([topics, 'subscribe']);
+  // Whoever reads such a queue reads a topic, and so does who says where its messages end up.
+  const fed = queue ?? (address.kind === 'queue' ? address.name : '');
+  const topics = virtualTopics(fed);
+  if (topics !== undefined && (action === 'subscribe' || makesQueue(frame.headers))) uses.push([topics, 'subscribe']);
   // A queue that is named there is made: it has to be one that messages can be sent to.
   for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send', limits);
   return uses;

@@ -69,6 +69,15 @@ describe('a refused connection is a line of the audit log', () => {
     expect(others).toEqual([]);
   });
 
+  it('with the login that it came with, but no token that stands there, which no log shows either', async () => {
+    const token = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl';
+    const server = await audited('--users', 'ann:one', '--verbose', '5');
+    for (const login of ['ann', token]) await server.refusal(as(login, 'two'));
+    expect((await server.lines()).map(({ user }) => user)).toEqual(['ann', '(a token)']);
+    expect(server.program.stderr).toContain('"login": ***');
+    expect(server.program.stderr).not.toContain('eyJ');
+  });
+
   it('where it says nothing in time, or no STOMP: without what was said, a passcode maybe', async () => {
     const { open, lines } = await audited('--users', 'ann:one', '--login-timeout', '300');
     await (await open()).refused();

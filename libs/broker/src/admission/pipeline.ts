@@ -1,9 +1,16 @@
-import { HttpException, Injectable, type OnModuleInit, type Type } from '@nestjs/common';
+import {
+  ForbiddenException,
+  HttpException,
+  Injectable,
+  type OnModuleInit,
+  type Type,
+  UnauthorizedException,
+} from '@nestjs/common';
 import { ExternalContextCreator } from '@nestjs/core';
 import { RpcException } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA, PATTERN_METADATA } from '@nestjs/microservices/constants.js';
 import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
-import { type Frame, type Session, StompError } from 'nestjs-stomp/server';
+import { type Frame, isToken, type Session, StompError } from 'nestjs-stomp/server';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Admission } from '../broker.js';
 import { type Audit, describeError, describeSession } from './audit.js';
@@ -51,7 +58,7 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     try {
       session.user = await this.ask('CONNECT', session, frame);
     } catch (error) {
-      const user = frame.headers.get('login')?.slice(0, MAX_LOGIN);
+      const user = readLogin(frame);
       this.audit?.({ event: 'connection refused', ...describeSession(session), user, ...describeError(error) });
       throw error;
     }
@@ -105,6 +112,12 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
   }
 }
 
+/** Who a client says that it is. A token that stands in the wrong place is as secret as in the right one. */
+function readLogin({ headers }: Frame): string | undefined {
+  const login = headers.get('login');
+  return login !== undefined && isToken(login) ? '(a token)' : login?.slice(0, MAX_LOGIN);
+}
+
 /**
  * Two steps, because a filter may turn a refusal into a result, as those of other transports do: that changes what
  * the client is told, but never lets it in.
@@ -140,8 +153,11 @@ function createHandler(creator: ExternalContextCreator, controller: object, comm
     try {
       return await admit(request, context);
     } catch (error) {
-      errors.set(request, error);
-      const told = await filter(request, context);
+      const shown = toHttp(error, command);
+      errors.set(request, shown);
+      const told = await filter(request, context).catch((thrown: unknown) => {
+        throw thrown === shown ? error : thrown;
+      });
       if (isObservable(told)) await lastValueFrom(told, { defaultValue: undefined });
       throw error;
     }
@@ -159,6 +175,16 @@ function findMethod(controller: object, command: Command): string {
   }
   const { name } = (controller as { constructor: Type }).constructor;
   throw new Error(`${name} has no @MessagePattern('${command}') handler: extend AdmissionController`);
+}
+
+/**
+ * A refusal for filters, in the class that guards use: Nest logs all others as failures, with their stack, and clients
+ * are refused every day.
+ */
+function toHttp(error: unknown, command: Command): unknown {
+  if (!(error instanceof StompError)) return error;
+  const Exception = command === 'CONNECT' ? UnauthorizedException : ForbiddenException;
+  return new Exception(error.detail, { cause: error });
 }
 
 /** What a client is told of an exception of the pipeline; what nobody meant for it stays inside. */

@@ -8,7 +8,7 @@ export { packedLength, packMessage, unpackMessage } from './packed.js';
 export { PRODUCT, type ServerLog, type SessionOptions } from './options.js';
 export { Delivery, type DeliverySource, type Farewell, type Outcome } from './pending.js';
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';
-export { Session } from './session.js';
+export { isToken, Session } from './session.js';
 export { networkOf } from './address.js';
 export { type AckMode, DEFAULT_PREFETCH, Subscription } from './subscription.js';
 export { Frame, FrameHeaders, type HeadersInit } from '../frame/index.js';

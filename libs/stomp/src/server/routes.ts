@@ -4,6 +4,8 @@ import type { Route } from './broker.js';
 
 /** How many routes a session keeps; beyond that all are asked for again. */
 const MOST = 1_000;
+/** Nor is one kept that takes more characters to say. */
+const LONGEST = 8_192;
 
 export type Action = 'send' | 'subscribe';
 
@@ -20,11 +22,11 @@ const OWN: ReadonlySet<string> = new Set(['id', 'ack', 'receipt']);
 export function keyOf(action: Action, { headers }: Pick<Frame, 'headers'>): string {
   const destination = headers.get('destination')!;
   if (action === 'subscribe') {
-    const said = [...headers].filter(([name]) => !OWN.has(name)).map(([name, value]) => `${name}:${value}`);
-    return said.join('\0');
+    // Names and values may hold any character, so none of them can part them.
+    return JSON.stringify([...headers].filter(([name]) => !OWN.has(name)));
   }
   const type = headers.get('destination-type');
-  return type === undefined ? destination : `${destination}\0${type}`;
+  return type === undefined ? destination : JSON.stringify([destination, type]);
 }
 
 /**
@@ -71,6 +73,7 @@ export class Routes {
   }
 
   keep(action: Action, key: string, route: Route): void {
+    if (key.length > LONGEST) return;
     const routes = (this.granted[action] ??= new Map<string, Route>());
     if (routes.size >= MOST) routes.clear();
     routes.set(key, route);

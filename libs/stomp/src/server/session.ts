@@ -45,6 +45,9 @@ export interface Waited {
 /** Headers whose values are not logged. */
 const SECRET = /passcode|password|secret|token|authorization/i;
 
+/** Whether a text looks like a JSON Web Token (RFC 7519), which is a secret wherever it stands. */
+export const isToken = (text: string): boolean => /^ey[\w-]{8,}\.[\w-]+\.[\w-]*$/.test(text);
+
 /** One client's connection, from its CONNECT to its end: the server's half of the protocol. */
 export class Session {
   /** Unique; the `session` header of CONNECTED. */
@@ -706,7 +709,7 @@ export class Session {
     this.log(4, `${what} ${quote(frame.command)}, ${frame.body.length} octets`);
     if (this.verbose < 5) return;
     for (const [name, value] of frame.headers)
-      this.log(5, `  ${quote(name)}: ${SECRET.test(name) ? '***' : quote(value)}`);
+      this.log(5, `  ${quote(name)}: ${SECRET.test(name) || isToken(value) ? '***' : quote(value)}`);
   }
 
   private log(level: number, line: string): void {

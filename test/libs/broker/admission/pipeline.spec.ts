@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import {
   type ArgumentsHost,
   type CallHandler,
@@ -9,6 +9,7 @@ import {
   type ExecutionContext,
   ForbiddenException,
   Injectable,
+  Logger,
   Module,
   type NestInterceptor,
   type PipeTransform,
@@ -284,6 +285,16 @@ describe('a refusal', () => {
     expect(frame.header('message')).toBe(message);
     expect(frame.text).toBe(text);
     expect(frame.raw.toString()).not.toContain('hunter2');
+  });
+
+  it('is no failure of the broker: nothing is logged of it', async () => {
+    const failures = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    await refused(await refusing(() => new StompError('closed', 'come back at nine')), { login: 'ann' });
+    await refused(await refusing(() => new ForbiddenException('not today')), { login: 'ann' });
+    expect(failures).not.toHaveBeenCalled();
+    await refused(await refusing(() => new Error('broken')), { login: 'ann' });
+    expect(failures).toHaveBeenCalled();
+    failures.mockRestore();
   });
 
   @Catch()

@@ -211,6 +211,12 @@ describe('rules reach', () => {
     expect(await subscribe('/queue/Consumer.*.VirtualTopic.*')).toMatch(/may not read "\/topic\/VirtualTopic.\*"/);
     expect(await subscribe('/queue/#')).toMatch(/may not read "\/topic\/VirtualTopic.#"/);
     expect(await subscribe('/queue/other.#')).toBe('granted');
+    // Who says where its dead letters go would read them there.
+    const letters = { 'x-message-ttl': '1', 'x-dead-letter-routing-key': 'mine' };
+    const send = (topic: string) =>
+      ask(embedded, 'ann', 'SEND', { destination: `/queue/Consumer.B.VirtualTopic.${topic}`, ...letters });
+    expect(await send('open')).toBe('granted');
+    expect(await send('shut')).toMatch(/may not read "\/topic\/VirtualTopic.shut"/);
   });
 
   it('dead letters: those of a queue are a queue of its own, and naming another one is writing there', async () => {

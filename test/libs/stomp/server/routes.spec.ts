@@ -45,6 +45,18 @@ describe('a route', () => {
     expect(broker.sent).toHaveLength(types.length);
   });
 
+  it.each([
+    ['value', { foo: 'bar\0x-queue-name:theirs' }],
+    ['name', { 'foo\0x-queue-name': 'theirs' }],
+    ['quoted value', { foo: 'bar"],["x-queue-name","theirs' }],
+  ])('is another one where the %s of a header of a SUBSCRIBE spells further headers', async (_what, headers) => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    await peer.subscribe('/a', { id: '1', ...headers });
+    await peer.subscribe('/a', { id: '2', foo: 'bar', 'x-queue-name': 'theirs' });
+    expect(broker.asked).toEqual(['subscribe /a', 'subscribe /a']);
+  });
+
   it('is asked for by each session for itself', async () => {
     const broker = new TestBroker();
     const server = new TestServer(broker);
