@@ -3,6 +3,9 @@ import { type ConsumerTerms, readConsumer } from './dialect.js';
 import { matches } from './pattern.js';
 import type { Queue, QueueOwner } from './queue.js';
 
+/** Octets that it takes to have a consumer at one queue more. */
+const AT_QUEUE = 1_024;
+
 /** One subscription to all queues of a pattern, those that come later among them, as ActiveMQ has it. */
 class Consumption {
   private readonly queues = new Set<Queue>();
@@ -22,14 +25,16 @@ class Consumption {
     };
   }
 
+  /** @throws StompError when that takes too much memory */
   add(queue: Queue): void {
+    this.subscription.session.occupy(this.subscription, AT_QUEUE);
     this.queues.add(queue);
     queue.attach(this.subscription, this.terms);
     if (this.subscription.ready) queue.ready(this.subscription);
   }
 
   drop(queue: Queue): void {
-    this.queues.delete(queue);
+    if (this.queues.delete(queue)) this.subscription.session.occupy(this.subscription, -AT_QUEUE);
   }
 
   end(): void {
@@ -45,8 +50,14 @@ export class Wildcards {
 
   /** A queue was made. */
   added(queue: Queue): void {
-    for (const { pattern, consumption } of this.consumptions.values()) {
-      if (matches(pattern, queue.name)) consumption.add(queue);
+    for (const [{ session }, { pattern, consumption }] of this.consumptions) {
+      if (!matches(pattern, queue.name)) continue;
+      try {
+        consumption.add(queue);
+      } catch (error) {
+        // It is too much for who subscribes, not for whoever has made the queue.
+        session.refuse(error as Error);
+      }
     }
   }
 

@@ -12,6 +12,7 @@ import type { ServerLog } from './options.js';
 import type { Session } from './session.js';
 import { Turns } from './turns.js';
 import { Unread } from './unread.js';
+import { Upkeep } from './upkeep.js';
 
 /** The low mark, as a part of the high one. */
 const LOW = 0.75;
@@ -29,6 +30,8 @@ export class Memory {
   readonly turns: Turns;
   /** @internal What waits for clients to read. */
   readonly unread: Unread;
+  /** @internal What subscriptions take. */
+  readonly upkeep: Upkeep;
   /** @internal The low mark, in octets. */
   readonly low: number;
   /** Whether publishers are to be held up: since the high mark was passed, until the low one is reached. */
@@ -49,6 +52,7 @@ export class Memory {
     this.low = most * LOW;
     this.turns = new Turns(this);
     this.unread = new Unread(this);
+    this.upkeep = new Upkeep(most);
   }
 
   /** So many more octets are held; fewer, if negative. */

@@ -106,7 +106,7 @@ export class Session {
     this.verbose = options.log?.level ?? 0;
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
-    this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged);
+    this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged, options.memory?.upkeep);
     this.acknowledgements = new Acknowledgements(this.subscribed);
     this.memory = options.memory;
     this.lag = this.memory === undefined ? undefined : new Lag(this, this.memory.unread);
@@ -204,6 +204,15 @@ export class Session {
   /** Whether a transaction is open. */
   get inTransaction(): boolean {
     return this.transactions !== undefined && this.transactions.size > 0;
+  }
+
+  /**
+   * So many more octets are needed for one of its subscriptions than for the headers of that; fewer, if negative.
+   *
+   * @throws StompError when subscriptions would take too much
+   */
+  occupy(subscription: Subscription, octets: number): void {
+    this.subscribed.occupy(subscription, octets);
   }
 
   /** @internal Whether nothing was said yet that could be looked at. */

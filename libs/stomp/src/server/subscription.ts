@@ -19,6 +19,8 @@ export class Subscription {
   onReady: (() => void) | undefined = undefined;
   /** @internal */
   readonly pending = new Pending();
+  /** @internal Octets of memory that it takes. */
+  weight = 0;
   private credit: number;
   private readonly prefix: Buffer;
   // The `ack` header without its number; before 1.2 there is none.

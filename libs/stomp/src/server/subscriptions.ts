@@ -5,6 +5,7 @@ import { StompError } from './error.js';
 import type { Farewell } from './pending.js';
 import type { Session } from './session.js';
 import { type AckMode, Subscription } from './subscription.js';
+import { type Upkeep, weigh } from './upkeep.js';
 
 /** How long what a subscription left unacknowledged waits for a late ACK after its UNSUBSCRIBE, in ms. */
 const LATE_ACK = 1_000;
@@ -26,17 +27,22 @@ export class Subscriptions {
   // Made in the client's name, by destination.
   private implicit: Map<string, Subscription> | undefined;
   private serials = 0;
+  /** Octets that they take. */
+  private octets = 0;
 
+  /** @param upkeep what those of all sessions take; undefined where nobody counts memory */
   constructor(
     readonly session: Session,
     private readonly most: number,
     private readonly maxUnacknowledged: number,
+    private readonly upkeep: Upkeep | undefined,
   ) {}
 
   /**
    * The subscription that a SUBSCRIBE frame asks for; `add` puts it in place.
    *
-   * @throws StompError for an id that is in use, an acknowledgement mode that is none, or one too many
+   * @throws StompError for an id that is in use, an acknowledgement mode that is none, or one too many, of their number
+   *   or of the memory that they take
    */
   create(frame: Frame, route: Route): Subscription {
     const { session } = this;
@@ -51,7 +57,21 @@ export class Subscriptions {
     const ack = readAckMode(headers.get('ack'));
     const serial = this.serials++;
     const destination = headers.get('destination')!;
-    return new Subscription(session, serial, id, destination, ack, headers, route, this.maxUnacknowledged);
+    const subscription = new Subscription(session, serial, id, destination, ack, headers, route, this.maxUnacknowledged);
+    this.occupy(subscription, weigh(headers));
+    return subscription;
+  }
+
+  /**
+   * So many more octets are needed for a subscription; fewer, if negative.
+   *
+   * @throws StompError when that would be too much
+   */
+  occupy(subscription: Subscription, octets: number): void {
+    if (octets > 0) this.upkeep?.take(this.octets, octets);
+    else this.upkeep?.give(-octets);
+    this.octets += octets;
+    subscription.weight += octets;
   }
 
   add(subscription: Subscription): void {
@@ -119,6 +139,8 @@ export class Subscriptions {
     const current = new Set(this.byId.values());
     this.byId.clear();
     this.bySerial.clear();
+    this.upkeep?.give(this.octets);
+    this.octets = 0;
     this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.giveBack(current.has(subscription) ? farewell : 'return');
@@ -158,6 +180,7 @@ export class Subscriptions {
   private forget(subscription: Subscription): void {
     this.bySerial.delete(subscription.serial);
     subscription.close();
+    this.occupy(subscription, -subscription.weight);
   }
 }
 
