@@ -14,7 +14,7 @@ import {
   type Subscription,
 } from 'nestjs-stomp/server';
 import { Composite } from './destination/composite.js';
-import { makesQueue, readDeadLetter, readQueueName } from './destination/dialect.js';
+import { makesQueue, readDeadLetter, readDurableName, readQueueName } from './destination/dialect.js';
 import { type Address, checkLimits, isAdvisory, type NameLimits, readDestination } from './destination/name.js';
 import { nameOf } from './destination/owner.js';
 import { isPattern } from './destination/pattern.js';
@@ -319,6 +319,11 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
   const fed = queue ?? (address.kind === 'queue' ? address.name : '');
   const topics = virtualTopics(fed);
   if (topics !== undefined && (action === 'subscribe' || makesQueue(frame.headers))) uses.push([topics, 'subscribe']);
+  const durable = action === 'subscribe' && isTopic(address) ? readDurableName(frame.headers) : undefined;
+  if (durable !== undefined) {
+    const letters = `/queue/DLQ.${durable}`;
+    checkLimits(letters, readDestination(letters), limits);
+  }
   // A queue that is named there is made: it has to be one that messages can be sent to.
   for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send', limits);
   return uses;

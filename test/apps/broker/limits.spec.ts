@@ -247,6 +247,8 @@ describe('destinations', () => {
       expect(await refusal('/topic/a.b/c.d', command)).toContain('has 4 levels, parted by dots and slashes: 3 is');
     }
     expect(await refusal('/queue/a', 'SUBSCRIBE', { 'x-dead-letter-routing-key': 'a.b.c.d' })).toContain('4 levels');
+    const durable = { 'durable-subscription-name': 'a.b.c' };
+    expect(await refusal('/topic/a', 'SUBSCRIBE', durable)).toContain('has 4 levels');
     const peer = await server.connect();
     for (const name of ['a', 'b', 'a']) await peer.receipted('SEND', { destination: `/queue/${name}` }, 'x');
     const full = 'there are 2 queues, the limit: those that are empty and not used go by themselves';
@@ -255,6 +257,88 @@ describe('destinations', () => {
     expect(await refusal('/topic/c', 'SUBSCRIBE', { durable: 'true', 'auto-delete': 'false' })).toBe(full);
     // Topics without subscribers are nothing that could be counted.
     await peer.receipted('SEND', { destination: '/topic/c' }, 'x');
+  });
+});
+
+describe('subscriptions', () => {
+  const destination = '/topic/a';
+  const headers = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`x${n}`, 'y'.repeat(10_000)]));
+  const like = (terms: number) => Array.from({ length: terms }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ');
+
+  it('may take a quarter of the memory, 16 MiB at least, and those of a session a quarter of that', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const own = 'subscriptions take memory, those of a session may take 4194304 octets here';
+    const attempts: [Headers, number][] = [
+      [headers(70), 3],
+      [{ selector: like(350) }, 6],
+      [{}, 4_000],
+    ];
+    for (const [more, most] of attempts) {
+      const peer = await server.connect();
+      for (let n = 0; n <= most; n++) peer.send('SUBSCRIBE', { id: `${n}`, destination, ...more });
+      const error = await peer.refused();
+      expect([error.header('message'), error.text]).toEqual(['too many subscriptions', expect.stringContaining(own)]);
+    }
+    // What has ended takes nothing.
+    const peer = await server.connect();
+    for (let n = 0; n < 10; n++) {
+      await peer.subscribe(destination, { id: 'one', ...headers(100) });
+      await peer.receipted('UNSUBSCRIBE', { id: 'one' });
+    }
+    const others = [];
+    for (let n = 0; n < 5; n++) {
+      others.push(await server.connect());
+      await others[n]!.subscribe(destination, { id: 'one', ...headers(160) });
+    }
+    peer.send('SUBSCRIBE', { id: 'two', destination, ...headers(60) });
+    expect((await peer.refused()).text).toContain('subscriptions take memory, all may take 16777216 octets here');
+    others[0]!.end();
+    await others[0]!.closed();
+    await (await server.connect()).subscribe(destination, headers(60));
+    await others[1]!.receipted('SEND', { destination: '/queue/a' }, 'still here');
+  });
+
+  it('by patterns take memory at each queue', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const [maker, reader] = [await server.connect(), await server.connect()];
+    for (let n = 0; n < 300; n++) maker.send('SEND', { destination: `/queue/a.${n}`, 'x-expires': '60000' }, 'x');
+    await maker.receipted('SEND', { destination: '/queue/b' }, 'x');
+    for (let n = 0; n < 20; n++) reader.send('SUBSCRIBE', { id: `${n}`, destination: '/queue/a.#', ack: 'client' });
+    expect((await reader.refused()).header('message')).toBe('too many subscriptions');
+    // So do those that are there before the queues: who makes these is not to blame.
+    const early = await server.connect();
+    for (let n = 0; n < 20; n++) await early.subscribe('/queue/c.#', { id: `${n}`, ack: 'client' });
+    for (let n = 0; n < 300; n++) maker.send('SEND', { destination: `/queue/c.${n}`, 'x-expires': '60000' }, 'x');
+    expect((await early.refused()).header('message')).toBe('too many subscriptions');
+    await maker.receipted('SEND', { destination: '/queue/b' }, 'still here');
+  });
+
+  it.each([
+    ['/topic/', 300],
+    ['/queue/', 60],
+  ])('with selectors that take long hold up nobody else (%s)', async (kind, count) => {
+    const server = await serve();
+    const name = unique(`${kind}selected`);
+    const [reader, publisher, witness] = [await server.connect(), await server.connect(), await server.connect()];
+    for (let n = 0; n < count; n++) reader.send('SUBSCRIBE', { id: `${n}`, destination: name, selector: like(4) });
+    await reader.subscribe(name, { id: 'all', selector: 'n IS NOT NULL' });
+    const worst = await (async () => {
+      const texts = reader.texts(20);
+      for (let n = 0; n < 20; n++)
+        publisher.send('SEND', { destination: name, n: `${n}`, a: 'ab'.repeat(4_000) }, `${n}`);
+      let [longest, over] = [0, false];
+      void texts.finally(() => (over = true));
+      while (!over) {
+        const start = performance.now();
+        await witness.receipted('SEND', { destination: '/queue/witness', expires: '1' }, 'x');
+        longest = Math.max(longest, performance.now() - start);
+      }
+      expect(await texts).toEqual(Array.from({ length: 20 }, (_, n) => `${n}`));
+      return longest;
+    })();
+    // All of them take seconds.
+    expect(worst).toBeLessThan(1_500);
   });
 });
 

@@ -245,6 +245,10 @@ export function readDurable({ headers, destination, session }: Subscription): Du
   );
 }
 
+/** The name under which a SUBSCRIBE asks for a durable subscription, and its dead letters are found; undefined for none. */
+export const readDurableName = (headers: FrameHeaders): string | undefined =>
+  readSubscriptionName(headers) ?? (asksForDurable(headers) ? headers.get('id') : undefined);
+
 /**
  * The durable subscription that an UNSUBSCRIBE asks to delete; undefined when it asks for none.
  *

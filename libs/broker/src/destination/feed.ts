@@ -14,11 +14,15 @@ export interface FeedTerms {
 
 /** A queue that gets the messages of a topic: a durable subscription, or a consumer of a virtual topic. */
 export class Feed implements TopicReader {
+  readonly selects: boolean;
+
   /** @param queue the queue as it is now: one that was given up is made anew */
   constructor(
     private readonly queue: () => Queue,
     private readonly terms: FeedTerms,
-  ) {}
+  ) {
+    this.selects = terms.selector !== undefined;
+  }
 
   take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
     const { selector, skips, readdress } = this.terms;

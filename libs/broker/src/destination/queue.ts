@@ -25,7 +25,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
-import { later, LONG, SHORT, Slice } from './slice.js';
+import { isLate, later, LONG, SHORT, Slice } from './slice.js';
 import { stamp } from './stamp.js';
 
 /** How often a queue looks for expired messages at most, in ms. */
@@ -404,7 +404,13 @@ export class Queue implements Route, DeliverySource {
         const consumer = consumers.next();
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
-        if (picky) slice.begin(octets);
+        if (picky) {
+          if (isLate()) {
+            if (consumers.search(consumer)) later(this.goOn);
+            continue;
+          }
+          slice.begin(octets);
+        }
         const entry = picky
           ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer), slice)
           : backlog.shift();

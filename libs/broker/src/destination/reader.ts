@@ -5,6 +5,8 @@ import { takes } from './selector.js';
 
 /** Somebody who gets every message of a topic. */
 export interface TopicReader {
+  /** Whether it asks a selector about each message, which may take long. */
+  readonly selects: boolean;
   /**
    * @param publisher undefined for messages of the broker's own
    * @param done told when the message is as safe with the reader as was promised; undefined when nobody asks
@@ -27,6 +29,7 @@ export class Reader implements TopicReader {
   private waiting: Waiting[] = [];
   private octets = 0;
   private slow = false;
+  readonly selects: boolean;
   /** Whether it may refuse a message. */
   private readonly picky: boolean;
 
@@ -37,7 +40,8 @@ export class Reader implements TopicReader {
     private readonly rules: Rules,
     private readonly onSlow: (subscription: Subscription) => void,
   ) {
-    this.picky = terms.selector !== undefined || terms.noLocal;
+    this.selects = terms.selector !== undefined;
+    this.picky = this.selects || terms.noLocal;
     subscription.onReady = () => this.flush();
   }
 

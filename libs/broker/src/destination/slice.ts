@@ -1,6 +1,7 @@
 /*
  * Whoever looks at many messages does so in slices, one a turn of the event loop, and everybody else goes on in
- * between. A slice is measured in octets, not in time: so the same is done in a turn wherever it runs.
+ * between. A slice is measured in octets, not in time: so the same is done in a turn wherever it runs. Only what a
+ * selector costs nobody knows beforehand: a slice is over, too, when its turn has taken long.
  */
 
 /** What one look costs, in octets, besides those that are read from the disk for it. */
@@ -9,6 +10,8 @@ const LOOK = 512;
 export const SHORT = 64 * 1024;
 /** Octets of a slice that has its turn, some thousand looks or a few ms. */
 export const LONG = 512 * 1024;
+/** How long a turn may take, in ms. */
+const PATIENCE = 10;
 
 /** How much may be looked at before others have their turn. */
 export class Slice {
@@ -28,7 +31,21 @@ export class Slice {
   /** One more was looked at. @param octets read from the disk for it */
   look(octets = 0): void {
     this.left -= LOOK + octets;
+    if (isLate()) this.left = 0;
   }
+}
+
+/** Since when this turn has such work, in ms; 0 where it has none so far. */
+let begun = 0;
+
+/** Whether this turn of the event loop has taken so long that others are to have theirs. */
+export function isLate(): boolean {
+  const now = performance.now();
+  if (begun === 0) {
+    begun = now;
+    setImmediate(() => (begun = 0));
+  }
+  return now - begun > PATIENCE;
 }
 
 const waiting: (() => void)[] = [];
@@ -46,5 +63,7 @@ function next(): void {
   const work = waiting.shift()!;
   scheduled = waiting.length > 0;
   if (scheduled) setImmediate(next);
+  begun = 0;
   work();
+  begun = 0;
 }

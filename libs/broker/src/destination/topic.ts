@@ -2,6 +2,7 @@ import { type Done, type Message, type Route, type Session, type Subscription } 
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
+import { Rounds } from './rounds.js';
 import type { Retained } from './retained.js';
 import { stamp } from './stamp.js';
 import type { Topics } from './topics.js';
@@ -38,6 +39,8 @@ export interface TopicOwner {
 export class Topic implements Route {
   private readers: readonly TopicReader[] = [];
   private version = -1;
+  /** Where selectors are asked. */
+  private rounds: Rounds | undefined;
   // Made when there is something in it: most sessions either send or subscribe.
   private subscribed: Map<Subscription, Reader> | undefined;
   private durable: Map<Subscription, Route> | undefined;
@@ -93,8 +96,15 @@ export class Topic implements Route {
     if (this.version !== topics.version) {
       this.readers = topics.match(this.name);
       this.version = topics.version;
+      if (this.rounds === undefined && this.readers.some(({ selects }) => selects)) {
+        this.rounds = new Rounds(topics, this.name);
+      }
     }
     const { readers } = this;
+    if (this.rounds !== undefined) {
+      this.rounds.begin(message, publisher, readers, done);
+      return;
+    }
     if (done === undefined) {
       for (let i = 0; i < readers.length; i++) readers[i]!.take(message, publisher, undefined);
       return;

@@ -106,7 +106,12 @@ export class Session {
     this.verbose = options.log?.level ?? 0;
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
     this.certificate = stream instanceof TLSSocket && stream.authorized ? stream.getPeerX509Certificate() : undefined;
-    this.subscribed = new Subscriptions(this, options.maxSubscriptions, options.maxUnacknowledged, options.memory?.upkeep);
+    this.subscribed = new Subscriptions(
+      this,
+      options.maxSubscriptions,
+      options.maxUnacknowledged,
+      options.memory?.upkeep,
+    );
     this.acknowledgements = new Acknowledgements(this.subscribed);
     this.memory = options.memory;
     this.lag = this.memory === undefined ? undefined : new Lag(this, this.memory.unread);

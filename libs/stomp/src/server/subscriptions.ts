@@ -57,7 +57,16 @@ export class Subscriptions {
     const ack = readAckMode(headers.get('ack'));
     const serial = this.serials++;
     const destination = headers.get('destination')!;
-    const subscription = new Subscription(session, serial, id, destination, ack, headers, route, this.maxUnacknowledged);
+    const subscription = new Subscription(
+      session,
+      serial,
+      id,
+      destination,
+      ack,
+      headers,
+      route,
+      this.maxUnacknowledged,
+    );
     this.occupy(subscription, weigh(headers));
     return subscription;
   }
