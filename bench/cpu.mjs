@@ -17,3 +17,6 @@ export function memoryOf(pids) {
   const of = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
   return pids.map(of).reduce((a, b) => a + b, 0);
 }
+
+/** KiB that a process has had at most. */
+export const peakOf = (pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);

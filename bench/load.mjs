@@ -13,9 +13,6 @@ const STAMP = 16;
 /** Digits of a receipt's id. */
 const ID = 8;
 const incoming = Buffer.allocUnsafeSlow(256 * 1024);
-/** How long one measurement may take, in ms. */
-const PATIENCE = 60_000;
-
 const job = {
   publishers: 1,
   consumers: 1,
@@ -31,6 +28,8 @@ const job = {
   window: 0,
   sendHeaders: [],
   subscribeHeaders: [],
+  /** How long the measurement may take, in ms. */
+  patience: 60_000,
   ...JSON.parse(process.argv[2]),
 };
 
@@ -88,14 +87,10 @@ const latencies = [];
 async function consume(i) {
   const peer = await open();
   const destination = name(job.subscribeTo ?? job.destination, i);
-  const headers = lines(
-    `id:s${i}`,
-    `destination:${destination}`,
-    `ack:${job.ack}`,
-    'receipt:r',
-    ...job.subscribeHeaders,
-  );
-  await ask(peer, `SUBSCRIBE\n${headers}\n\0`, 'RECEIPT');
+  const headers = lines(`id:s${i}`, `destination:${destination}`, `ack:${job.ack}`, ...job.subscribeHeaders);
+  // What waits there already comes at once, maybe before a receipt.
+  if (job.mode === 'drain') peer.socket.write(`SUBSCRIBE\n${headers}\n\0`);
+  else await ask(peer, `SUBSCRIBE\nreceipt:r\n${headers}\n\0`, 'RECEIPT');
   const whole = job.ack !== 'auto' || job.mode === 'latency';
   peer.take = whole ? reader(peer.socket) : counter();
 }
@@ -212,22 +207,28 @@ function pace(socket, messages) {
 }
 
 async function main() {
-  const timer = setTimeout(() => fail(new Error(`${delivered} of ${expected} came within ${PATIENCE} ms`)), PATIENCE);
+  const late = () => fail(new Error(`${delivered} of ${expected} came within ${job.patience} ms`));
+  const timer = setTimeout(late, job.patience);
   const memory = memoryOf(job.pids);
-  for (let i = 0; i < job.consumers; i++) await Promise.race([consume(i), finished]);
+  const drains = job.mode === 'drain';
+  const subscribe = async () => {
+    for (let i = 0; i < job.consumers; i++) await Promise.race([consume(i), finished]);
+  };
+  if (!drains) await subscribe();
   if (job.mode === 'idle') {
     await sleep(2000);
     return { server, kib: (memoryOf(job.pids) - memory) / job.consumers };
   }
   const publishers = [];
-  for (let i = 0; i < job.publishers; i++) publishers.push(await Promise.race([open(), finished]));
+  if (!drains) for (let i = 0; i < job.publishers; i++) publishers.push(await Promise.race([open(), finished]));
   const each = Math.ceil(job.messages / job.publishers);
   const isQueue = job.ack !== 'auto';
   expected = each * job.publishers * (isQueue ? 1 : job.consumers / job.destinations);
   const begin = performance.now();
   const cpu = cpuTime(job.pids);
   const own = process.cpuUsage();
-  if (job.mode === 'latency') pace(publishers[0].socket, each);
+  if (drains) await subscribe();
+  else if (job.mode === 'latency') pace(publishers[0].socket, each);
   else if (job.window > 0) publishers.forEach((peer, i) => publishInWindow(peer, i, each));
   else publishers.forEach(({ socket }, i) => publish(socket, i, each));
   await finished;
@@ -240,6 +241,7 @@ async function main() {
   const at = (share) => sorted[Math.floor(sorted.length * share)];
   return {
     server,
+    destination: job.destination,
     delivered,
     seconds,
     perSecond: delivered / seconds,

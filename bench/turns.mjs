@@ -14,9 +14,13 @@ export function median(numbers) {
 }
 
 let serial = 0;
-/** One run. Queues are new ones each time: what a run that failed left behind is not in the next one's way. */
+/**
+ * One run. Queues are new ones each time, unless one is to be drained: what a run that failed left behind is not in the
+ * next one's way.
+ */
 export async function measure({ name, target }, job) {
-  const destination = job.destination?.startsWith('/queue/') ? { destination: `${job.destination}${++serial}` } : {};
+  const fresh = job.destination?.startsWith('/queue/') && job.mode !== 'drain';
+  const destination = fresh ? { destination: `${job.destination}${++serial}` } : {};
   const subscribeHeaders = [...(target.subscribeHeaders ?? []), ...(job.subscribeHeaders ?? [])];
   const whole = { ...job, ...destination, ...target, subscribeHeaders };
   if (target.literal) delete whole.subscribeTo; // The relay knows no wildcards.
