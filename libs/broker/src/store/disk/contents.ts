@@ -17,12 +17,27 @@ export interface Waiting {
   readonly grouped: boolean;
 }
 
-/** What was found of the messages of a queue. */
+/** What was found of the messages of a queue, in columns that are no work for the garbage collector. */
 class Held {
-  readonly seqs: number[] = [];
+  length = 0;
+  seqs = new Float64Array(8);
   /** Priorities and flags. */
-  readonly flags: number[] = [];
-  readonly sizes: number[] = [];
+  flags = new Uint8Array(8);
+  sizes = new Uint32Array(8);
+
+  add(seq: number, flags: number, size: number): void {
+    if (this.length === this.seqs.length) this.grow(2 * this.length);
+    this.seqs[this.length] = seq;
+    this.flags[this.length] = flags;
+    this.sizes[this.length++] = size;
+  }
+
+  private grow(length: number): void {
+    const { seqs, flags, sizes } = this;
+    (this.seqs = new Float64Array(length)).set(seqs);
+    (this.flags = new Uint8Array(length)).set(flags);
+    (this.sizes = new Uint32Array(length)).set(sizes);
+  }
 }
 
 export class Contents {
@@ -84,8 +99,7 @@ export class Contents {
       case Kind.drop:
         this.removals++;
         this.catalog.delete(seq);
-        for (const each of this.held.get(seq)?.seqs ?? []) this.catalog.delete(each);
-        this.held.delete(seq);
+        this.forget(seq);
         break;
       case Kind.count:
         // Where the log was cleaned, a count may stand before its message, or an older one behind it.
@@ -107,16 +121,16 @@ export class Contents {
     const held = this.held.get(queue);
     if (held === undefined) return;
     this.held.delete(queue);
-    const { seqs, flags, sizes } = held;
-    let order: number[] | undefined;
-    for (let i = 1; i < seqs.length; i++) {
+    const { seqs, flags, sizes, length } = held;
+    let order: Uint32Array | undefined;
+    for (let i = 1; i < length; i++) {
       if (seqs[i]! > seqs[i - 1]!) continue;
       // Messages that were moved within the log.
-      order = [...seqs.keys()].sort((a, b) => seqs[a]! - seqs[b]!);
+      order = Uint32Array.from({ length }, (_, at) => at).sort((a, b) => seqs[a]! - seqs[b]!);
       break;
     }
     let before = 0;
-    for (let i = 0; i < seqs.length; i++) {
+    for (let i = 0; i < length; i++) {
       const at = order?.[i] ?? i;
       const seq = seqs[at]!;
       if (seq === before || this.catalog.get(seq) === undefined) continue;
@@ -159,9 +173,15 @@ export class Contents {
     const queue = bytes.readDoubleLE(start + 8);
     let held = this.held.get(queue);
     if (held === undefined) this.held.set(queue, (held = new Held()));
-    held.seqs.push(seq);
-    held.flags.push((bytes[start + 24]! << 4) | flags);
-    held.sizes.push(octets);
+    held.add(seq, (bytes[start + 24]! << 4) | flags, octets);
+  }
+
+  /** The queue that has that number is gone, with its messages. */
+  private forget(queue: number): void {
+    const held = this.held.get(queue);
+    if (held === undefined) return;
+    for (let i = 0; i < held.length; i++) this.catalog.delete(held.seqs[i]!);
+    this.held.delete(queue);
   }
 
   private place(seq: number, file: LogFile, at: number, length: number, expires: number): void {
