@@ -42,6 +42,8 @@ Apart from those, each with a table in bench/results; but for the last, they wan
   node bench/client.mjs [runs]      the client beside stompjs and stompit; client.md; 2 min
   node bench/start.mjs [runs]       time to start; start.md; a minute
   node bench/disk.mjs               receipts of a durable broker beside fdatasync; disk.md; half a minute
+  node bench/transient.mjs          what the store costs messages that are not persistent; transient.md; 2 min
+  node bench/million.mjs            a million persistent messages; million.md; 3 min
   node bench/store.mjs --help       the log of the durable store beside lmdb and classic-level; prints only; 5 min
   node --expose-gc bench/cost.mjs   much of everything: subscriptions, waiting messages; cost.md; 2 min
   npm run bench:nest -- --help      the Nest transport beside Nest's own; nest.md; 5 min
