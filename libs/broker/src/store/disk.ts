@@ -98,11 +98,15 @@ export class DiskStore implements Store {
     this.pending = new Pending(together);
     this.directory = directory;
     this.report = options.report ?? (() => undefined);
-    this.log = new Log(directory, sync, fs, fileSize);
+    this.log = new Log(directory, sync, fs, fileSize, (error) => {
+      if (!this.health.failing)
+        this.report('a sync has failed: power loss may take what was confirmed since the last one');
+      this.health.fail(error);
+    });
     this.window = new Window(this.log);
     this.group = new Group(this.log, this.catalog, this.dying);
     this.health = new Health(options.directory, fs, {
-      atRest: () => !this.writing,
+      atRest: () => !this.writing && this.log.mend(),
       report: this.report,
       failing: () => {
         // Who is held gets to know, and what can be given back is.

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { EventEmitter, once } from 'node:events';
 import fs, { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
-import { DiskStore, LocalEngine, type StompBroker } from 'nestjs-stomp-broker';
+import { DiskStore, LocalEngine, type StompBroker, type Sync } from 'nestjs-stomp-broker';
 import { join, makeBroker } from '../../../support/broker.js';
 import { mounting } from '../../../support/mounts.js';
 import { Program } from '../../../support/program.js';
@@ -36,6 +37,8 @@ function smallDisk(directory: string, octets: number) {
     octets,
     written: 0,
     syncFails: false,
+    /** Tells of each sync that is begun, or fails. */
+    syncs: new EventEmitter(),
     get used() {
       return readdirSync(directory).reduce((sum, name) => sum + statSync(joinPath(directory, name)).size, 0);
     },
@@ -48,8 +51,14 @@ function smallDisk(directory: string, octets: number) {
         return fs.writeSync(fd, bytes, at, length, position);
       },
       fdatasync(fd: number, done: (error: Error | null) => void) {
+        disk.syncs.emit(disk.syncFails ? 'failed' : 'begun');
         if (disk.syncFails) setImmediate(() => done(failure('EIO')));
         else fs.fdatasync(fd, done);
+      },
+      fdatasyncSync(fd: number) {
+        if (!disk.syncFails) return fs.fdatasyncSync(fd);
+        disk.syncs.emit('failed');
+        throw failure('EIO');
       },
       statfsSync: () => ({
         bsize: 1024,
@@ -62,7 +71,7 @@ function smallDisk(directory: string, octets: number) {
 }
 
 /** A broker on such a disk; what it says is in `lines`, and `said` waits for it. */
-async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fileSize?: number) {
+async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fileSize?: number, sync?: Sync) {
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   const report = (line: string) => {
@@ -79,7 +88,7 @@ async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fi
       waiting.add(look);
       look();
     });
-  const store = new DiskStore({ directory, report }, disk.fs, fileSize);
+  const store = new DiskStore({ directory, report, sync }, disk.fs, fileSize);
   const broker = await makeBroker({ engine: new LocalEngine(store) });
   return { broker, lines, said };
 }
@@ -199,6 +208,34 @@ describe('a disk that fails', () => {
     const found = await join(then);
     await found.subscribe('/queue/a');
     expect((await found.message()).text).toBe('safe');
+  });
+
+  it('is told of once where what it fails to sync is confirmed already, takes nothing until it syncs, and says that once', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 64 * MB);
+    const { broker, lines, said } = await startOn(disk, directory, undefined, 'interval');
+    const peer = await join(broker);
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'safe');
+    await once(disk.syncs, 'begun');
+    disk.syncFails = true;
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'confirmed');
+    await said(/fails \(EIO\)/);
+    const refused = await fill(() => join(broker), '/queue/b', 10);
+    expect(refused).toEqual({ receipted: [], error: expect.stringMatching(/^store failed: .*fails \(EIO\)/) });
+    await peer.receipted('SEND', { destination: '/queue/c' }, 'not persistent');
+    for (let failures = 0; failures < 4; failures++) await once(disk.syncs, 'failed');
+    expect(lines).toEqual([
+      'a sync has failed: power loss may take what was confirmed since the last one',
+      expect.stringMatching(/^store failed: the store takes no persistent messages .* fails \(EIO\)/),
+    ]);
+
+    disk.syncFails = false;
+    await said(/there is room again/);
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'after');
+    expect(lines).toHaveLength(3);
+    const again = killed(directory);
+    const { broker: then } = await startOn(smallDisk(again, 64 * MB), again);
+    expect(await texts(then, '/queue/a', 3)).toEqual(['safe', 'confirmed', 'after']);
   });
 });
 

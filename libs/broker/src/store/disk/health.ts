@@ -6,7 +6,7 @@ import { Reserve } from './reserve.js';
 export const RETRY = 250;
 
 export interface HealthOwner {
-  /** Whether nothing is being written. */
+  /** Whether nothing is being written, or waits to be written once more. */
   atRest(): boolean;
   report(line: string): void;
   /** It began to fail, or still does so. */

@@ -53,11 +53,13 @@ export class Log {
   /** A file that was given up, and is to be cut off where it ended. */
   private broken: LogFile | undefined;
 
+  /** @param unsafe told when what was confirmed already could not be made safe */
   constructor(
     readonly directory: string,
     private readonly sync: Sync,
     readonly fs: FileSystem,
     private readonly fileSize: number,
+    private readonly unsafe: (error: Error) => void = () => undefined,
   ) {}
 
   /** The file that is written to; 0 for none yet. */
@@ -167,6 +169,16 @@ export class Log {
     });
   }
 
+  /** Whether a file that was given up has another in its place: then the disk has written and synced once more. */
+  mend(): boolean {
+    try {
+      if (this.broken !== undefined) this.fileFor(0);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Deletes a file; when this returns it cannot come back. */
   remove(number: number): void {
     this.closeReader(number);
@@ -253,7 +265,9 @@ export class Log {
     const { current } = this;
     this.fs.fdatasync(this.fd, (error) => {
       // A file that was ended meanwhile was synced then.
-      if (error !== null && this.current === current) this.giveUp();
+      if (error === null || this.current !== current) return;
+      this.giveUp();
+      this.unsafe(error);
     });
   }
 
