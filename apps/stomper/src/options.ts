@@ -53,9 +53,14 @@ export function makeProgram(): Command {
     )
     .addOption(
       new Option(
-        '--header <name=value...>',
-        'further headers, e.g. --header persistent=true --header priority=7',
-      ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]),
+        '--persistent',
+        'the broker is to keep them over its restarts, and kill -9: the header persistent:true',
+      ),
+    )
+    .addOption(
+      new Option('--header <name=value...>', 'further headers, e.g. --header priority=7 --header expires=0').argParser(
+        (value: string, before: string[] | undefined) => [...(before ?? []), value],
+      ),
     )
     .addOption(
       new Option('--max-line <octets>', 'the longest line, e.g. --max-line 1048576').default(
@@ -84,6 +89,7 @@ Exit codes: 0 every line was confirmed; 1 not every line was, stderr says how ma
 interface Values {
   topic: string;
   type: string;
+  persistent?: true;
   header?: string[];
   maxLine: string;
 }
@@ -103,9 +109,18 @@ export function readOptions(program: Command): Options {
     connection: readConnection(program.opts()),
     topic: values.topic,
     type: values.type,
-    headers: (values.header ?? []).map(readHeader),
+    headers: readHeaders(values),
     maxLine: readWhole('--max-line', values.maxLine, 1, 1024 * 1024 * 1024),
   };
+}
+
+function readHeaders({ header = [], persistent }: Values): Options['headers'] {
+  const headers = header.map(readHeader);
+  if (persistent === undefined) return headers;
+  if (headers.some(([name]) => name === 'persistent')) {
+    throw new UsageError('--header persistent: it is what --persistent says');
+  }
+  return [['persistent', 'true'], ...headers];
 }
 
 function readHeader(text: string): readonly [string, string] {

@@ -63,6 +63,24 @@ describe('the program with --data-dir', () => {
     await second.peer.receipted('ACK', second.peer.reference(last!));
   });
 
+  it('has after kill -9 what stomper --persistent has sent, and not what stomper has sent without', async () => {
+    const directory = folder();
+    const first = run('--data-dir', directory);
+    const [, url = ''] = await first.line(/^listening (\S+)$/);
+    for (const [line, ...options] of [['gone'], ['kept', '--persistent']] as const) {
+      const stomper = Program.start('stomper', '--url', url, '--topic', '/queue/a', ...options);
+      programs.push(stomper);
+      stomper.stdin.end(`${line}\n`);
+      expect([await stomper.exited, stomper.stderr]).toEqual([{ code: 0, signal: null }, '']);
+    }
+    first.signal('SIGKILL');
+    await first.exited;
+    const { peer } = await serve('--data-dir', directory);
+    await peer.subscribe('/queue/a');
+    expect(await peer.texts(1)).toEqual(['kept']);
+    expect(await peer.rest()).toEqual([]);
+  });
+
   it('does not start on a directory that another process has', async () => {
     const directory = folder();
     const { program } = await serve('--data-dir', directory);

@@ -205,6 +205,11 @@ describe('options', () => {
     ['an unknown option, without what may be a password', ['--topic=/q', '--pasword=geheim'], /'--pasword'/],
     ['an argument, without what may be a password', ['--topic=/q', 'geheim'], /only options are taken/],
     ['a word that --tls does not know', ['--topic=/q', '--tls=maybe'], /--tls "maybe"/],
+    [
+      'a header that another option sets',
+      ['--topic=/q', '--persistent', '--header', 'persistent=false'],
+      /--header persistent: it is what --persistent says/,
+    ],
     ['a header without a value', ['--topic=/q', '--header', 'a'], /--header "a": it is written name=value/],
     ['a header that is not free', ['--topic=/q', '--header', 'receipt=1'], /--header receipt: it is set by stomper/],
     ['a type that is no media type', ['--topic=/q', '--type=no mime'], /--type "no mime": it is a media type/],
