@@ -99,6 +99,22 @@ describe('a data directory that cannot be used is named, with the way out', () =
     expect(stderr).toContain(`${directory} cannot be used for a store: there is a file where a directory has to be; `);
   });
 
+  it('one that a broker of another user has, or had until it was killed', async () => {
+    const { program } = await serve();
+    program.signal('SIGKILL');
+    await program.exited;
+    const lock = join(directory, 'lock');
+    for (const path of [directory, lock]) chmodSync(path, 0o777);
+    for (const name of readdirSync(lock)) chmodSync(join(lock, name), 0o000);
+    const other = () => startBy(bound, 'stompserver', '--port', '0', '--data-dir', directory);
+    expect(await refusal(other())).toEqual({
+      code: 1,
+      stderr: expect.stringContaining(
+        `${directory} may be in use: what is in ${lock} belongs to another user, and this one (uid ${uid}) may not ask it`,
+      ),
+    });
+  });
+
   it('for check, dump and compact as well', async () => {
     close(0o000);
     for (const action of ['check', 'dump', 'compact']) {

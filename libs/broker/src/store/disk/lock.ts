@@ -141,8 +141,14 @@ function makePlace(place: string): void {
 const namesIn = (place: string) =>
   fs.readdirSync(place).filter((name) => name.startsWith('p') && !name.endsWith('.new'));
 
-const taken = (directory: string, { owner }: NonNullable<Answer>) =>
-  new Error(`${directory} is in use by process ${owner}: a store belongs to one process at a time`);
+const taken = (directory: string, answer: NonNullable<Answer>) =>
+  new Error(
+    answer === FORBIDDEN
+      ? `${directory} may be in use: what is in ${join(directory, 'lock')} belongs to another user, and this one ` +
+          `(uid ${process.getuid?.()}) may not ask it; run as the user that the store belongs to, or, if nothing ` +
+          "runs on it, make all of it this user's, or delete that directory"
+      : `${directory} is in use by process ${answer.owner}: a store belongs to one process at a time`,
+  );
 
 /** @throws Error when another process has the store */
 async function refuseIfTaken(directory: string): Promise<void> {
@@ -198,6 +204,8 @@ async function ask(path: string): Promise<Answer> {
 
 /** Somebody may be there, and nobody can say who. */
 const SILENT: Answer = { has: true, owner: 'that does not answer' };
+/** Somebody may be there, and may not be asked: the system looks at the rights before it tells whether anybody listens. */
+const FORBIDDEN: Answer = { has: true, owner: 'of another user' };
 
 /** @returns 'ended' when it took the question and ended before its answer: it gives way, closes, or has died */
 function askOnce(path: string): Promise<Answer | 'ended'> {
@@ -212,6 +220,7 @@ function askOnce(path: string): Promise<Answer | 'ended'> {
     socket.on('data', (chunk) => (text += chunk.toString()));
     socket.on('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'ECONNREFUSED' || code === 'ENOENT') end(undefined);
+      else if (code === 'EACCES' || code === 'EPERM') end(FORBIDDEN);
       else end(code === 'ECONNRESET' || code === 'EPIPE' ? 'ended' : SILENT);
     });
     socket.on('end', () => {
