@@ -82,6 +82,15 @@ describe('a data directory that cannot be used is named, with the way out', () =
         chmodSync(join(directory, 'format'), 0o000);
       },
     ],
+    [
+      'one in which a file of the log may not be read: its acknowledgements would be undone',
+      () => {
+        close(0o777);
+        writeFileSync(join(directory, 'format'), 'nestjs-stomp store 1\n');
+        writeFileSync(join(directory, '00000001.log'), '');
+        chmodSync(join(directory, '00000001.log'), 0o000);
+      },
+    ],
   ])('%s', async (_, make) => {
     make();
     const { code, stderr } = await refusal(startBy(bound, 'stompserver', '--port', '0', '--data-dir', directory));
