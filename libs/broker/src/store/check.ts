@@ -4,7 +4,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { Contents } from './disk/contents.js';
-import { DAMAGED, describeOrphans } from './disk/mend.js';
+import { DAMAGED, describeOrphans, destinationsOf } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
 import { Window } from './disk/window.js';
@@ -56,8 +56,7 @@ export async function checkStore(
     }
     const window = new Window(visit.log);
     for (const [, waiting] of contents.orphans()) {
-      const destinations = waiting.map(({ seq }) => window.message(seq, contents.catalog).message.destination);
-      damage.push(describeOrphans(waiting.length, new Set(destinations)));
+      damage.push(describeOrphans(waiting.length, destinationsOf(window, contents, waiting)));
     }
     const aside = fs.existsSync(join(directory, DAMAGED)) ? fs.readdirSync(join(directory, DAMAGED)).length : 0;
     if (aside > 0) notes.push(`${DAMAGED} holds what was set aside before, ${aside} files`);

@@ -304,7 +304,7 @@ export class DiskStore implements Store {
       const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);
       if (error instanceof DamagedError) {
         const { file, offset } = error.where;
-        const { text } = setAside(this.log, `${nameOf(file)}-${offset}`, error.bytes);
+        const { text } = setAside(this.log, `${nameOf(file)}-${offset}`, [error.bytes]);
         this.report(`a message of queue ${name} is damaged: ${text}`);
         this.kill(seq);
       } else {
@@ -453,7 +453,7 @@ export class DiskStore implements Store {
 
   private keepAside(name: string, { file, offset, length }: NonNullable<ReturnType<Catalog['get']>>): Mended {
     try {
-      return setAside(this.log, name, this.log.read(file, offset, length, Buffer.allocUnsafe(length)));
+      return setAside(this.log, name, [this.log.read(file, offset, length, Buffer.allocUnsafe(length))]);
     } catch (error) {
       return { text: `it stays where it is: ${(error as Error).message}`, stays: true };
     }

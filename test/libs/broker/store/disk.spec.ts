@@ -329,6 +329,57 @@ describe('a store on disk', () => {
     expect(lines.join()).not.toMatch('belong to no queue');
   });
 
+  it('sets a long queue aside a piece at a time, whole or not at all', async () => {
+    const store = await opened(make());
+    const directory = made.get(store)!;
+    const sent = Array.from({ length: 3_000 }, (_, n) => `${n} `.padEnd(2_000, 'x'));
+    for (const [n, body] of sent.entries()) {
+      const frame = new Frame('SEND', { destination: `/topic/${n % 7}`, persistent: 'true' }, body);
+      store.backlog('q').push(new Message(`/topic/${n % 7}`, frame), undefined);
+    }
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf('"kind":"queue"') + 1] = 'K'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    let room = 3_000_000;
+    let most = 0;
+    const asides = new Set<number>();
+    const openSync: typeof fs.openSync = (...parts) => {
+      const fd = fs.openSync(...parts);
+      if (/damaged.queue-\d+/.test(String(parts[0]))) asides.add(fd);
+      return fd;
+    };
+    const writeSync = (fd: number, from: Buffer, at: number, length: number, position: number) => {
+      if (asides.has(fd)) {
+        most = Math.max(most, length);
+        if (length > room) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+        room -= length;
+      }
+      return fs.writeSync(fd, from, at, length, position);
+    };
+    const start = async () => {
+      const lines: string[] = [];
+      const report = (line: string) => lines.push(line);
+      const next = new DiskStore({ directory, report }, { ...fs, openSync, writeSync });
+      await next.open();
+      await next.close();
+      return lines.join();
+    };
+    const asideFiles = () => readdirSync(join(directory, 'damaged')).filter((name) => name.startsWith('queue-'));
+    expect(await start()).toMatch(/3000 messages to .* belong to no queue .*no room to set it aside/);
+    expect(asideFiles()).toEqual([]);
+    room = Number.POSITIVE_INFINITY;
+    expect(await start()).toMatch(
+      /3000 messages to (\/topic\/\d, ){4}\/topic\/\d belong to no queue .*; set aside in damaged\/queue-\d+/,
+    );
+    const [aside] = asideFiles();
+    const kept = readFileSync(join(directory, 'damaged', aside!), 'latin1');
+    expect(kept.match(/\d+ x+/g)).toEqual(sent);
+    expect(most).toBeLessThan(2_000_000);
+    expect(await start()).not.toMatch('belong to no queue');
+  });
+
   it('passes over a message that is damaged while the store is open', async () => {
     const lines: string[] = [];
     const store = await opened(make(undefined, { memory: 0, report: (line) => lines.push(line) }));

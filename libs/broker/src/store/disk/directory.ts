@@ -15,7 +15,7 @@ export function makeFormat(fs: FileSystem, directory: string): void {
   if (fs.readdirSync(directory).some((name) => !own.test(name))) {
     throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
   }
-  putFile(fs, join(directory, 'format'), Buffer.from(FORMAT));
+  putFile(fs, join(directory, 'format'), [Buffer.from(FORMAT)]);
 }
 
 /**
@@ -45,7 +45,7 @@ export function takeEnd(fs: FileSystem, directory: string): number | undefined {
 
 export function putEnd(fs: FileSystem, directory: string, doubtful: number): void {
   try {
-    putFile(fs, join(directory, CLOSED), Buffer.from(String(doubtful)));
+    putFile(fs, join(directory, CLOSED), [Buffer.from(String(doubtful))]);
   } catch {
     // Without it more is doubtful than has to be.
   }

@@ -70,17 +70,30 @@ export function makeDirectory(fs: FileSystem, directory: string, mode?: number):
   syncDirectory(fs, above);
 }
 
-/** Writes a file that is there as a whole, and safe, when this returns; or not at all. */
-export function putFile(fs: FileSystem, path: string, bytes: Buffer): void {
+/**
+ * Writes a file that is there as a whole, and safe, when this returns; or not at all.
+ *
+ * @param pieces of it, each written before the next one is asked for
+ */
+export function putFile(fs: FileSystem, path: string, pieces: Iterable<Buffer>): void {
   const draft = `${path}.new`;
   const fd = fs.openSync(draft, 'w', PRIVATE_FILE);
   try {
-    writeAll(fs, fd, bytes, 0);
-    fs.fdatasyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
+    try {
+      let position = 0;
+      for (const piece of pieces) {
+        writeAll(fs, fd, piece, position);
+        position += piece.length;
+      }
+      fs.fdatasyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.renameSync(draft, path);
+  } catch (error) {
+    fs.rmSync(draft, { force: true });
+    throw error;
   }
-  fs.renameSync(draft, path);
   syncDirectory(fs, dirname(path));
 }
 

@@ -11,6 +11,10 @@ import { type Stored, Window } from './window.js';
 
 /** Where it is kept what is not served. */
 export const DAMAGED = 'damaged';
+/** Records are set aside so many octets at a time. */
+const PIECE = 1024 * 1024;
+/** So many destinations of messages are told of. */
+const NAMES = 5;
 
 /** What has become of something. */
 export interface Mended {
@@ -26,7 +30,7 @@ export function mend(log: Log, damage: Damage): Mended {
   const path = join(log.directory, nameOf(file));
   const text = describeDamage(damage);
   const keep = (name: string): Mended => {
-    const { text: kept, stays } = setAside(log, name, bytes);
+    const { text: kept, stays } = setAside(log, name, [bytes]);
     return { text: `${text}; ${kept}`, stays };
   };
   switch (kind) {
@@ -90,22 +94,47 @@ export function mendOrphans(
 ): string[] {
   const window = new Window(log);
   const taken = new Set<string>();
-  return [...contents.orphans()].map(([queue, waiting]) => {
-    const destinations = new Set<string>();
-    for (const { message } of readable(window, contents, waiting)) destinations.add(message.destination);
+  const lines: string[] = [];
+  for (const [queue, waiting] of contents.orphans()) {
+    const destinations = destinationsOf(window, contents, waiting);
     const told = describeOrphans(waiting.length, destinations);
     const [destination] = destinations;
     const key = destinations.size === 1 ? contents.keyOf(destination!) : undefined;
     if (key !== undefined && !taken.has(key)) {
       taken.add(key);
-      return `${told}; ${adopt(queue, key, waiting)}`;
+      lines.push(`${told}; ${adopt(queue, key, waiting)}`);
+      continue;
     }
-    const records = new Map<number, Buffer>();
-    for (const { seq, record } of readable(window, contents, waiting)) records.set(seq, Buffer.from(record));
-    const { text, stays } = setAside(log, `queue-${queue}`, Buffer.concat([...records.values()]));
-    if (!stays) for (const seq of records.keys()) gone(seq);
-    return `${told}; ${text}`;
-  });
+    const moved: number[] = [];
+    const { text, stays } = setAside(log, `queue-${queue}`, recordsOf(readable(window, contents, waiting), moved));
+    if (!stays) for (const seq of moved) gone(seq);
+    lines.push(`${told}; ${text}`);
+  }
+  return lines;
+}
+
+/** Where messages were sent to: the first few destinations, one more than are told of at most. */
+export function destinationsOf(window: Window, contents: Contents, waiting: readonly Waiting[]): ReadonlySet<string> {
+  const destinations = new Set<string>();
+  for (const { message } of readable(window, contents, waiting)) {
+    if (destinations.add(message.destination).size > NAMES) break;
+  }
+  return destinations;
+}
+
+/** Records one after the other; the numbers of those that were handed out are added to a list. */
+function* recordsOf(stored: Iterable<Stored & { readonly seq: number }>, seqs: number[]): Generator<Buffer> {
+  let records: Buffer[] = [];
+  let octets = 0;
+  for (const { seq, record } of stored) {
+    seqs.push(seq);
+    records.push(Buffer.from(record));
+    if ((octets += record.length) < PIECE) continue;
+    yield Buffer.concat(records);
+    records = [];
+    octets = 0;
+  }
+  yield Buffer.concat(records);
 }
 
 /** Those that can be read; the others are counted with those that are told of. */
@@ -127,15 +156,19 @@ function* readable(
 
 /** What is to be told of messages that belong to no queue. */
 export function describeOrphans(count: number, destinations: ReadonlySet<string>): string {
-  const names = [...destinations].slice(0, 5).join(', ');
+  const names = [...destinations].slice(0, NAMES).join(', ');
   return `${count} messages${names === '' ? '' : ` to ${names}`} belong to no queue that is known any more`;
 }
 
-/** Keeps bytes that are not to be served; tells what became of them. */
-export function setAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, name: string, bytes: Buffer): Mended {
+/** Keeps bytes that are not to be served, a piece at a time; tells what became of them. */
+export function setAside(
+  { fs, directory }: Pick<Log, 'fs' | 'directory'>,
+  name: string,
+  pieces: Iterable<Buffer>,
+): Mended {
   try {
     makeDirectory(fs, join(directory, DAMAGED), PRIVATE_DIRECTORY);
-    putFile(fs, join(directory, DAMAGED, name), bytes);
+    putFile(fs, join(directory, DAMAGED, name), pieces);
     return { text: `set aside in ${DAMAGED}/${name}`, stays: false };
   } catch {
     return { text: 'it stays where it is, there is no room to set it aside', stays: true };
