@@ -7,8 +7,6 @@ import type { Waiting } from './disk/contents.js';
 import { DiskEntry } from './disk/entry.js';
 import type { DiskStore } from './disk.js';
 
-/** Octets of a queue that stay in memory when memory is short. */
-const WINDOW = 64 * 1024;
 /** Octets that a message in memory takes besides its own: the objects that it is made of. */
 const OBJECTS = 1024;
 
@@ -122,7 +120,7 @@ export class DiskBacklog extends MemoryBacklog {
   }
 
   private get crowded(): boolean {
-    return this.store.crowded && this.octets > WINDOW;
+    return this.octets > this.store.share;
   }
 
   private out(entry: Entry | undefined): Entry | undefined {

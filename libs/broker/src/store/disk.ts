@@ -42,6 +42,10 @@ export interface DiskStoreOptions {
 
 const SYNCS: readonly Sync[] = ['always', 'interval', 'never'];
 const MEMORY = 16 * 1024 * 1024;
+/** Octets of a queue that stay in memory when memory begins to be short. */
+const WINDOW = 64 * 1024;
+/** Octets that queues keep in memory all the same, together: the nearer to it, the less each keeps. */
+const WINDOWS = 1024 * WINDOW;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
 
@@ -127,9 +131,10 @@ export class DiskStore implements Store {
     });
   }
 
-  /** Whether messages that wait take as much memory as they may. */
-  get crowded(): boolean {
-    return this.memory > (this.options.memory ?? MEMORY);
+  /** @internal Octets that a queue may keep in memory. */
+  get share(): number {
+    const over = this.memory - (this.options.memory ?? MEMORY);
+    return over <= 0 ? Number.POSITIVE_INFINITY : WINDOW * Math.max(0, 1 - over / WINDOWS);
   }
 
   /**

@@ -329,6 +329,22 @@ describe('a store on disk', () => {
     expect(lines.join()).not.toMatch('belong to no queue');
   });
 
+  it('keeps little of thousands of queues in memory, and each in its order', async () => {
+    const store = await opened(make(undefined, { sync: 'never', memory: 0 }));
+    const queues = Array.from({ length: 1_500 }, (_, n) => store.backlog(`*\0${n}`));
+    let most = 0;
+    for (const queue of queues) {
+      push(queue, 16, 6_000);
+      await synced(store);
+      most = Math.max(most, store.memory);
+    }
+    // 144 MB of messages.
+    expect(most).toBeLessThan(65 * 1024 * 1024);
+    const inOrder = Array.from({ length: 16 }, (_, n) => n);
+    for (const queue of queues) expect(numbers(drain(queue))).toEqual(inOrder);
+    expect(store.memory).toBe(0);
+  });
+
   it('sets a long queue aside a piece at a time, whole or not at all', async () => {
     const store = await opened(make());
     const directory = made.get(store)!;
