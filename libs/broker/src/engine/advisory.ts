@@ -14,6 +14,7 @@ const ROOT = '/topic/$SYS/';
  */
 export class Advisory {
   private readonly topics = new Map<string, Topic>();
+  private readonly subscriptions = new Set<Subscription>();
 
   constructor(private readonly owner: TopicOwner) {}
 
@@ -21,7 +22,11 @@ export class Advisory {
     this.tell('connections', event, () => ({ ...describe(session), version: session.version }));
   }
 
-  subscription(event: 'subscribed' | 'unsubscribed', { session, destination, id, ack }: Subscription): void {
+  subscription(event: 'subscribed' | 'unsubscribed', subscription: Subscription): void {
+    const { session, destination, id, ack } = subscription;
+    if (event === 'subscribed') this.subscriptions.add(subscription);
+    // One that was refused ends too, but never began.
+    else if (!this.subscriptions.delete(subscription)) return;
     this.tell('subscriptions', event, () => ({ ...describe(session), destination, id, ack }));
   }
 

@@ -328,6 +328,23 @@ describe('advisories', () => {
     ]);
   });
 
+  it('tell nothing of a subscription that is refused', async () => {
+    const broker = await makeBroker();
+    const watcher = await join(broker);
+    await watcher.subscribe('/topic/$SYS/subscriptions');
+    await watcher.message();
+    for (const destination of ['/queue/a', '/queue/*', '/topic/a']) {
+      const refused = await join(broker);
+      refused.send('SUBSCRIBE', { destination, id: 's', selector: '(' });
+      await refused.refused();
+      await refused.closed();
+    }
+    const peer = await join(broker);
+    await peer.subscribe('/queue/b', { id: 't' });
+    const { event, destination } = JSON.parse((await watcher.message()).text) as Record<string, string>;
+    expect([event, destination]).toEqual(['subscribed', '/queue/b']);
+  });
+
   it('are for the broker to send', async () => {
     for (const destination of ['/topic/$SYS/connections', '/topic/$SYS.x', '/topic/$SYS']) {
       const peer = await join(await makeBroker());
