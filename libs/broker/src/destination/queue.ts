@@ -84,6 +84,8 @@ export class Queue implements Route, DeliverySource {
   private unacknowledged = 0;
   /** Octets of the bodies that wait; counted where there is a limit to them. */
   private octets = 0;
+  /** The same of those that wait out a delay. */
+  private delayedOctets = 0;
   private sweeper: NodeJS.Timeout | undefined;
   /** Where it looks for expired messages at the moment. */
   private sweeping: Cursor | undefined;
@@ -184,7 +186,7 @@ export class Queue implements Route, DeliverySource {
   /** Whether that much more may wait. */
   private holds(messages: readonly Message[]): boolean {
     const { maxLength, maxBytes } = this.rules;
-    let { octets } = this;
+    let octets = this.octets + this.delayedOctets;
     for (const { length } of messages) octets += length;
     return this.length + messages.length <= maxLength && octets <= maxBytes;
   }
@@ -318,7 +320,7 @@ export class Queue implements Route, DeliverySource {
     for (const entry of this.delayed.keys()) this.backlog.remove(entry);
     this.stop();
     this.backlog.clear();
-    this.octets = 0;
+    this.octets = this.delayedOctets = 0;
   }
 
   private forget(entry: Entry): void {
@@ -334,8 +336,13 @@ export class Queue implements Route, DeliverySource {
       return;
     }
     clearTimeout(timer);
-    this.delayed.delete(entry);
+    this.endDelay(entry);
     this.backlog.remove(entry);
+  }
+
+  private endDelay(entry: Entry): void {
+    this.delayed.delete(entry);
+    this.delayedOctets -= entry.message.length;
   }
 
   private refuse(entry: Entry, outcome: Outcome): void {
@@ -354,11 +361,12 @@ export class Queue implements Route, DeliverySource {
     }
     this.unacknowledged--;
     const timer = setTimeout(() => {
-      this.delayed.delete(entry);
+      this.endDelay(entry);
       this.unacknowledged++;
       this.restore(entry);
     }, delay);
     this.delayed.set(entry, timer);
+    this.delayedOctets += entry.message.length;
   }
 
   private restore(entry: Entry): void {

@@ -33,6 +33,29 @@ describe('a full queue', () => {
     await sendAll(other, '/queue/a', [body]);
   });
 
+  it.each<[Policy, string]>([
+    [{ destination: '/queue/a', maxLength: 1 }, '1 messages'],
+    [{ destination: '/queue/a', maxBytes: 1_000 }, '1000 octets'],
+  ])(
+    'is full by %o also of what waits for its next delivery, and not of what was delivered since',
+    async (policy, limit) => {
+      const broker = await makeGoverned(policy);
+      const [sender, consumer] = await joinAll(broker, 2);
+      const body = 'x'.repeat(600);
+      await sendAll(sender!, '/queue/a', [body]);
+      await consumer!.subscribe('/queue/a', { id: 's', ack: 'client-individual' });
+      await consumer!.receipted('NACK', { ...consumer!.reference(await consumer!.message()), delay: '1' });
+      await consumer!.receipted('ACK', consumer!.reference(await consumer!.message()));
+      await sendAll(sender!, '/queue/a', [body]);
+      await consumer!.receipted('NACK', { ...consumer!.reference(await consumer!.message()), delay: '60000' });
+      await consumer!.receipted('UNSUBSCRIBE', { id: 's' });
+      sender!.send('SEND', { destination: '/queue/a', receipt: 'r' }, body);
+      const error = await sender!.refused();
+      expect([error.header('message'), error.header('receipt-id')]).toEqual(['queue is full', 'r']);
+      expect(error.text).toContain(limit);
+    },
+  );
+
   it('drops its oldest to the dead letters when it is told to', async () => {
     const broker = await makeGoverned({ destination: '/queue/a', maxLength: 2, overflow: 'drop-oldest' });
     const peer = await join(broker);
