@@ -274,6 +274,13 @@ export class World implements QueueOwner, TopicOwner {
 
   durable(name: string, subscription: Subscription, { noLocal }: ConsumerTerms): Route | undefined {
     const own = readQueueName(subscription);
+    const durable = own === undefined ? readDurable(subscription) : undefined;
+    if (name.startsWith(TEMP_TOPIC) && (own ?? durable) !== undefined) {
+      throw new StompError(
+        'invalid header',
+        'a temporary topic ends with its session: no durable subscription, and no queue of a name, can collect from it',
+      );
+    }
     if (own !== undefined) {
       this.checkCount(own);
       const queue = this.queue(own, subscription.headers);
@@ -285,7 +292,6 @@ export class World implements QueueOwner, TopicOwner {
       }
       return queue;
     }
-    const durable = readDurable(subscription);
     if (durable === undefined) return undefined;
     const { key } = durable;
     const text = subscription.headers.get('selector');

@@ -239,3 +239,22 @@ it('a durable subscription with no-local knows its user by name, whatever else i
   await again.subscribe(TOPIC, reader);
   expect(await again.texts(1)).toEqual(['of another']);
 });
+
+describe('a temporary topic', () => {
+  it.each<Headers>([
+    { durable: 'true', 'auto-delete': 'false' },
+    { 'activemq.subscriptionName': 'mine' },
+    { 'durable-subscription-name': 'mine' },
+    { 'x-queue-name': 'mine' },
+  ])('ends with its session, so nothing that outlives it is made by %o', async (headers) => {
+    const broker = await makeBroker();
+    const peer = await join(broker, '1.2', { 'client-id': 'c' });
+    await peer.subscribe('/temp-topic/a', { id: 'plain' });
+    await sendAll(peer, '/temp-topic/a', ['for now']);
+    expect(await peer.texts(1)).toEqual(['for now']);
+    peer.send('SUBSCRIBE', { destination: '/temp-topic/a', id: 'lasting', receipt: 'r', ...headers });
+    const error = await peer.refused();
+    expect([error.header('message'), error.header('receipt-id')]).toEqual(['invalid header', 'r']);
+    expect(error.text).toContain('a temporary topic ends with its session');
+  });
+});
