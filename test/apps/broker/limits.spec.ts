@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Certificates } from '../../support/certificates.js';
 import { RawPeer, unique } from '../../support/raw.js';
@@ -17,6 +17,21 @@ const SMALL_YOUNG = { NODE_OPTIONS: '--max-semi-space-size=4' };
 const queue = () => unique('/queue/limits');
 const titleOf = async (peer: RawPeer) => (await peer.refused()).header('message');
 const textOf = async (peer: RawPeer) => (await peer.refused()).text.trim();
+
+/** The first octets of a client of TLS. */
+async function clientHello(): Promise<Buffer> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const client = connectTls((listener.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
+  try {
+    const [socket] = (await once(listener, 'connection')) as [Socket];
+    const [octets] = (await once(socket, 'data')) as [Buffer];
+    return octets;
+  } finally {
+    client.destroy();
+    listener.close();
+  }
+}
 
 describe('a frame', () => {
   it('is refused over --max-command, --max-header, --max-headers and --max-body before it is all there', async () => {
@@ -143,6 +158,48 @@ describe('connections', () => {
       const peer = await server.open();
       peer.send('CONNECT', { 'accept-version': '1.2', host: 'h' });
       if ((await peer.frame()).command === 'CONNECTED') break;
+    }
+  });
+
+  it('that their clients end before they have said anything are over at once, and counted no longer', async () => {
+    const certificates = new Certificates();
+    try {
+      const { cert, key } = certificates.issue('server', certificates.authority());
+      const only = ['--max-per-address', '1', '--login-timeout', '600000'];
+      const [plain, tls, proxied] = await Promise.all([
+        serve(...only),
+        serve(...only, '--tls', 'true', '--certfile', cert, '--keyfile', key),
+        serve(...only, '--proxy-protocol', '127.0.0.2'),
+      ]);
+      const hello = await clientHello();
+      for (const [server, octets, from] of [
+        [plain, '', undefined],
+        [plain, 'CONNECT\naccept-', undefined],
+        [tls, '', undefined],
+        [tls, hello.subarray(0, 3), undefined],
+        [tls, hello.subarray(0, hello.length / 2), undefined],
+        [tls, hello, undefined],
+        [proxied, '', '127.0.0.2'],
+        [proxied, 'PROXY TCP4 192.', '127.0.0.2'],
+      ] as const) {
+        // The second one is refused where the first one still counts.
+        for (let times = 0; times < 2; times++) {
+          const socket = connectTcp({ port: server.port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true });
+          const received: Buffer[] = [];
+          const answered = once(
+            socket.on('data', (chunk) => received.push(chunk)),
+            'data',
+          );
+          const over = once(socket, 'close', { signal: AbortSignal.timeout(5_000) });
+          socket.write(octets);
+          if (octets === hello) await answered;
+          socket.end();
+          await over;
+          expect(Buffer.concat(received).subarray(0, 2).toString('hex')).toBe(octets === hello ? '1603' : '');
+        }
+      }
+    } finally {
+      certificates.remove();
     }
   });
 

@@ -114,7 +114,10 @@ export class StompServer {
     const guests = new Map<string, Guest>();
     // Once a connection is closed, nobody can tell who its client was.
     const clients = new WeakMap<Socket, string>();
-    const take = (socket: Socket) => this.take(socket, guests.get(nameOf(socket)));
+    const take = (socket: Socket) => {
+      socket.allowHalfOpen = true;
+      this.take(socket, guests.get(nameOf(socket)));
+    };
     const server: NetServer =
       tls === undefined
         ? createTcpServer(common)
@@ -145,7 +148,11 @@ export class StompServer {
         if (guest === undefined) return;
         const name = nameOf(socket);
         guests.set(name, guest);
-        if (tls !== undefined) clients.set(socket, guest.address);
+        if (tls !== undefined) {
+          clients.set(socket, guest.address);
+          // Nothing comes of a handshake whose client has nothing more to say.
+          socket.allowHalfOpen = false;
+        }
         socket.once('close', () => guests.delete(name));
         for (const each of open) each.call(server, socket);
       };
