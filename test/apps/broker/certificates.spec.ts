@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
 import { copyFileSync, readFileSync, renameSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Certificates, type Pem } from '../../support/certificates.js';
 import { start, startIn } from '../../support/programs.js';
@@ -14,6 +14,59 @@ jest.setTimeout(120_000);
 const files = new Files();
 const file = (text: string) => files.make(text);
 afterAll(() => files.remove());
+
+/** Passes on what clients say first, and the rest not before it is opened. */
+class Gate {
+  readonly #sockets: Socket[] = [];
+  #far: Socket | undefined;
+  #kept: Buffer[] = [];
+  #open = false;
+  #onShut: () => void = () => undefined;
+  /** Settles when there is something that is not passed on. */
+  readonly shut = new Promise<void>((resolve) => (this.#onShut = resolve));
+
+  private constructor(
+    private readonly server: Server,
+    port: number,
+  ) {
+    server.on('connection', (near: Socket) => {
+      const far = connectTcp(port, '127.0.0.1');
+      this.#far = far;
+      this.#sockets.push(near, far);
+      near.on('error', () => undefined).on('close', () => far.destroy());
+      far.on('error', () => undefined).pipe(near);
+      let first = true;
+      near.on('data', (chunk: Buffer) => {
+        if (first || this.#open) far.write(chunk);
+        else {
+          this.#kept.push(chunk);
+          this.#onShut();
+        }
+        first = false;
+      });
+    });
+  }
+
+  static async before(port: number): Promise<Gate> {
+    const gate = new Gate(createServer(), port);
+    await once(gate.server.listen(0, '127.0.0.1'), 'listening');
+    return gate;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  open(): void {
+    this.#open = true;
+    for (const chunk of this.#kept.splice(0)) this.#far!.write(chunk);
+  }
+
+  close(): void {
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
 
 describe('certificates', () => {
   const certificates = new Certificates();
@@ -222,6 +275,37 @@ describe('certificates', () => {
     expect(await sends(anns!.socket)).toBe(true);
     anns!.socket.destroy();
   });
+
+  it.each(['has been opened', 'is being opened'])(
+    'open no sessions when nobody vouches for them any more, where the connection %s before that',
+    async (when) => {
+      const other = certificates.authority('other');
+      const bob = certificates.issue('bob', other);
+      const one = readFileSync(ca.cert, 'utf8');
+      const authorities = file(one + readFileSync(other.cert, 'utf8'));
+      const server = await secure(
+        ...['--tls', 'strict', '--cafile', authorities, '--cert-user', 'cn'],
+        ...['--login-timeout', '600000', '--verbose', '2'],
+      );
+      const gate = await Gate.before(server.port);
+      const identity = { cert: readFileSync(bob.cert), key: readFileSync(bob.key) };
+      const socket = connectTls({ port: gate.port, servername: 'localhost', ca: one, ...identity });
+      socket.on('error', () => undefined);
+      // The certificate is what the client says second.
+      await gate.shut;
+      if (when === 'has been opened') {
+        gate.open();
+        await server.program.says(/connection opened/);
+      }
+      files.replace(authorities, one);
+      await reloads(server.program, 1);
+      gate.open();
+      socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+      expect(await next(socket)).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+      expect((await dial(server.port, ann)).text).toContain('CONNECTED');
+      gate.close();
+    },
+  );
 
   it('end their sessions when another authority takes the name of theirs', async () => {
     const both = (other: Pem) => [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join('');

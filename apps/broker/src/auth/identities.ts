@@ -30,6 +30,8 @@ class Identity implements User {
 const NO_MORE = 'these credentials do not hold any more: connect with new ones';
 /** Node 24 does not tell what a client has shown beside its own certificate. */
 const HIDES_PATHS = Number(process.versions.node.split('.')[0]) >= 24;
+/** So many changes of the authorities are remembered, for connections from before that have not logged in. */
+const MOST_BEFORE = 100;
 /** How often it is said that tokens cannot be checked, in ms. */
 const SAID_AGAIN = 60_000;
 
@@ -38,6 +40,8 @@ export class Identities implements UserDirectory {
   private saidAt = -Infinity;
   /** The authorities there were when a certificate was shown. */
   private readonly seenUnder = new WeakMap<X509Certificate, Authorities>();
+  /** Those that there were, until which moment, by `performance.now()`. */
+  private readonly before: { readonly authorities: Authorities | undefined; readonly until: number }[] = [];
 
   /** @param warn told when the keys of tokens cannot be had */
   constructor(
@@ -55,6 +59,8 @@ export class Identities implements UserDirectory {
 
   /** Other users from now on. */
   change(proofs: Proofs): void {
+    this.before.push({ authorities: this.proofs.authorities, until: performance.now() });
+    if (this.before.length > MOST_BEFORE) this.before.shift();
     this.proofs = proofs;
   }
 
@@ -80,10 +86,10 @@ export class Identities implements UserDirectory {
     return credential && new Identity(login, (proofs) => proofs.users.holds(credential));
   }
 
-  objection(user: unknown, certificate: X509Certificate | undefined): string | undefined {
+  objection(user: unknown, certificate: X509Certificate | undefined, since: number): string | undefined {
     const { authorities, revoked } = this.proofs;
     if (certificate !== undefined) {
-      if (authorities !== undefined && !this.vouchedFor(certificate, authorities)) return NO_MORE;
+      if (authorities !== undefined && !this.vouchedFor(certificate, since, authorities)) return NO_MORE;
       if (revoked?.has(certificate) === true) return NO_MORE;
     }
     if (user instanceof Identity) return user.holdsBy(this.proofs) ? undefined : NO_MORE;
@@ -99,10 +105,12 @@ export class Identities implements UserDirectory {
 
   /**
    * TLS has looked at the certificate when the connection was opened. Where the runtime hides the path to an authority,
-   * it holds for as long as none of the authorities is gone that there were when it was shown.
+   * it holds for as long as none of the authorities is gone that there were then, long before a login maybe.
    */
-  private vouchedFor(certificate: X509Certificate, authorities: Authorities): boolean {
-    const first = this.seenUnder.get(certificate) ?? authorities;
+  private vouchedFor(certificate: X509Certificate, since: number, authorities: Authorities): boolean {
+    const then = this.before.find(({ until }) => since < until);
+    const first = this.seenUnder.get(certificate) ?? (then === undefined ? authorities : then.authorities);
+    if (first === undefined) return authorities.vouchFor(certificate);
     this.seenUnder.set(certificate, first);
     return authorities.vouchFor(certificate) || (HIDES_PATHS && authorities.include(first));
   }

@@ -87,8 +87,8 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     }
   }
 
-  check({ user, certificate }: Session): void {
-    const objection = this.users.objection?.(user, certificate);
+  check({ user, certificate, since }: Session): void {
+    const objection = this.users.objection?.(user, certificate, since);
     if (objection !== undefined) throw new StompError('session ended', objection);
   }
 

@@ -29,9 +29,10 @@ export interface UserDirectory {
    *
    * @param user whom the session belongs to; undefined for anonymous
    * @param certificate what the client showed for TLS, where it was asked for one
+   * @param since when its connection was taken, by `performance.now()`
    * @returns what the client is told; undefined when it may stay
    */
-  objection?(user: unknown, certificate: X509Certificate | undefined): string | undefined;
+  objection?(user: unknown, certificate: X509Certificate | undefined, since: number): string | undefined;
 }
 
 /** DI token of the {@link UserDirectory}. */

@@ -17,6 +17,8 @@ export interface ConnectionLimits {
 export interface Guest {
   readonly socket: Socket;
   readonly address: string;
+  /** By `performance.now()`. */
+  readonly since: number;
   /** None yet while TLS shakes hands. */
   session: Session | undefined;
 }
@@ -47,7 +49,7 @@ export class Entrance {
     if (this.guests.size + others >= maxConnections) throw tooMany(`the server has ${maxConnections} connections`);
     if (count >= maxPerAddress) throw tooMany(`your address has ${maxPerAddress} connections`);
     if (this.pending.size >= maxPendingLogins) this.makeRoom(maxPendingLogins);
-    const guest: Guest = { socket, address, session: undefined };
+    const guest: Guest = { socket, address, since: performance.now(), session: undefined };
     this.guests.add(guest);
     this.pending.add(guest);
     this.networks.set(network, count + 1);

@@ -290,7 +290,7 @@ export class StompServer {
       },
     };
     if (guest === undefined) this.accepted++;
-    const session = new Session(stream, this.broker, this.options, watcher, address);
+    const session = new Session(stream, this.broker, this.options, watcher, address, guest?.since);
     this.live.add(session);
     const { frameTimeout } = this.options;
     if (frameTimeout > 0) {

@@ -95,6 +95,7 @@ export class Session {
    * @param stream open already; owned by the session from now on
    * @param watcher told when the client is connected, and once when everything is over
    * @param address the client's, where it is not the other end of the socket
+   * @param since when its connection was taken, by `performance.now()`
    */
   constructor(
     stream: Duplex,
@@ -102,6 +103,7 @@ export class Session {
     private readonly options: ResolvedOptions,
     private readonly watcher: SessionWatcher,
     address?: string,
+    readonly since = performance.now(),
   ) {
     this.verbose = options.log?.level ?? 0;
     this.address = address ?? (stream instanceof Socket ? plainAddress(stream.remoteAddress) : undefined);
