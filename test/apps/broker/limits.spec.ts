@@ -96,6 +96,30 @@ describe('a client that has not logged in', () => {
     }
   });
 
+  it('has as long for the header of the PROXY protocol, and as long for the handshake of TLS', async () => {
+    const certificates = new Certificates();
+    try {
+      const { cert, key } = certificates.issue('server', certificates.authority());
+      const tls = ['--tls', 'true', '--certfile', cert, '--keyfile', key];
+      for (const options of [['--proxy-protocol', '127.0.0.1'], tls, [...tls, '--proxy-protocol', '127.0.0.1']]) {
+        const server = await serve('--login-timeout', '300', ...options);
+        const socket = connectTcp(server.port, '127.0.0.1')
+          .on('error', () => undefined)
+          .resume();
+        if (options.length > tls.length) socket.write('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n');
+        await new Promise<void>((resolve, reject) => {
+          const late = setTimeout(() => reject(new Error('it is still open')), 5_000);
+          socket.on('close', () => {
+            clearTimeout(late);
+            resolve();
+          });
+        });
+      }
+    } finally {
+      certificates.remove();
+    }
+  });
+
   it('makes room for others, the most silent one first, when there are more than --max-pending-logins', async () => {
     const server = await serve('--max-pending-logins', '2', '--login-timeout', '600000');
     const [one, two] = [await server.open(), await server.open()];

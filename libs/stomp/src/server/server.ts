@@ -46,6 +46,7 @@ export interface Listener {
   renew(tls: TlsOptions): void;
 }
 
+/** How long what comes before the first frame may take each, where there is no limit for the login, in ms. */
 const HANDSHAKE_TIMEOUT = 10_000;
 /** How long a refused client may take to read why, in ms. */
 const REFUSAL_LINGER = 2_000;
@@ -124,7 +125,7 @@ export class StompServer {
         : createTlsServer(
             {
               minVersion: 'TLSv1.2',
-              handshakeTimeout: HANDSHAKE_TIMEOUT,
+              handshakeTimeout: this.patience,
               ...tls,
               ...common,
               SNICallback: (name, done) => (latest?.SNICallback ?? takeDefault)(name, done),
@@ -220,9 +221,14 @@ export class StompServer {
     clearTimeout(timer);
   }
 
+  /** How long TLS may shake hands, and a proxy take to say who its client is, in ms. */
+  private get patience(): number {
+    return this.options.loginTimeout || HANDSHAKE_TIMEOUT;
+  }
+
   /** Reads what a proxy says of its client, then goes on as if that had come by itself. */
   private unwrap(socket: Socket, go: (client: string | undefined) => void): void {
-    readProxyHeader(socket, HANDSHAKE_TIMEOUT).then(
+    readProxyHeader(socket, this.patience).then(
       (client) => {
         if (!socket.destroyed) go(client);
       },
