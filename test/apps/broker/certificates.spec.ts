@@ -390,4 +390,20 @@ describe('certificates', () => {
     // Whoever has no certificate does not come in by another name, either.
     await expect(dial(server.port, undefined, { servername: 'mq.test' })).rejects.toThrow();
   });
+
+  it('that are revoked do not come in by the name of a virtual host, either', async () => {
+    const mq = certificates.issue('mq', ca, ['DNS:mq.test']);
+    const bob = certificates.issue('bob', ca);
+    const crl = certificates.revoke(ca, ann);
+    const hosts = JSON.stringify({ 'mq.test': { certfile: mq.cert, keyfile: mq.key } });
+    const log = file('');
+    const server = await secure(
+      ...['--tls', 'strict', '--cert-user', 'cn', '--crlfile', crl, '--vhost-certs', hosts, '--audit-log', log],
+    );
+    const names = { servername: 'mq.test', host: 'mq.test' };
+    expect((await dial(server.port, bob, names)).text).toContain('CONNECTED');
+    await expect(dial(server.port, ann, names)).rejects.toThrow();
+    await server.program.stop();
+    expect(readFileSync(log, 'utf8')).toContain('the client certificate was revoked');
+  });
 });
