@@ -6,7 +6,7 @@ import { on } from './servers.mjs';
 
 const run = promisify(execFile);
 
-export const say = (line) => process.stderr.write(`${line}\n`);
+export const say = (line) => void process.stderr.write(`${line}\n`);
 
 export function median(numbers) {
   const sorted = numbers.filter((number) => !Number.isNaN(number)).sort((a, b) => a - b);
