@@ -2,6 +2,7 @@
 //   npm run bench:nest -- [--rounds 5] [--seconds 1] [--only TRANSPORT] [--scenario NAME] [--prof DIR]
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -50,6 +51,7 @@ if (values.help) {
   process.stdout.write(help);
   process.exit(0);
 }
+const RESULTS = fileURLToPath(new URL('../../results/nest.md', import.meta.url));
 /** What all the others are measured by. */
 const REFERENCE = 'STOMP, stompserver';
 /** What is not handled within this many ms was lost. */
@@ -157,11 +159,16 @@ try {
   const subjects = Object.entries(subjectsOf(ports)).filter(([name]) => name.includes(values.only));
   for (const [name] of subjects) pairs.set(name, await Pair.start(name, ports));
   const [processor] = cpus();
-  process.stdout.write(
-    `${cpus().length} x ${processor?.model}, Node ${process.versions.node}, load ${loadavg()[0]?.toFixed(1)} at the start\n\n`,
-  );
-  process.stdout.write('| scenario | transport, broker | ratio | messages/s | µs of CPU a message |\n');
-  process.stdout.write('| --- | --- | --: | --: | --: |\n');
+  const atStart = loadavg()[0]?.toFixed(1);
+  const rows = [
+    '| scenario | transport, broker | ratio | messages/s | µs of CPU a message |',
+    '| --- | --- | --: | --: | --: |',
+  ];
+  const say = (row: string): void => {
+    rows.push(row);
+    process.stdout.write(`${row}\n`);
+  };
+  process.stdout.write(`${rows.join('\n')}\n`);
   for (const scenario of scenarios.filter(({ name }) => name.includes(values.scenario))) {
     const results = new Map<string, Figures[]>();
     // The first round warms up, and finds out how much is enough for the time.
@@ -182,8 +189,18 @@ try {
       const rate = median(figures.map((figure) => figure.rate));
       const cpu = median(figures.map((figure) => figure.cpu));
       const ratio = (rate / reference).toFixed(2);
-      process.stdout.write(`| ${scenario.name} | ${name} | ${ratio} | ${rate.toFixed(0)} | ${cpu.toFixed(1)} |\n`);
+      say(`| ${scenario.name} | ${name} | ${ratio} | ${rate.toFixed(0)} | ${cpu.toFixed(1)} |`);
     }
+  }
+  // What was asked for in part only does not take the place of the whole.
+  if (values.only === '' && values.scenario === '') {
+    const facts =
+      `${new Date().toISOString().slice(0, 10)}; ${cpus().length} x ${processor?.model}, Node ${process.versions.node}; ` +
+      `load ${atStart} at the start and ${loadavg()[0]?.toFixed(1)} at the end.`;
+    const how =
+      `Medians of ${rounds} runs in turns. The ratio is that of messages a second to those of ${REFERENCE}; the CPU time ` +
+      'is that of both sides of the application, without the broker.';
+    writeFileSync(RESULTS, `# The Nest transport beside Nest's own\n\n${facts}\n\n${how}\n\n${rows.join('\n')}\n`);
   }
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`);
