@@ -27,7 +27,6 @@ export const scenarios = {
     what: 'D with prefetch-count:1000',
     job: { ack: 'client-individual', destination: '/queue/bench', subscribeHeaders: ['prefetch-count:1000'] },
     alone: true,
-    floor: 0.18,
   },
   N: {
     what: '500 topics, 500->500',

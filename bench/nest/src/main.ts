@@ -133,7 +133,9 @@ interface Report {
 }
 
 async function ask(child: ChildProcess, message: object): Promise<Report> {
-  const answer = once(child, 'message');
+  const answer = once(child, 'message', { signal: AbortSignal.timeout(LOST) }).catch(() => {
+    throw new Error(`no answer within ${LOST} ms`);
+  });
   child.send(message);
   return ((await answer) as [Report])[0];
 }
@@ -175,12 +177,18 @@ try {
     for (let round = -1; round < rounds; round++) {
       for (const [name, { only }] of subjects) {
         if (!only.includes(scenario.name)) continue;
-        const figures = await pairs
-          .get(name)!
-          .measure(scenario)
-          .catch((error: Error) => {
-            throw new Error(`${name}, ${scenario.name}: ${error.message}`);
-          });
+        const pair = pairs.get(name);
+        if (pair === undefined) continue;
+        const figures = await pair.measure(scenario).catch((error: Error) => {
+          process.stderr.write(`${name}, ${scenario.name}: ${error.message}; it is left out from here\n`);
+        });
+        if (figures === undefined) {
+          pair.stop();
+          pairs.delete(name);
+          results.delete(name);
+          process.exitCode = 1;
+          continue;
+        }
         if (round >= 0) results.set(name, [...(results.get(name) ?? []), figures]);
       }
     }
