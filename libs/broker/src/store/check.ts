@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { Contents } from './disk/contents.js';
+import { hasList } from './disk/list.js';
 import { DAMAGED, describeOrphans, destinationsOf } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
@@ -61,6 +62,9 @@ export async function checkStore(
     const aside = fs.existsSync(join(directory, DAMAGED)) ? fs.readdirSync(join(directory, DAMAGED)).length : 0;
     if (aside > 0) notes.push(`${DAMAGED} holds what was set aside before, ${aside} files`);
     const files = [...visit.log.files.values()];
+    if (files.length > 0 && !hasList(fs, directory)) {
+      notes.push('there is no list of the files: one that is missing is not noticed; a broker that starts writes it');
+    }
     const octets = files.reduce((sum, { size }) => sum + size, 0);
     const living = [...contents.catalog.live.values()].reduce((sum, size) => sum + size, 0);
     return { files: files.length, octets, living, messages, removals: contents.removals, kept, damage, notes };

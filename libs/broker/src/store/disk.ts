@@ -420,6 +420,8 @@ export class DiskStore implements Store {
     this.log.settleNewest();
     const contents = new Contents(this.catalog, this.counts);
     await contents.read(this.log, (damage) => this.mend(damage), this.report);
+    // What is missing is told of once.
+    this.log.putList();
     this.seq = contents.seq;
     for (const file of contents.stale) this.cleaner.prefer(file);
     let messages = 0;

@@ -4,31 +4,42 @@
 import { join } from 'node:path';
 import { type FileSystem, putFile, syncDirectory } from './files.js';
 
-const FORMAT = 'nestjs-stomp store 1\n';
+const FORMAT = 'nestjs-stomp store 2\n';
+/** It has no list of its files: whoever knows no other must not change them once there is one. */
+const BEFORE = 'nestjs-stomp store 1\n';
 /** The file that a store leaves which was ended properly: what is numbered above what it says was not handed out. */
 const CLOSED = 'closed';
 
-/** @throws Error when the directory is not, and cannot become, a store of this format */
+/**
+ * Makes the directory a store of this format.
+ *
+ * @throws Error when it is not, and cannot become one
+ */
 export function makeFormat(fs: FileSystem, directory: string): void {
-  if (isStore(fs, directory)) return;
-  const own = /^(lock|lost\+found|format(\.new)?|reserve|closed|damaged|\d{8,}\.log)$/;
+  const path = join(directory, 'format');
+  if (isStore(fs, directory)) {
+    if (readText(fs, path) === BEFORE) putFile(fs, path, Buffer.from(FORMAT));
+    return;
+  }
+  const own = /^(lock|lost\+found|(format|files|closed)(\.new)?|reserve|damaged|\d{8,}\.log)$/;
   if (fs.readdirSync(directory).some((name) => !own.test(name))) {
     throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
   }
-  putFile(fs, join(directory, 'format'), [Buffer.from(FORMAT)]);
+  putFile(fs, path, [Buffer.from(FORMAT)]);
 }
 
 /**
- * Whether there is a store.
+ * Whether there is a store, of this format or the one before.
  *
  * @throws Error when it is one of another format
  */
 export function isStore(fs: FileSystem, directory: string): boolean {
   const known = readText(fs, join(directory, 'format'));
-  // Lost or empty, it is put there again: there is one format.
-  if (known === undefined || known === '' || known === FORMAT) return known === FORMAT;
+  if (known === FORMAT || known === BEFORE) return true;
+  // Lost or empty, it is put there again: whatever is there can be read as of this format.
+  if (known === undefined || known === '') return false;
   const what = JSON.stringify(known.slice(0, 40).trim());
-  throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()}`);
+  throw new Error(`${directory} is of another format, ${what}: this version reads ${FORMAT.trim()} and older`);
 }
 
 /**

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, writeAll } from './files.js';
+import { dropList, putList } from './list.js';
 import { Kind, recordAt, seal } from './record.js';
 
 /**
@@ -73,7 +74,7 @@ export class Log {
       const match = /^(\d{8,})\.log$/.exec(name);
       return match === null ? [] : [Number(match[1])];
     });
-    this.last = Math.max(0, ...numbers);
+    this.last = Math.max(this.last, ...numbers);
     return numbers.sort((a, b) => a - b);
   }
 
@@ -83,7 +84,29 @@ export class Log {
    */
   settleNewest(): void {
     const newest = this.list().at(-1);
-    if (newest !== undefined) syncFile(this.fs, join(this.directory, nameOf(newest)));
+    if (newest === undefined) return;
+    syncFile(this.fs, join(this.directory, nameOf(newest)));
+    syncDirectory(this.fs, this.directory);
+  }
+
+  /** Files up to that number were there once: it is not used again. */
+  skip(number: number): void {
+    this.last = Math.max(this.last, number);
+  }
+
+  /**
+   * Writes down which files there are; tells whether that stands.
+   *
+   * @param going a file that is there no more soon
+   */
+  putList(going?: number): boolean {
+    const sizes = new Map<number, number>();
+    for (const [number, file] of this.files) {
+      // Of what is being written, or was given up, only the head is safe for certain.
+      const growing = file === this.current || file === this.broken;
+      if (number !== going) sizes.set(number, growing ? FILE_HEAD : file.size);
+    }
+    return putList(this.fs, this.directory, sizes);
   }
 
   /** A file that is there; undefined when neither its head nor its first group is that of one. */
@@ -179,12 +202,17 @@ export class Log {
     }
   }
 
-  /** Deletes a file; when this returns it cannot come back. */
+  /** Deletes a file; when this returns it cannot come back, and nobody misses it. */
   remove(number: number): void {
+    const listed = this.putList(number);
+    // A disk that is full gets room by this; the list must not miss what was deleted on purpose.
+    if (!listed) dropList(this.fs, this.directory);
     this.closeReader(number);
     this.fs.rmSync(join(this.directory, nameOf(number)), { force: true });
     syncDirectory(this.fs, this.directory);
     this.files.delete(number);
+    if (this.broken?.number === number) this.broken = undefined;
+    if (!listed) this.putList();
   }
 
   close(): void {
@@ -197,6 +225,7 @@ export class Log {
         this.fd = -1;
         this.current = undefined;
       }
+      this.putList();
     }
     for (const number of [...this.open.keys()]) this.closeReader(number);
   }
@@ -213,7 +242,8 @@ export class Log {
     this.last = number;
     try {
       writeAll(this.fs, this.fd, headOf(salt), 0);
-      if (this.sync !== 'never') this.fs.fdatasyncSync(this.fd);
+      // Whatever was asked for: it is listed.
+      this.fs.fdatasyncSync(this.fd);
       syncDirectory(this.fs, this.directory);
     } catch (error) {
       this.fs.closeSync(this.fd);
@@ -223,6 +253,7 @@ export class Log {
     }
     this.current = { number, salt, size: FILE_HEAD };
     this.files.set(number, this.current);
+    this.putList();
     return this.current;
   }
 

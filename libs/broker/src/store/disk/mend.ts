@@ -34,6 +34,12 @@ export function mend(log: Log, damage: Damage): Mended {
     return { text: `${text}; ${kept}`, stays };
   };
   switch (kind) {
+    // It is written again when all has been read.
+    case 'list':
+      return keep('files');
+    case 'missing':
+    case 'short':
+      return { text, stays: false };
     case 'head':
       return { text: `${text}; ${putHead(log, file)}`, stays: false };
     case 'unreadable':

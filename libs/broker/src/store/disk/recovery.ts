@@ -6,15 +6,21 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { readWhole } from './files.js';
+import { readList, type Sizes } from './list.js';
 import { FILE_HEAD, headOf, type Log, type LogFile, nameOf } from './log.js';
 import { type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
 
 /** Octets that a disk writes as a whole, or not at all. */
 const SECTOR = 512;
 
+const NOTHING = Buffer.alloc(0);
+
 /** A part of the log that cannot be used. */
 export interface Damage {
   /**
+   * list        the list of the files is not what was written
+   * missing     the file is not there, and nobody meant to delete it
+   * short       the file ended behind what is there; that is behind its records maybe
    * strange     the file does not begin like one of a store
    * head        the file does not begin as it did, and its records show how it did
    * unreadable  the disk does not give it; it may do so another time
@@ -23,7 +29,7 @@ export interface Damage {
    * record      records that are not what was written
    * senseless   a record that is what was written, and says nothing that is known
    */
-  readonly kind: 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+  readonly kind: 'list' | 'missing' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
   /** The number of the file. */
   readonly file: number;
   /** Where in the file it begins and ends. */
@@ -52,6 +58,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
   const pathOf = (number: number) => join(directory, nameOf(number));
   const sizes = numbers.map((number) => fs.statSync(pathOf(number), { throwIfNoEntry: false })?.size ?? 0);
   const all = sizes.reduce((sum, size) => sum + size, 0);
+  const listed = await readListed(log, numbers, reader);
   let done = 0;
   // One after the other is read into the same memory.
   let room: Buffer | undefined;
@@ -61,6 +68,10 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
     for (const { from, to } of unreadable) {
       reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }
+    const least = listed.get(number) ?? 0;
+    if (bytes.length < least) {
+      reader.damage({ kind: 'short', file: number, from: bytes.length, to: least, bytes: NOTHING });
+    }
     // What cannot be read now may be read another time: such a file is not changed.
     const last = index === numbers.length - 1 && unreadable.length === 0;
     const file = log.admit(number, bytes);
@@ -69,17 +80,36 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       if (unreadable[0]?.from !== 0 && !head.equals(headOf(file.salt))) {
         reader.damage({ kind: 'head', file: number, from: 0, to: FILE_HEAD, bytes: head });
       }
-      file.size = readFile(bytes, file, last, reader);
+      file.size = readFile(bytes, file, last ? least : bytes.length, reader);
     } else if (unreadable.length === 0) {
-      const kind = last && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
+      const kind = last && least === 0 && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
       reader.damage({ kind, file: number, from: 0, to: bytes.length, bytes });
     }
     reader.progress((done += bytes.length), all);
   }
 }
 
-/** Reads the records of a file; returns where it ends. */
-function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader): number {
+/** How large each file was at least; those that are gone are told of. */
+async function readListed(log: Log, numbers: readonly number[], reader: Reader): Promise<Sizes> {
+  const listed = await readList(log.fs, log.directory);
+  if (Buffer.isBuffer(listed)) {
+    reader.damage({ kind: 'list', file: 0, from: 0, to: listed.length, bytes: listed });
+    return new Map();
+  }
+  const there = new Set(numbers);
+  for (const [number, size] of listed) {
+    log.skip(number);
+    if (!there.has(number)) reader.damage({ kind: 'missing', file: number, from: 0, to: size, bytes: NOTHING });
+  }
+  return listed;
+}
+
+/**
+ * Reads the records of a file; returns where it ends.
+ *
+ * @param certain what begins before that place is no write that was cut off
+ */
+function readFile(bytes: Buffer, file: LogFile, certain: number, reader: Reader): number {
   const { number, salt } = file;
   const take = (found: Found, from: number) => {
     try {
@@ -101,7 +131,7 @@ function readFile(bytes: Buffer, file: LogFile, last: boolean, reader: Reader): 
       at = found.end;
       continue;
     }
-    if (last && at >= whole && nextGroup(bytes, at, salt) === bytes.length) {
+    if (at >= certain && at >= whole && nextGroup(bytes, at, salt) === bytes.length) {
       whole = wholeUntil(bytes, at, salt);
       if (whole === at) {
         reader.damage({ kind: 'torn', file: number, from: at, to: bytes.length, bytes: bytes.subarray(at) });
@@ -172,6 +202,12 @@ export function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at
 export function describeDamage({ kind, file, from, to, bytes }: Damage): string {
   const name = nameOf(file);
   switch (kind) {
+    case 'list':
+      return 'files: the list of the files of the log is damaged: one that is missing is not noticed';
+    case 'missing':
+      return `${name} is missing, ${to} octets at least: what stood only there is lost`;
+    case 'short':
+      return `${name} is shorter than it was, ${from} octets and not ${to}: what stood behind them is lost`;
     case 'strange':
       return `${name} is no file of a store, ${bytes.length} octets`;
     case 'head':

@@ -1,6 +1,6 @@
 import { Lock } from './lock.js';
 import { FILE_SIZE, Log } from './log.js';
-import { isStore } from './directory.js';
+import { isStore, makeFormat } from './directory.js';
 import type { FileSystem } from './files.js';
 import { explain, StoreUnavailableError } from './unavailable.js';
 
@@ -24,6 +24,7 @@ export class Visit {
           `${directory} is no store: it holds no file \`format\`, or an empty one; a broker that starts on it puts it there`,
         );
       const lock = await (changes ? Lock.take(directory) : Lock.takeIfWritable(directory));
+      if (changes) makeFormat(fs, directory);
       return new Visit(new Log(directory, 'always', fs, FILE_SIZE), lock);
     } catch (error) {
       const cause = explain(error, directory) as Error;
