@@ -1,6 +1,15 @@
-import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { FrameDecoder } from 'nestjs-stomp/frame';
@@ -22,6 +31,14 @@ function remove(): Promise<void> {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
   directories = [];
   return Promise.resolve();
+}
+
+/** What a process leaves that is killed now. */
+function killed(store: object): string {
+  const directory = mkdtempSync(join(tmpdir(), 'store-'));
+  directories.push(directory);
+  cpSync(made.get(store)!, directory, { recursive: true, filter: (path) => basename(path) !== 'lock' });
+  return directory;
 }
 
 const again = (store: object, options: Partial<DiskStoreOptions> = {}) => make(made.get(store), options);
@@ -155,12 +172,12 @@ describe('a store on disk', () => {
     await synced(store);
     backlog.remove(backlog.shift()!);
     push(backlog, 2);
-    await store.close();
-    const [path] = files(store);
-    const { length } = readFileSync(path!);
-    truncateSync(path!, length - 1);
+    await synced(store);
+    const directory = killed(store);
+    const path = join(directory, '00000001.log');
+    truncateSync(path, statSync(path).size - 1);
     const lines: string[] = [];
-    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    const next = await opened(make(directory, { report: (line) => lines.push(line) }));
     expect(numbers(drain(next.backlog('q')))).toEqual([0, 1, 2]);
     expect(lines.join()).toMatch('cut off');
   });
@@ -249,17 +266,16 @@ describe('a store on disk', () => {
     const backlog = store.backlog('q');
     push(backlog, 1);
     await synced(store);
-    const [path] = files(store);
     push(backlog, 2);
     await synced(store);
-    const { size } = statSync(path!);
-    await store.close();
-    const bytes = readFileSync(path!);
+    const directory = killed(store);
+    const path = join(directory, '00000001.log');
+    const bytes = readFileSync(path);
     const begin = bytes.lastIndexOf('0 xxxxxxxx') + 10;
-    expect(begin).toBeLessThan(size);
-    truncateSync(path!, begin);
+    expect(begin).toBeLessThan(bytes.length);
+    truncateSync(path, begin);
     const lines: string[] = [];
-    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    const next = await opened(make(directory, { report: (line) => lines.push(line) }));
     expect(drain(next.backlog('q'))).toHaveLength(1);
     expect(lines.join()).toMatch('cut off');
   });
@@ -270,13 +286,14 @@ describe('a store on disk', () => {
     push(backlog, 1);
     await synced(store);
     push(backlog, 9, 1000);
-    await store.close();
-    const [path] = files(store);
-    const bytes = readFileSync(path!);
+    await synced(store);
+    const directory = killed(store);
+    const path = join(directory, '00000001.log');
+    const bytes = readFileSync(path);
     bytes.fill(0, 4096, 4608);
-    writeFileSync(path!, bytes);
+    writeFileSync(path, bytes);
     const lines: string[] = [];
-    const next = await opened(again(store, { report: (line) => lines.push(line) }));
+    const next = await opened(make(directory, { report: (line) => lines.push(line) }));
     expect(drain(next.backlog('q'))).toHaveLength(1);
     expect(lines.join()).toMatch(/ends with a write that was cut off.*set aside in damaged/);
   });

@@ -29,7 +29,8 @@ export interface Damage {
    * record      records that are not what was written
    * senseless   a record that is what was written, and says nothing that is known
    */
-  readonly kind: 'list' | 'missing' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+  readonly kind:
+    'list' | 'missing' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
   /** The number of the file. */
   readonly file: number;
   /** Where in the file it begins and ends. */

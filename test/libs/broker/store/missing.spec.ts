@@ -1,0 +1,276 @@
+import fs, {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { type Backlog, checkStore, compactStore, DiskStore, type Sync } from 'nestjs-stomp-broker';
+import { Frame, Message } from 'nestjs-stomp/server';
+import { numbers as drawFrom } from '../../../support/random.js';
+import { PowerDisk } from './power.disk.js';
+
+jest.setTimeout(120_000);
+
+/** Small files, so that there are many. */
+const FILE_SIZE = 4096;
+/** So many messages of a file are in one group each. */
+const MESSAGES = 100;
+
+/** One in so many moments is looked at. */
+const MOMENTS = 8;
+
+const directories: string[] = [];
+let open: DiskStore[] = [];
+afterEach(async () => {
+  await Promise.all(open.map((store) => store.close()));
+  open = [];
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function folder(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'missing-'));
+  directories.push(directory);
+  return directory;
+}
+
+async function start(directory: string, disk: ConstructorParameters<typeof DiskStore>[1] = fs, sync: Sync = 'always') {
+  const said: string[] = [];
+  const store = new DiskStore({ directory, sync, memory: 0, report: (line) => said.push(line) }, disk, FILE_SIZE);
+  open.push(store);
+  await store.open();
+  return { store, said, backlog: store.backlog('*\0a') };
+}
+
+const synced = (store: DiskStore) => new Promise<void>((resolve) => store.sync(() => resolve()));
+
+async function push(store: DiskStore, backlog: Backlog, from: number, to: number): Promise<void> {
+  for (let number = from; number < to; number++) {
+    const body = `${number} `.padEnd(60, 'x');
+    backlog.push(
+      new Message('/queue/a', new Frame('SEND', { destination: '/queue/a', persistent: 'true' }, body)),
+      undefined,
+    );
+    await synced(store);
+  }
+}
+
+function* handOut(backlog: Backlog) {
+  for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
+    yield { entry, number: Number(entry.message.body.toString().split(' ')[0]) };
+  }
+}
+const waiting = (backlog: Backlog) => [...handOut(backlog)].map(({ number }) => number);
+
+const logs = (directory: string, disk: Pick<typeof fs, 'readdirSync'> | PowerDisk = fs) =>
+  (disk.readdirSync(directory) as string[]).filter((name) => name.endsWith('.log')).sort();
+
+/** What a process leaves that is killed now. */
+function killed(directory: string): string {
+  const copy = folder();
+  cpSync(directory, copy, { recursive: true, filter: (path) => basename(path) !== 'lock' });
+  return copy;
+}
+
+/** A store with messages in several files, as it is left at a proper end or by a kill. */
+async function filled(end: 'a proper end' | 'a kill'): Promise<string> {
+  const directory = folder();
+  const { store, backlog } = await start(directory);
+  await push(store, backlog, 0, MESSAGES);
+  const copy = killed(directory);
+  await store.close();
+  return end === 'a kill' ? copy : directory;
+}
+
+/** The numbers of the messages in a file. */
+const numbersIn = (path: string) =>
+  [...readFileSync(path, 'latin1').matchAll(/(\d+) +x{40}/g)].map(([, number]) => Number(number));
+const all = Array.from({ length: MESSAGES }, (_, i) => i);
+
+/** Where the groups of a file end: a message each. */
+function ends(path: string): number[] {
+  const bytes = readFileSync(path);
+  const found: number[] = [];
+  for (let at = 12; at < bytes.length; found.push(at)) at += 13 + bytes.readUInt32LE(at + 8);
+  return found;
+}
+
+describe.each(['a proper end', 'a kill'] as const)('after %s', (end) => {
+  it.each([
+    ['oldest', 0],
+    ['one in the middle', 3],
+    ['newest', -1],
+  ])('a file that was deleted is named, the %s, once; the rest is served', async (_, index) => {
+    const directory = await filled(end);
+    const name = logs(directory).at(index)!;
+    const lost = new Set(numbersIn(join(directory, name)));
+    expect(lost.size).toBeGreaterThan(0);
+    rmSync(join(directory, name));
+    const line = expect.stringMatching(`^${name} is missing, \\d+ octets at least: what stood only there is lost$`);
+    expect((await checkStore(directory)).damage).toContainEqual(line);
+    const { store, said, backlog } = await start(directory);
+    expect(said).toContainEqual(line);
+    expect(waiting(backlog)).toEqual(all.filter((number) => !lost.has(number)));
+    await store.close();
+    expect(logs(directory)).not.toContain(name);
+    expect((await checkStore(directory)).damage).toEqual([]);
+    expect((await start(directory)).said).toEqual([]);
+  });
+
+  it('a file that was cut off where a group ends is named, once; the rest is served', async () => {
+    const directory = await filled(end);
+    const name = logs(directory)[2]!;
+    const path = join(directory, name);
+    const before = numbersIn(path);
+    const size = ends(path).at(-3)!;
+    const line = `${name} is shorter than it was, ${size} octets and not ${statSync(path).size}: what stood behind them is lost`;
+    truncateSync(path, size);
+    expect((await checkStore(directory)).damage).toEqual([line]);
+    const { store, said, backlog } = await start(directory);
+    expect(said).toEqual([line]);
+    const lost = before.slice(-2);
+    expect(waiting(backlog)).toEqual(all.filter((number) => !lost.includes(number)));
+    await store.close();
+    expect((await checkStore(directory)).damage).toEqual([]);
+    expect((await start(directory)).said).toEqual([]);
+  });
+});
+
+it('a newest file that was cut off is named after a proper end, wherever that was', async () => {
+  const directory = await filled('a proper end');
+  const name = logs(directory).at(-1)!;
+  const path = join(directory, name);
+  const bytes = readFileSync(path);
+  for (const size of [...ends(path).slice(0, -1), ...Array.from({ length: 40 }, (_, i) => i)]) {
+    writeFileSync(path, bytes.subarray(0, size));
+    expect((await checkStore(directory)).damage[0]).toMatch(`${name} is shorter than it was, ${size} octets and not`);
+  }
+});
+
+it('compact names what is missing, and is done with the rest', async () => {
+  const directory = await filled('a kill');
+  const name = logs(directory)[1]!;
+  const lost = new Set(numbersIn(join(directory, name)));
+  rmSync(join(directory, name));
+  const said: string[] = [];
+  await compactStore(directory, (line) => said.push(line));
+  expect(said.join('\n')).toMatch(`${name} is missing`);
+  expect((await checkStore(directory)).damage).toEqual([]);
+  const { said: more, backlog } = await start(directory);
+  expect(more).toEqual([]);
+  expect(waiting(backlog)).toEqual(all.filter((number) => !lost.has(number)));
+});
+
+it('a list of the files that is damaged is named, and made again', async () => {
+  const directory = await filled('a kill');
+  const path = join(directory, 'files');
+  const bytes = readFileSync(path);
+  for (const wrong of [
+    bytes.subarray(1),
+    bytes.subarray(0, -1),
+    Buffer.alloc(0),
+    Buffer.from(`99 12\n${bytes.toString()}`),
+  ]) {
+    writeFileSync(path, wrong);
+    const line = 'files: the list of the files of the log is damaged: one that is missing is not noticed';
+    expect((await checkStore(directory)).damage).toEqual([line]);
+    const { store, said } = await start(directory);
+    expect(said).toEqual([`${line}; set aside in damaged/files`]);
+    await store.close();
+    expect((await checkStore(directory)).damage).toEqual([]);
+  }
+});
+
+it('a store of the format before is read without a word, and has its list from then on', async () => {
+  const directory = await filled('a kill');
+  writeFileSync(join(directory, 'format'), 'nestjs-stomp store 1\n');
+  rmSync(join(directory, 'files'));
+  const { damage, notes } = await checkStore(directory);
+  expect([damage, notes.join()]).toEqual([[], expect.stringContaining('there is no list of the files')]);
+  const { store, said, backlog } = await start(directory);
+  expect([said, waiting(backlog)]).toEqual([[], all]);
+  await store.close();
+  // A version that knows nothing of the list would not keep it.
+  expect(readFileSync(join(directory, 'format'), 'utf8')).toBe('nestjs-stomp store 2\n');
+  rmSync(join(directory, logs(directory)[1]!));
+  expect((await checkStore(directory)).damage).toHaveLength(1);
+});
+
+describe('nothing is said to be missing', () => {
+  it.each(['always', 'interval', 'never'] as const)(
+    'with --sync %s, wherever a kill or power loss comes while files are made and deleted',
+    async (sync) => {
+      const directory = folder();
+      const disk = new PowerDisk(directory);
+      const random = drawFrom(1);
+      const chance = () => random(1_000_000) / 1_000_000;
+      const moments: PowerDisk[] = [];
+      // Each change of names, and each sync of them, may be the last.
+      for (const what of ['openSync', 'renameSync', 'rmSync', 'fsyncSync'] as const) {
+        const does = disk[what].bind(disk) as (...given: never[]) => number;
+        Object.assign(disk, {
+          [what]: (...given: never[]) => {
+            if (random(MOMENTS) === 0) moments.push(disk.kill(), disk.lose(chance));
+            return does(...given);
+          },
+        });
+      }
+      const { store, backlog } = await start(directory, disk, sync);
+      for (let round = 0; round < 6; round++) {
+        await push(store, backlog, round * 60, round * 60 + 60);
+        for (const { entry, number } of handOut(backlog)) if (number % 9 > 0) backlog.remove(entry);
+        await synced(store);
+        await setImmediate();
+      }
+      await store.close();
+      expect(disk.made).toBeGreaterThan(20);
+      const wrong = new Set<string>();
+      expect(moments.length).toBeGreaterThan(20);
+      for (const moment of moments) {
+        const { store, said, backlog } = await start(directory, moment, sync);
+        await push(store, backlog, 1_000, 1_001);
+        const after = moment.kill().lose(chance);
+        await store.close();
+        open = [];
+        const next = await start(directory, after, sync);
+        await next.store.close();
+        open = [];
+        for (const line of [...said, ...next.said]) if (/missing|shorter|list/.test(line)) wrong.add(line);
+      }
+      expect([...wrong]).toEqual([]);
+    },
+  );
+
+  it('where the disk is so full that the list cannot be written', async () => {
+    const directory = folder();
+    const full = { now: false };
+    const disk = {
+      ...fs,
+      openSync(path: string, flags: string, mode?: number) {
+        if (full.now && path.endsWith('files.new'))
+          throw Object.assign(new Error('ENOSPC: as the test wants it'), { code: 'ENOSPC' });
+        return fs.openSync(path, flags, mode);
+      },
+    };
+    const { store, backlog } = await start(directory, disk);
+    await push(store, backlog, 0, MESSAGES);
+    const made = logs(directory).slice(0, -1);
+    full.now = true;
+    for (const { entry } of handOut(backlog)) backlog.remove(entry);
+    await synced(store);
+    while (logs(directory).some((name) => made.includes(name))) await setTimeout(5);
+    const left = killed(directory);
+    expect(await checkStore(left)).toMatchObject({ damage: [], messages: 0 });
+    full.now = false;
+    await push(store, backlog, 0, MESSAGES);
+    const { damage, notes } = await checkStore(killed(directory));
+    expect([damage, notes]).toEqual([[], []]);
+  });
+});
