@@ -1,13 +1,4 @@
-import fs, {
-  cpSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import fs, { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
@@ -69,8 +60,11 @@ function* handOut(backlog: Backlog) {
 }
 const waiting = (backlog: Backlog) => [...handOut(backlog)].map(({ number }) => number);
 
-const logs = (directory: string, disk: Pick<typeof fs, 'readdirSync'> | PowerDisk = fs) =>
-  (disk.readdirSync(directory) as string[]).filter((name) => name.endsWith('.log')).sort();
+const logs = (directory: string) =>
+  fs
+    .readdirSync(directory)
+    .filter((name) => name.endsWith('.log'))
+    .sort();
 
 /** What a process leaves that is killed now. */
 function killed(directory: string): string {
