@@ -133,6 +133,19 @@ describe('stompserver store check', () => {
     expect(contents(directory)).toEqual(before);
   });
 
+  it('names a file that is missing, and leaves it to whoever can put it back', async () => {
+    const [path = ''] = logs();
+    const bytes = readFileSync(path);
+    rmSync(path);
+    const { code, lines } = await store('check', '--data-dir', directory);
+    expect([code, lines]).toEqual([
+      1,
+      expect.arrayContaining([expect.stringMatching(`^damage: ${basename(path)} is missing`)]),
+    ]);
+    writeFileSync(path, bytes);
+    expect(await store('check', '--data-dir', directory)).toMatchObject({ code: 0 });
+  });
+
   it('takes a write that was cut off for no damage, and says that it is there', async () => {
     const [path = ''] = logs();
     truncateSync(path, statSync(path).size - 3);

@@ -40,8 +40,9 @@ const actions: ReadonlyMap<string, Action> = new Map([
       text: 'Read all of a store, verify every checksum, and say what it holds; nothing is changed',
       options: [],
       help: `
-Every damaged place is named, with its file and where in it. What is damaged is set aside in the folder damaged, and the
-rest served, when a broker starts on it. A write that was cut off by a kill is no damage: nothing of it was confirmed.
+Every damaged place is named, with its file and where in it, and every file that is missing, or shorter than it was. What
+is damaged is set aside in the folder damaged, and the rest served, when a broker starts on it. A write that was cut off
+by a kill is no damage: nothing of it was confirmed.
 
 Exit codes: 0 nothing is damaged; 1 something is, or cannot be read; 2 wrong options, no store there, or it is in use.
 

@@ -268,3 +268,26 @@ describe('nothing is said to be missing', () => {
     expect([damage, notes]).toEqual([[], []]);
   });
 });
+
+it('goes on with another file where the one that failed had nothing left, and was deleted', async () => {
+  const directory = folder();
+  const failing = { now: false };
+  const disk = {
+    ...fs,
+    fdatasync(fd: number, done: (error: Error | null) => void) {
+      if (!failing.now) return fs.fdatasync(fd, done);
+      failing.now = false;
+      globalThis.setImmediate(() => done(Object.assign(new Error('EIO: as the test wants it'), { code: 'EIO' })));
+    },
+  };
+  const { store, said, backlog } = await start(directory, disk);
+  await push(store, backlog, 0, 1);
+  store.drop('*\0a');
+  await synced(store);
+  failing.now = true;
+  const again = store.backlog('*\0a');
+  await push(store, again, 1, 2);
+  expect(said.join()).toMatch('EIO');
+  expect(logs(directory)).toEqual(['00000002.log']);
+  expect(waiting(again)).toEqual([1]);
+});
