@@ -5,7 +5,7 @@ export { AuthGuard } from './admission/auth.guard.js';
 export { Lockout, type LockoutOptions } from './admission/lockout.js';
 export { type Access, ACCESS, compileRules, type Decide, type Rule, type Rules } from './admission/rules.js';
 export { AdmissionContext, AdmissionRequest } from './admission/request.js';
-export { InlineUsers, type User, type UserDirectory, USERS } from './admission/users.js';
+export { type Applicant, InlineUsers, type User, type UserDirectory, USERS } from './admission/users.js';
 export { type Admission, StompBroker, type StompBrokerOptions } from './broker.js';
 export {
   BrokerModule,

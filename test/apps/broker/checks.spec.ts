@@ -4,10 +4,13 @@ import { inspect } from 'node:util';
 import { setImmediate } from 'node:timers/promises';
 import { Checks } from '../../../apps/broker/src/auth/checks.js';
 import { Credential, Users } from '../../../apps/broker/src/auth/users.js';
+import { RawPeer } from '../../support/raw.js';
+import { handshake, watch } from '../../support/server.js';
 import { as, serve } from '../../support/stompserver.js';
 
-/** Of the password "secret": at the least cost there is, and at one that takes a quarter of a second or more. */
+/** Of the password "secret": at the least cost there is, the usual one, and one that takes a quarter of a second or more. */
 const quick = '$2b$04$nmOybJ/WyjoA98f6FpOkUOeaCVvPOT9aOG7Uc.9koPGENKtOX2N4C';
+const usual = '$2b$10$k59Vr1o69xoh5ciO/kApu.FX.65y4Kw1VkAdamOVmXXPL4BsKY0ju';
 const slow = '$2b$12$AX22Wj8x8B62VOv3LUxOEeh5iyHyUw0hiZZmCf1uxicubUxlUhOhK';
 
 /** Checks whose answers are given by hand. */
@@ -15,11 +18,21 @@ function make() {
   const checks = new Checks();
   const open: ((right: boolean) => void)[] = [];
   const asked: string[] = [];
-  const verify = (login: string, passcode = 'x') =>
-    checks.verify(login, passcode, () => {
-      asked.push(login);
-      return new Promise((resolve) => open.push(resolve));
-    });
+  const verify = (
+    login: string,
+    passcode = 'x',
+    address?: string,
+    objection: () => Error | undefined = () => undefined,
+  ) =>
+    checks.verify(
+      login,
+      passcode,
+      () => {
+        asked.push(login);
+        return new Promise((resolve) => open.push(resolve));
+      },
+      { address, objection },
+    );
   /** Answers all that are asked, and those that are asked next. */
   const answerAll = async (right: boolean) => {
     for (let idle = 0; idle < 5; idle++) {
@@ -88,23 +101,59 @@ describe('checks of passcodes that take their time', () => {
     const first = verify('ann');
     await answerAll(true);
     await first;
-    const flood = Array.from({ length: 500 }, (_, at) => verify(`user${at}`));
+    const flood = Array.from({ length: 200 }, (_, at) => verify(`user${at}`));
     expect(await verify('ann')).toBe(true);
     await answerAll(false);
     await Promise.all(flood);
   });
 
-  it('are refused when a thousand wait, and made again later', async () => {
+  it('are made of each address in turn: many guesses of one keep no stranger waiting', async () => {
+    const { asked, verify, answerAll } = make();
+    const guesses = Array.from({ length: 100 }, (_, at) => verify(`guess${at}`, 'x', `2001:db8::${at}`));
+    const others = ['192.0.2.2', '192.0.2.3'].map((address) => verify(address, 'x', address));
+    await answerAll(false);
+    await Promise.all([...guesses, ...others]);
+    expect(asked).toHaveLength(102);
+    for (const address of ['192.0.2.2', '192.0.2.3']) expect(asked.indexOf(address)).toBeLessThan(9);
+  });
+
+  it('are made once for all addresses that ask the same, when it is the turn of the first of them', async () => {
+    const { asked, verify, answerAll } = make();
+    const guesses = Array.from({ length: 100 }, (_, at) => verify(`guess${at}`, 'x', '192.0.2.1'));
+    const herd = ['192.0.2.1', '192.0.2.2'].map((address) => verify('ann', 'x', address));
+    await answerAll(true);
+    await Promise.all([...guesses, ...herd]);
+    expect(asked).toHaveLength(101);
+    expect(asked.indexOf('ann')).toBeLessThan(9);
+  });
+
+  it('are not made for whoever is gone or blocked when its turn comes, but for others that ask the same', async () => {
+    const { asked, verify, answerAll } = make();
+    const busy = Array.from({ length: 5 }, (_, at) => verify(`busy${at}`));
+    let blocked = false;
+    const objection = () => (blocked ? new Error('blocked') : undefined);
+    const alone = verify('bob', 'x', undefined, objection).catch((error: Error) => error.message);
+    const first = verify('ann', 'x', undefined, objection).catch((error: Error) => error.message);
+    const second = verify('ann');
+    blocked = true;
+    await answerAll(true);
+    await Promise.all(busy);
+    expect(await Promise.all([alone, first, second])).toEqual(['blocked', 'blocked', true]);
+    expect(asked).not.toContain('bob');
+    const again = verify('bob');
+    await answerAll(true);
+    expect(await again).toBe(true);
+  });
+
+  it('are refused when 250 of one address wait, and made again later', async () => {
     const { verify, answerAll } = make();
-    const answers = Array.from({ length: 1_010 }, (_, at) =>
-      verify(`user${at}`).catch((error: Error) => error.message),
-    );
+    const answers = Array.from({ length: 260 }, (_, at) => verify(`user${at}`).catch((error: Error) => error.message));
     await answerAll(true);
     const refused = (await Promise.all(answers)).filter((answer) => answer !== true);
     expect(refused.length).toBeGreaterThanOrEqual(7);
     expect(refused.length).toBeLessThan(10);
     expect(new Set(refused)).toEqual(new Set(['connection refused']));
-    const again = verify('user1009');
+    const again = verify('user259');
     await answerAll(true);
     expect(await again).toBe(true);
   });
@@ -134,6 +183,22 @@ describe('users with bcrypt hashes', () => {
     expect(await (await load()).verify('bob', 'secret')).toBe(true);
     expect(compare).toHaveBeenCalledTimes(5);
   });
+
+  it('come in within seconds while another address tries a thousand logins at once', async () => {
+    const server = await serve('--users', `bob:${usual}`);
+    const guessers = await Promise.all(
+      Array.from({ length: 1_000 }, async () => watch(await RawPeer.connect(server.port))),
+    );
+    for (const [at, guesser] of guessers.entries()) {
+      guesser.send('CONNECT', { 'accept-version': '1.2', host: 'h', ...as(`user${at}`, 'guess') });
+    }
+    // The line of that address is full by then.
+    await Promise.race(guessers.map((guesser) => guesser.refused()));
+    const began = performance.now();
+    const stranger = watch(await RawPeer.connect(server.port, '127.0.0.1', '127.0.0.2'));
+    await handshake(stranger, '1.2', as('bob', 'secret'));
+    expect(performance.now() - began).toBeLessThan(5_000);
+  }, 120_000);
 
   it('come in as a herd of 500 connections, which one by one would take longer than a login may', async () => {
     const server = await serve('--users', `bob:${slow}`);

@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import type { AdmissionRequest, User, UserDirectory } from 'nestjs-stomp-broker';
+import type { AdmissionRequest, Applicant, User, UserDirectory } from 'nestjs-stomp-broker';
 import { StompError } from 'nestjs-stomp/server';
 import type { Authorities } from '../tls/authorities.js';
 import { type CertUser, countProofs, type Proofs } from './proofs.js';
@@ -64,12 +64,12 @@ export class Identities implements UserDirectory {
     this.proofs = proofs;
   }
 
-  verify(login: string, passcode: string): boolean | Promise<boolean> {
-    return this.proofs.users.verify(login, passcode);
+  verify(login: string, passcode: string, applicant?: Applicant): boolean | Promise<boolean> {
+    return this.proofs.users.verify(login, passcode, applicant);
   }
 
   /** A passcode counts more than a certificate; a login may only repeat what a certificate or a token says. */
-  async identify({ login, passcode, certificate }: AdmissionRequest): Promise<User | undefined> {
+  async identify({ login, passcode, certificate }: AdmissionRequest, applicant?: Applicant): Promise<User | undefined> {
     const { users, tokens } = this.proofs;
     if (passcode === undefined && certificate !== undefined) {
       const name = nameIn(certificate, this.proofs);
@@ -81,7 +81,7 @@ export class Identities implements UserDirectory {
     if (passcode !== undefined && tokens?.takes(passcode) === true) {
       return this.byToken(tokens, passcode, login);
     }
-    if (login === undefined || !(await users.verify(login, passcode ?? ''))) return undefined;
+    if (login === undefined || !(await users.verify(login, passcode ?? '', applicant))) return undefined;
     const credential = users.get(login);
     return credential && new Identity(login, (proofs) => proofs.users.holds(credential));
   }

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type Bcrypt from 'bcrypt';
+import type { Applicant } from 'nestjs-stomp-broker';
 import { OptionsError } from '../options.error.js';
 import { readOptionFile } from '../options.file.js';
 import { Checks } from './checks.js';
@@ -141,9 +142,9 @@ export class Users {
   /**
    * Whether the passcode is this login's. Answers at once while no user has a bcrypt hash, else by a promise.
    *
-   * @throws StompError by the promise, when too many wait for an answer
+   * @throws StompError by the promise, when too many wait for an answer; what the applicant objects
    */
-  verify(login: string, passcode: string): boolean | Promise<boolean> {
+  verify(login: string, passcode: string, applicant?: Applicant): boolean | Promise<boolean> {
     if (tooLong(login) || tooLong(passcode)) {
       return false;
     }
@@ -151,7 +152,7 @@ export class Users {
     const same = timingSafeEqual(sha256(passcode), user?.digest ?? noDigest);
     const { bcrypt } = this;
     if (bcrypt === undefined) return same;
-    return this.checks.verify(login, passcode, () => this.verifyHashed(bcrypt, user, passcode, same));
+    return this.checks.verify(login, passcode, () => this.verifyHashed(bcrypt, user, passcode, same), applicant);
   }
 
   private async verifyHashed(

@@ -1,8 +1,8 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, UnauthorizedException } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lockout } from './lockout.js';
-import { AdmissionRequest } from './request.js';
-import { type User, type UserDirectory, USERS } from './users.js';
+import { type AdmissionContext, AdmissionRequest } from './request.js';
+import { type Applicant, type User, type UserDirectory, USERS } from './users.js';
 
 /**
  * Lets in the users of the broker's configuration, and everybody where there are none; beside users those without a
@@ -17,15 +17,19 @@ export class AuthGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const request = context.switchToRpc().getData<AdmissionRequest>();
+    const rpc = context.switchToRpc();
+    const request = rpc.getData<AdmissionRequest>();
     if (request.command !== 'CONNECT' || this.users.size === 0) return true;
     const { address, login, passcode } = request;
     const wait = this.lockout.wait(address, login);
     if (wait === undefined) throw blocked();
     if (wait > 0) await sleep(wait);
-    const user = await this.identify(request);
+    const session = rpc.getContext<AdmissionContext>().getSession();
+    const isBlocked = () => this.lockout.wait(address, login) === undefined;
+    const objection = () => (session.closed ? gone() : isBlocked() ? blocked() : undefined);
+    const user = await this.identify(request, { address, objection });
     // Many guesses at once would else all be begun before the first of them has failed.
-    if (this.lockout.wait(address, login) === undefined) throw blocked();
+    if (isBlocked()) throw blocked();
     if (user === undefined) {
       if (this.users.anonymous === true && login === undefined && passcode === undefined) return true;
       this.lockout.failed(address, login);
@@ -36,13 +40,16 @@ export class AuthGuard implements CanActivate {
     return true;
   }
 
-  private async identify(request: AdmissionRequest): Promise<User | string | undefined> {
+  private async identify(request: AdmissionRequest, applicant: Applicant): Promise<User | string | undefined> {
     const { login, passcode } = request;
-    if (this.users.identify !== undefined) return this.users.identify(request);
-    if (login !== undefined) return (await this.users.verify(login, passcode ?? '')) ? login : undefined;
+    if (this.users.identify !== undefined) return this.users.identify(request, applicant);
+    if (login !== undefined) {
+      return (await this.users.verify(login, passcode ?? '', applicant)) ? login : undefined;
+    }
     if (this.users.anonymous === true) return undefined;
     throw new UnauthorizedException('a login and a passcode are required');
   }
 }
 
+const gone = () => new UnauthorizedException('the client was gone before its login was looked into');
 const blocked = () => new UnauthorizedException('too many logins have failed: try again later');

@@ -11,19 +11,32 @@ export interface User {
   readonly expires?: number;
 }
 
+/** Whoever waits for an answer: for directories that look into one login after the other. */
+export interface Applicant {
+  /** Where the client comes from; undefined where it came over no socket. */
+  readonly address?: string;
+  /**
+   * Asked when its turn has come: why it is not to be looked into any more, for example because the client is gone.
+   * The directory throws this error then, in place of an answer.
+   */
+  objection(): Error | undefined;
+}
+
 /** Says whether a login and a passcode belong together. */
 export interface UserDirectory {
   /** How many users there are; with none, everybody is taken for anonymous and comes in. */
   readonly size: number;
   /** Whether clients that bring neither a login nor a passcode come in all the same, as anonymous; not by default. */
   readonly anonymous?: boolean;
-  verify(login: string, passcode: string): boolean | Promise<boolean>;
+  /** @param applicant who asks; to be asked itself before something is done that takes its time */
+  verify(login: string, passcode: string, applicant?: Applicant): boolean | Promise<boolean>;
   /**
    * Who a client is, in place of `verify`, where more counts than a login and a passcode: a certificate, a token.
    *
+   * @param applicant as with `verify`
    * @returns undefined when it is nobody who may come in
    */
-  identify?(request: AdmissionRequest): User | undefined | Promise<User | undefined>;
+  identify?(request: AdmissionRequest, applicant?: Applicant): User | undefined | Promise<User | undefined>;
   /**
    * Why whoever came in before may not stay; asked when users have changed. Everybody may by default.
    *

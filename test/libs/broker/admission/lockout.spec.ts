@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Lockout } from 'nestjs-stomp-broker';
+import { type Applicant, Lockout } from 'nestjs-stomp-broker';
 import { Embedded } from '../../../support/embedded.js';
 import { gate } from '../../../support/client.js';
 
@@ -86,5 +86,30 @@ describe('failed logins', () => {
     const texts = (await Promise.all(refusals)).map(({ text }) => text);
     expect(texts.filter((text) => text.includes('is wrong'))).toHaveLength(3);
     expect(texts.filter((text) => text.includes('too many logins'))).toHaveLength(1);
+  });
+
+  it('are told to directories in which logins wait for their turn, as is that a client has gone', async () => {
+    const { promise: asked, open } = gate();
+    const applicants: Applicant[] = [];
+    const users = {
+      size: 1,
+      verify: async (_login: string, passcode: string, applicant?: Applicant) => {
+        if (passcode !== 'waits') return false;
+        applicants.push(applicant!);
+        open();
+        return new Promise<boolean>(() => undefined);
+      },
+    };
+    const embedded = await Embedded.start({ users, lockout: { failures: 1, time: 60_000 } });
+    const peer = await embedded.open();
+    peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', login: 'ann', passcode: 'waits' });
+    await asked;
+    const [applicant] = applicants;
+    expect(applicant!.objection()).toBeUndefined();
+    await embedded.refusal({ login: 'ann', passcode: 'wrong' });
+    expect(applicant!.objection()?.message).toContain('too many logins have failed');
+    peer.end();
+    await peer.closed();
+    expect(applicant!.objection()?.message).toContain('gone');
   });
 });
