@@ -74,7 +74,9 @@ async function start() {
 
 /** A killed process leaves nothing that is damaged; a last write that was cut off is told of, and no fault. */
 function complain(said) {
-  const lines = said.split('\n').filter((line) => /damaged|set aside|is missing|is shorter|internal error|unhandled|^\s+at /i.test(line));
+  const lines = said
+    .split('\n')
+    .filter((line) => /damaged|set aside|is missing|is shorter|internal error|unhandled|^\s+at /i.test(line));
   for (const line of lines) ledger.violations.push(`the broker says: ${line}`);
 }
 

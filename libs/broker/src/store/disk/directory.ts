@@ -18,7 +18,7 @@ const CLOSED = 'closed';
 export function makeFormat(fs: FileSystem, directory: string): void {
   const path = join(directory, 'format');
   if (isStore(fs, directory)) {
-    if (readText(fs, path) === BEFORE) putFile(fs, path, Buffer.from(FORMAT));
+    if (readText(fs, path) === BEFORE) putFile(fs, path, [Buffer.from(FORMAT)]);
     return;
   }
   const own = /^(lock|lost\+found|(format|files|closed)(\.new)?|reserve|damaged|\d{8,}\.log)$/;

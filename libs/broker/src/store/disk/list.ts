@@ -18,7 +18,7 @@ export type Sizes = ReadonlyMap<number, number>;
 export function putList(fs: FileSystem, directory: string, sizes: Sizes): boolean {
   const text = [...sizes].map(([number, size]) => `${number} ${size}\n`).join('');
   try {
-    putFile(fs, join(directory, NAME), Buffer.from(`${text}${sumOf(text)}`));
+    putFile(fs, join(directory, NAME), [Buffer.from(`${text}${sumOf(text)}`)]);
     return true;
   } catch {
     // The disk tells of its trouble where messages are written; without a list less is noticed.
