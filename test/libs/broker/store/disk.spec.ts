@@ -440,8 +440,11 @@ describe('a store on disk', () => {
     writeFileSync(path!, bytes);
     const cursor = backlog.cursor();
     const slice = new Slice();
-    slice.begin(1_000_000);
-    expect(backlog.take(cursor, () => false, slice)).toBeUndefined();
+    // How far a slice gets in one turn depends on the time it takes.
+    do {
+      slice.begin(1_000_000);
+      expect(backlog.take(cursor, () => false, slice)).toBeUndefined();
+    } while (slice.over);
     expect(backlog.length).toBe(198);
     const left = Array.from({ length: 200 }, (_, i) => i).filter((i) => i !== 150 && i !== 199);
     expect(numbers(drain(backlog))).toEqual(left);
