@@ -25,7 +25,7 @@ export class Certificates {
     name: string,
     authority: Pem,
     names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'],
-    { constraints = 'CA:FALSE', days = 2, subject = `/CN=${name}` } = {},
+    { constraints = 'CA:FALSE', days = 2, subject = `/CN=${name}`, serial = '' } = {},
   ): Pem {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
@@ -34,9 +34,10 @@ export class Certificates {
     const list = names.map((each, at) => each.replace(/:/, `.${at} = `)).join('\n');
     writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=${constraints}\n[names]\n${list}\n`);
     this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', subject);
-    const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];
+    const signer = ['-CA', authority.cert, '-CAkey', authority.key];
+    const number = serial === '' ? ['-CAcreateserial'] : ['-set_serial', serial];
     const life = ['-days', String(days), '-extfile', extensions];
-    this.openssl('x509', '-req', '-in', request, ...signer, ...life, '-out', pem.cert);
+    this.openssl('x509', '-req', '-in', request, ...signer, ...number, ...life, '-out', pem.cert);
     return pem;
   }
 

@@ -177,7 +177,10 @@ describe('certificates', () => {
     expect((await dial(port, ann)).text).toMatch(/^CONNECTED\n/);
   });
 
-  it('may be left out where passwords count, too, and may stand for other names', async () => {
+  it('may be left out where passwords count, too, may stand for other names, and are none where nobody vouches', async () => {
+    const stranger = certificates.issue('ann-of-others', certificates.authority('other'), undefined, {
+      subject: '/CN=ann',
+    });
     const { port } = await secure(
       ...['--tls', 'true', '--cert-user', 'cn', '--cert-users', '{"ann":"orders"}', '--users', 'bob:two'],
     );
@@ -189,6 +192,8 @@ describe('certificates', () => {
       [undefined, as('bob', 'two'), 'CONNECTED'],
       [undefined, {}, 'ERROR'],
       [own, {}, 'ERROR'],
+      [stranger, {}, 'ERROR'],
+      [stranger, as('bob', 'two'), 'CONNECTED'],
     ] as const) {
       const { socket, text } = await dial(port, identity, headers);
       expect(text.split('\n')[0]).toBe(answer);
@@ -389,6 +394,26 @@ describe('certificates', () => {
     expect(await sends(socket)).toBe(true);
     // Whoever has no certificate does not come in by another name, either.
     await expect(dial(server.port, undefined, { servername: 'mq.test' })).rejects.toThrow();
+  });
+
+  it('that are revoked are those of one authority, whatever numbers another one has given out', async () => {
+    const other = certificates.authority('other');
+    const [eve, bob] = [
+      certificates.issue('eve', ca, undefined, { serial: '77' }),
+      certificates.issue('bob', other, undefined, { serial: '77' }),
+    ];
+    const both = [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join('');
+    // One after the other: both are written to the same file.
+    const listOf = (by: Pem, ...revoked: Pem[]) => readFileSync(certificates.revoke(by, ...revoked), 'utf8');
+    const list = (...revoked: Pem[]) => listOf(other) + listOf(ca, ...revoked);
+    const crl = file(list());
+    const server = await secure('--tls', 'strict', '--cert-user', 'cn', '--cafile', file(both), '--crlfile', crl);
+    const [eves, bobs] = [await dial(server.port, eve), await dial(server.port, bob)];
+    const told = next(eves.socket);
+    files.replace(crl, list(eve));
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    expect(await sends(bobs.socket)).toBe(true);
+    bobs.socket.destroy();
   });
 
   it('that are revoked do not come in by the name of a virtual host, either', async () => {

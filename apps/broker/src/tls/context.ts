@@ -20,7 +20,7 @@ export function readTls(options: Options): TlsOptions | undefined {
   if (tls === false) return undefined;
   const common = {
     ...(cafile === undefined ? {} : { ca: read('cafile', cafile).content }),
-    ...(crlfile === undefined ? {} : { crl: read('crlfile', crlfile).content }),
+    ...(crlfile === undefined ? {} : { crl: listsIn(read('crlfile', crlfile).content) }),
     minVersion: 'TLSv1.2' as const,
   };
   const own = readPair('', { certfile, keyfile });
@@ -39,6 +39,10 @@ export function readTls(options: Options): TlsOptions | undefined {
     SNICallback: (name, done) => done(null, contexts.get(findVhost([...contexts.keys()], name) ?? '')),
   };
 }
+
+/** The lists of revoked certificates in a file: of several in one text TLS reads the first. */
+const listsIn = (content: Buffer): (string | Buffer)[] =>
+  content.toString('latin1').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [content];
 
 interface Pair {
   readonly certfile?: string;
