@@ -177,7 +177,7 @@ describe('certificates', () => {
     expect((await dial(port, ann)).text).toMatch(/^CONNECTED\n/);
   });
 
-  it('may be left out where passwords count, too, may stand for other names, and are none where nobody vouches', async () => {
+  it('may be left out where passwords count, too, and may stand for other names', async () => {
     const stranger = certificates.issue('ann-of-others', certificates.authority('other'), undefined, {
       subject: '/CN=ann',
     });
