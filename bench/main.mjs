@@ -25,7 +25,7 @@ of an hour.
   --scenarios <letters>  of these, all by default; what else was measured before stays in the table:
 ${Object.entries(scenarios)
   .map(([key, { what }]) => `                           ${key}  ${what}\n`)
-  .join('')}  --runs <n>             runs of each, of which the median counts; 5 by default
+  .join('')}  --runs <n>             runs of each, of which the median counts; 5 by default, 3 with --limit
   --seconds <n>          how much CPU time of the broker a run takes, about; 1 by default
   --no-peers             without other people's brokers
   --build                builds first, which takes half a minute; npm run bench gives this, node bench/main.mjs does not
@@ -34,7 +34,7 @@ In place of that, with the same options where they apply:
   --curves               cost over messages, subscribers, connections and body size; writes curves.md and plots; 10 min
   --limit                what the generator takes of its core, and can do at most; writes limit.md; 5 min
   --compare <ref>        this tree beside that commit, built in a scratch folder; writes nothing; 5 min
-  --check                fails where a ratio to the relay has fallen; writes nothing; a minute
+  --check                fails where a ratio to the relay, or the decoder's to a scan, has fallen; writes nothing; a minute
   --help                 this
 
 Apart from those, each with a table in bench/results; but for the last, they want npm run build first:
@@ -58,7 +58,7 @@ function readOptions() {
       allowNegative: true,
       options: {
         scenarios: { type: 'string' },
-        runs: { type: 'string', default: '5' },
+        runs: { type: 'string' },
         seconds: { type: 'string', default: '1' },
         build: { type: 'boolean', default: false },
         curves: { type: 'boolean', default: false },
@@ -74,7 +74,7 @@ function readOptions() {
     if (values.scenarios === '') throw new Error(`--scenarios: name some of ${letters}`);
     const modes = ['curves', 'compare', 'check', 'limit'].filter((name) => values[name] !== undefined && values[name]);
     if (modes.length > 1) throw new Error(`one of --${modes.join(', --')}, not all of them`);
-    const runs = Number(values.runs);
+    const runs = Number(values.runs ?? (values.limit ? 3 : 5));
     const seconds = Number(values.seconds);
     if (!(Number.isInteger(runs) && runs >= 1)) throw new Error(`--runs: a whole number from 1, not ${values.runs}`);
     if (!(seconds > 0 && seconds <= 20))
