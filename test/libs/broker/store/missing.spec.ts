@@ -298,6 +298,8 @@ it('goes on with another file where the one that failed had nothing left, and wa
   failing.times = 2;
   const again = store.backlog('*\0a');
   await push(store, again, 1, 2);
+  // That was refused; it is tried again until it is written.
+  await new Promise<void>((resolve) => store.sync(() => resolve(), true));
   expect(said.join()).toMatch('EIO');
   expect(logs(directory)).toEqual(['00000003.log']);
   expect(waiting(again)).toEqual([1]);
