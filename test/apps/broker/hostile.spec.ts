@@ -39,6 +39,18 @@ describe('a message', () => {
     },
   );
 
+  it('passes no NUL on in a header, at which a subscriber may part frames', async () => {
+    const server = await serve();
+    const reader = await server.connect();
+    await reader.subscribe('/topic/forged');
+    for (const header of ['x:a\0RECEIPT\nreceipt-id:5', 'x\0RECEIPT\nreceipt-id:5:a', 'x\0:a']) {
+      const publisher = await server.connect();
+      publisher.write(`SEND\ndestination:/topic/forged\n${header}\n\nbody\0`);
+      await publisher.refused();
+    }
+    expect(await reader.rest()).toEqual([]);
+  });
+
   it('reaches no other virtual host, whatever its destination or its headers name', async () => {
     const server = await serve('--vhosts', 'one two');
     const other = await server.connect({ host: 'two' });

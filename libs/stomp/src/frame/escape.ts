@@ -26,7 +26,7 @@ export function escapingOf(version: Version | undefined): Escaping {
  *
  * @param name of a value, the name that it belongs to, for the message of an error
  * @throws FrameError `header-unencodable` where the version has no way to write it: a line feed (that would be a
- *   header of its own) or a trailing carriage return without escapes, a colon in a raw name, half a surrogate pair
+ *   header of its own) or a trailing carriage return without escapes, a colon in a raw name, half a surrogate pair, a NUL
  */
 export function escapeHeader(text: string, escaping: Escaping, isName: boolean, name?: string): string {
   if (ORDINARY.test(text)) return text;
@@ -45,6 +45,7 @@ const NO_ESCAPE = 'for which this frame has no escape (STOMP 1.2 has, outside CO
 
 function unwritable(text: string, escaping: Escaping, isName: boolean): string | undefined {
   if (HALF.test(text)) return 'has half of a surrogate pair, which UTF-8 cannot write';
+  if (text.includes('\0')) return 'has a NUL, which would end the frame for some peers';
   if (escaping === '1.2') return undefined;
   // The \r escape came with 1.2; before, a carriage return stands for itself, but at the end of a line lenient
   // peers drop it.

@@ -1,4 +1,4 @@
-import { expect } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { encodeFrame, Frame, FrameDecoder } from 'nestjs-stomp/frame';
 import { ALL, decode, fault, octets, one, plain, rule, SINCE_1_1 } from './codec.js';
 
@@ -50,6 +50,25 @@ rule('6', ['1.2'], 'a carriage return inside a header is malformed', (version) =
   for (const line of ['a:b\rc', 'a\r:b', '\ra:b', 'a:b\r\r', 'a:\rb\r']) {
     expect(fault(version, `SEND\n${line}\n\n\0`).code).toBe('header-malformed');
   }
+});
+
+it.each([undefined, ...ALL])('a NUL inside a header is malformed, wherever the chunk ends; version %s', (version) => {
+  for (const line of ['a:b\0c', 'a:\0', '\0a:b', 'a\0:b', 'a:b\0\0ACK']) {
+    const head = octets(`SEND\nx:y\n${line}\nreceipt:r\n\n`);
+    for (let cut = 0; cut <= head.length; cut++) {
+      const read = () => decode(version, [head.subarray(0, cut), head.subarray(cut), octets('\0')]);
+      expect(read).toThrow('a NUL stands inside the header');
+    }
+    expect(() => encodeFrame(new Frame('SEND', { 'a\0': 'b' }), { version })).toThrow('has a NUL');
+    expect(() => encodeFrame(new Frame('SEND', { a: 'b\0' }), { version })).toThrow('has a NUL');
+  }
+  // What another broker passes on all the same does not end the connection.
+  expect(one(version, 'MESSAGE\na:b\0c\n\n\0').headers).toEqual([['a', 'b\0c']]);
+  // Heads that look like the ones before are not scanned byte by byte.
+  const heads = ['1', '2', '3', '4'].map((n) => `SEND\ndestination:/a\nn:${n}\n\n\0`).join('');
+  expect(fault(version, `${heads}SEND\ndestination:/a\nn:5\0\n\n\0`).message).toContain(
+    'NUL stands inside the header "n"',
+  );
 });
 
 rule('7', ALL, 'any number of ends of line, and stray NULs, may stand between frames', (version) => {
@@ -145,7 +164,7 @@ rule('19', SINCE_1_1, 'commands and headers that are not UTF-8 are malformed', (
 });
 
 rule('20', SINCE_1_1, 'headers are UTF-8 both ways', (version) => {
-  const headers = [['naïve', '日本語 😀 \u0001\u0000\ufeff']] as const;
+  const headers = [['naïve', '日本語 😀 \u0001\ufeff']] as const;
   const wire = encodeFrame(new Frame('SEND', headers), { version });
   expect(wire.includes(octets('naïve:日本語 😀'))).toBe(true);
   expect(one(version, wire).headers).toEqual(headers);
