@@ -260,6 +260,15 @@ export class StompBroker {
   /** New credentials have come: what they do not allow ends. */
   private async refreshed(session: Session): Promise<void> {
     if (session.closed) return;
+    if (nameOf(session.user) !== this.counted.get(session)) {
+      this.uncount(session);
+      try {
+        this.count(session);
+      } catch (error) {
+        this.admission?.refused?.(session, error);
+        throw error;
+      }
+    }
     this.watchExpiry(session);
     await this.reviewSession(session);
   }

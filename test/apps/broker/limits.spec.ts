@@ -238,6 +238,22 @@ describe('connections', () => {
     await ann.closed();
     await server.connect({ login: 'ann', passcode: 'one' });
   });
+
+  it('are at most --max-per-user also of a user whose credentials live connections send', async () => {
+    const server = await serve('--max-per-user', '1', '--users', 'ann:one bob:two', '--allow-anonymous');
+    const refresh = { destination: '/session/refresh', login: 'ann', passcode: 'one' };
+    const ann = await server.connect({ login: 'ann', passcode: 'one' });
+    await ann.receipted('SEND', refresh);
+    const nobody = await server.connect();
+    nobody.send('SEND', refresh);
+    expect((await nobody.refused()).text).toContain('this user has 1 connections, the limit');
+    await ann.receipted('DISCONNECT');
+    await ann.closed();
+    const bob = await server.connect({ login: 'bob', passcode: 'two' });
+    await bob.receipted('SEND', refresh);
+    expect((await server.refusal({ login: 'ann', passcode: 'one' })).text).toContain('the limit');
+    await server.connect({ login: 'bob', passcode: 'two' });
+  });
 });
 
 describe('one connection', () => {
