@@ -98,7 +98,7 @@ function sessionLog(logger: BrokerLogger, mostLines: number): ServerLog {
   return {
     level: logger.verbosity,
     log: (level, line) => {
-      if (logger.verbosity <= 2 && isTooMuch()) return;
+      if (level > logger.verbosity || (logger.verbosity <= 2 && isTooMuch())) return;
       if (level === 0) logger.error(line, 'Session');
       else if (level === 1) logger.log(line, 'Session');
       else if (level === 2) logger.debug(line, 'Session');

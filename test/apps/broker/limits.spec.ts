@@ -737,6 +737,15 @@ describe('the log', () => {
     expect(counts().left).toBeGreaterThan(0);
   });
 
+  it('says nothing of lines that are left out where none of them would be written', async () => {
+    const server = await serve('--deny', '127.0.0.1', '--verbose', '0', '--max-log-lines', '20');
+    // What is left out of a second is said when it is over.
+    for (const began = performance.now(); performance.now() - began < 2_500;) {
+      await (await server.open()).closed().catch(() => undefined);
+    }
+    expect(server.program.stderr).toBe('');
+  });
+
   it('holds no stack of whatever clients do wrong, and no control characters of theirs', async () => {
     const server = await serve('--verbose', '5', '--users', 'ann:one');
     const evil = 'x\u001b[31m\u0007\u009b2J\rINFO forged\u202e';
