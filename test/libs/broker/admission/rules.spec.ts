@@ -264,6 +264,22 @@ describe('rules reach', () => {
     expect(await subscribe('mine', '/topic/u')).toMatch(/may not read "\/topic\/u"/);
   });
 
+  it('that queue also of a session that was granted the topic before, with other headers or none', async () => {
+    const { embedded } = await serve([
+      { destination: '/topic/t', allow: ALL },
+      { destination: '/queue/mine', allow: ALL },
+    ]);
+    const befores: Headers[] = [{}, { 'x-queue-name': 'mine' }, { other: 'x\\nx-queue-name:theirs' }];
+    for (const before of befores) {
+      const ann = await embedded.connect(as('ann'));
+      const subscribe = (id: string, headers: Headers) =>
+        answer(ann, 'SUBSCRIBE', { id, destination: '/topic/t', receipt: id, ...headers });
+      expect(await subscribe('first', before)).toBe('granted');
+      expect(await subscribe('second', before)).toBe('granted');
+      expect(await subscribe('third', { 'x-queue-name': 'theirs' })).toMatch(/may not read "\/queue\/theirs"/);
+    }
+  });
+
   it('not the temporary destinations of a session, nor the answers to them', async () => {
     const { embedded } = await serve([{ destination: '/queue/ask', allow: ALL }]);
     const [client, service] = [await embedded.connect(as('ann')), await embedded.connect(as('bob'))];
