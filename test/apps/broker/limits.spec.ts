@@ -652,6 +652,39 @@ describe('memory', () => {
 });
 
 describe('messages that were sent and wait for an acknowledgement', () => {
+  it('count once, though their subscription is forgotten before a COMMIT acknowledges them', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const [reader, sender] = [await server.connect(), await server.connect()];
+    const [topic, last, body] = [unique('/topic/held'), queue(), 'x'.repeat(64 * 1024)];
+    await reader.subscribe(topic, { id: 'held', ack: 'client-individual' });
+    for (let n = 0; n < 14; n++) sender.send('SEND', { destination: topic }, body);
+    reader.send('BEGIN', { transaction: 't' });
+    for (const message of await reader.messages(14)) {
+      reader.send('ACK', { id: message.header('ack')!, transaction: 't' });
+    }
+    // So many later ones that their own acknowledgements are not waited for any more.
+    const ids = Array.from({ length: 101 }, (_, n) => `late${n}`);
+    for (const id of ids) await reader.subscribe(`${topic}.late`, { id, ack: 'client' });
+    await reader.subscribe(last, { id: 'last', ack: 'client' });
+    sender.send('SEND', { destination: `${topic}.late` }, 'x');
+    sender.send('SEND', { destination: last }, 'returned');
+    await reader.messages(ids.length + 1);
+    for (const id of ['held', ...ids, 'last']) reader.send('UNSUBSCRIBE', { id });
+    await sender.subscribe(last);
+    expect((await sender.message()).text).toBe('returned');
+    await reader.receipted('COMMIT', { transaction: 't' });
+
+    const consumer = await server.connect();
+    await consumer.subscribe(last, { id: 'other' });
+    for (let n = 0; n < 40; n++) await sender.receipted('SEND', { destination: `${topic}.none`, n: `${n}` }, body);
+    const publisher = await server.connect();
+    const busy = queue();
+    for (let n = 0; n < 20; n++) publisher.send('SEND', { destination: busy, receipt: `${n}` }, body);
+    await consumer.subscribe(busy, { id: 'busy' });
+    await publisher.receipt('19');
+    await publisher.receipted('SEND', { destination: busy }, body);
+  });
+
   const MOST = 2 ** 21;
   const body = Buffer.alloc(2 ** 16, 'x');
   const HELD = /publishers are held up/;

@@ -68,6 +68,11 @@ export class Consumers {
     return this.sole === undefined ? able : able.filter((consumer) => consumer === this.sole);
   }
 
+  /** Whether some go on looking in another turn. */
+  get searches(): boolean {
+    return this.searching.size > 0;
+  }
+
   /** Whether one of them is a subscription of that session. */
   includes(session: Session): boolean {
     for (const subscription of this.all.keys()) if (subscription.session === session) return true;

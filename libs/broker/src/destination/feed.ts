@@ -14,6 +14,7 @@ export interface FeedTerms {
 
 /** A queue that gets the messages of a topic: a durable subscription, or a consumer of a virtual topic. */
 export class Feed implements TopicReader {
+  readonly keeps = true;
   readonly selects: boolean;
 
   /** @param queue the queue as it is now: one that was given up is made anew */

@@ -25,7 +25,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
-import { isLate, later, LONG, SHORT, Slice } from './slice.js';
+import { isOver, later, LONG, SHORT, Slice } from './slice.js';
 import { stamp } from './stamp.js';
 
 /** How often a queue looks for expired messages at most, in ms. */
@@ -73,6 +73,8 @@ export class Queue implements Route, DeliverySource {
   private dispatching = false;
   /** So much had expired that what comes behind it waits for another turn. */
   private pausing = false;
+  /** What is too much goes when those who look for what suits them have looked. */
+  private dropping = false;
   private readonly slice = new Slice();
   /** It has been dropped: what comes back to it comes too late. */
   private cleared = false;
@@ -239,9 +241,20 @@ export class Queue implements Route, DeliverySource {
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
       detachLater(entry);
-      this.dropOldest();
+      if (this.consumers.searches) this.dropLater();
+      else this.dropOldest();
     }
     if (done !== undefined) backlog.sync(done, entry);
+  }
+
+  /** Those who go on looking in another turn come first. */
+  private dropLater(): void {
+    if (this.dropping) return;
+    this.dropping = true;
+    later(() => {
+      this.dropping = false;
+      this.dropOldest();
+    });
   }
 
   subscribe(subscription: Subscription, done: Done): void {
@@ -413,7 +426,7 @@ export class Queue implements Route, DeliverySource {
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
         if (picky) {
-          if (isLate()) {
+          if (isOver()) {
             if (consumers.search(consumer)) later(this.goOn);
             continue;
           }

@@ -7,6 +7,8 @@ import { takes } from './selector.js';
 export interface TopicReader {
   /** Whether it asks a selector about each message, which may take long. */
   readonly selects: boolean;
+  /** Whether it writes messages down: it gets each in the turn that it is sent in. */
+  readonly keeps: boolean;
   /**
    * @param publisher undefined for messages of the broker's own
    * @param done told when the message is as safe with the reader as was promised; undefined when nobody asks
@@ -29,6 +31,8 @@ export class Reader implements TopicReader {
   private waiting: Waiting[] = [];
   private octets = 0;
   private slow = false;
+  private closed = false;
+  readonly keeps = false;
   readonly selects: boolean;
   /** Whether it may refuse a message. */
   private readonly picky: boolean;
@@ -46,7 +50,7 @@ export class Reader implements TopicReader {
   }
 
   take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
-    if (!this.picky || this.wants(message, publisher)) this.hand(message, publisher);
+    if (!this.closed && (!this.picky || this.wants(message, publisher))) this.hand(message, publisher);
     done?.();
   }
 
@@ -92,6 +96,7 @@ export class Reader implements TopicReader {
 
   /** Nobody reads any more. */
   close(): void {
+    this.closed = true;
     this.drop(this.waiting.length);
   }
 

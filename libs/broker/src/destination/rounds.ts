@@ -1,11 +1,12 @@
 /*
  * The way of messages to the readers of a topic some of which have selectors. To ask many of them, or long ones, takes
  * long: then the publisher is not read, and the rest of the round is done in turns of the event loop of its own, so that
- * everybody else goes on in between and heart-beats are in time. Each reader gets the messages in their order.
+ * everybody else goes on in between and heart-beats are in time. Each reader gets the messages in their order. Queues that
+ * are fed by the topic get each in the turn that it is sent in.
  */
 import type { Done, Message, Session } from 'nestjs-stomp/server';
 import type { TopicReader } from './reader.js';
-import { isLate, later } from './slice.js';
+import { isOver, later, spend } from './slice.js';
 import type { Topics } from './topics.js';
 
 /** One message on its way. */
@@ -36,18 +37,21 @@ export class Rounds {
     readers: readonly TopicReader[],
     done: Done | undefined,
   ): void {
+    const all = done && onceAll(readers.length + 1, done);
+    // What is written stands or falls with what else this turn does: an ACK, the end of a message's delay.
+    for (const reader of readers) if (reader.keeps) hand(reader, message, publisher, all);
     const round = {
       message,
       publisher,
-      done: done && onceAll(readers.length + 1, done),
-      readers,
+      done: all,
+      readers: readers.filter(({ keeps }) => !keeps),
       version: this.topics.version,
       at: 0,
     };
     if (this.open.push(round) === 1) this.go();
     if (publisher === undefined || this.held.has(publisher)) return;
     if (this.open.length === 0) {
-      if (!isLate()) return;
+      if (!isOver()) return;
       later(() => this.resume());
     }
     this.held.add(publisher);
@@ -80,16 +84,9 @@ export class Rounds {
   /** Goes on with a round; tells whether it is over. */
   private pass(round: Round): boolean {
     const { message, publisher, done } = round;
-    this.refresh(round);
-    while (round.at < round.readers.length) {
+    while ((this.refresh(round), round.at < round.readers.length)) {
       const reader = round.readers[round.at++]!;
-      try {
-        reader.take(message, publisher, done);
-      } catch (error) {
-        done?.(error as Error);
-        publisher?.refuse(error as Error);
-      }
-      if (reader.selects && isLate() && round.at < round.readers.length) return false;
+      if (hand(reader, message, publisher, done) && round.at < round.readers.length) return false;
     }
     done?.();
     return true;
@@ -105,6 +102,18 @@ export class Rounds {
     for (let gone = readers.length - round.readers.length; gone > 0; gone--) done?.();
     round.version = topics.version;
   }
+}
+
+/** Tells whether others are to have their turn after that. */
+function hand(reader: TopicReader, message: Message, publisher: Session | undefined, done: Done | undefined): boolean {
+  const since = reader.selects ? performance.now() : 0;
+  try {
+    reader.take(message, publisher, done);
+  } catch (error) {
+    done?.(error as Error);
+    publisher?.refuse(error as Error);
+  }
+  return reader.selects && spend(since);
 }
 
 /** What tells `done` when it was called so often, with the first error of all. */

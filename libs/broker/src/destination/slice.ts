@@ -10,11 +10,13 @@ const LOOK = 512;
 export const SHORT = 64 * 1024;
 /** Octets of a slice that has its turn, some thousand looks or a few ms. */
 export const LONG = 512 * 1024;
-/** How long a turn may take, in ms. */
+/** How long a turn may be at such work, in ms. */
 const PATIENCE = 10;
 
 /** How much may be looked at before others have their turn. */
 export class Slice {
+  private since = performance.now();
+
   /** @param left octets that may be looked at; each look counts as some of them */
   constructor(private left = 0) {}
 
@@ -26,26 +28,37 @@ export class Slice {
   /** As a new one. */
   begin(octets: number): void {
     this.left = octets;
+    this.since = performance.now();
   }
 
   /** One more was looked at. @param octets read from the disk for it */
   look(octets = 0): void {
     this.left -= LOOK + octets;
-    if (isLate()) this.left = 0;
+    if (spend(this.since)) this.left = 0;
+    this.since = performance.now();
   }
 }
 
-/** Since when this turn has such work, in ms; 0 where it has none so far. */
-let begun = 0;
+/** How long this turn of the event loop has been at such work, in ms. */
+let spent = 0;
+let noted = false;
 
-/** Whether this turn of the event loop has taken so long that others are to have theirs. */
-export function isLate(): boolean {
-  const now = performance.now();
-  if (begun === 0) {
-    begun = now;
-    setImmediate(() => (begun = 0));
+/** What was done since then counts; tells whether others are to have their turn. */
+export function spend(since: number): boolean {
+  if (!noted) {
+    noted = true;
+    setImmediate(turn);
   }
-  return now - begun > PATIENCE;
+  spent += performance.now() - since;
+  return isOver();
+}
+
+/** Whether this turn has no time left for such work. */
+export const isOver = (): boolean => spent > PATIENCE;
+
+function turn(): void {
+  spent = 0;
+  noted = false;
 }
 
 const waiting: (() => void)[] = [];
@@ -63,7 +76,7 @@ function next(): void {
   const work = waiting.shift()!;
   scheduled = waiting.length > 0;
   if (scheduled) setImmediate(next);
-  begun = 0;
+  spent = 0;
   work();
-  begun = 0;
+  spent = 0;
 }

@@ -24,7 +24,11 @@ export class Advisory {
 
   subscription(event: 'subscribed' | 'unsubscribed', subscription: Subscription): void {
     const { session, destination, id, ack } = subscription;
-    if (event === 'subscribed') this.subscriptions.add(subscription);
+    if (event === 'subscribed') {
+      // A list is one subscription at many destinations.
+      if (this.subscriptions.has(subscription)) return;
+      this.subscriptions.add(subscription);
+    }
     // One that was refused ends too, but never began.
     else if (!this.subscriptions.delete(subscription)) return;
     this.tell('subscriptions', event, () => ({ ...describe(session), destination, id, ack }));

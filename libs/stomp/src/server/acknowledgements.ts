@@ -67,6 +67,7 @@ export class Acknowledgements {
         transaction.hold({ subscription, number: each, operation: { delivery, outcome, subscription } });
       }
     }
+    subscription.answered();
     this.acknowledged.push(subscription);
   }
 

@@ -227,6 +227,13 @@ export class Session {
     return this.state === 'opening';
   }
 
+  /** @internal Whether it is not read for somebody else's sake: its acknowledgements may stand unread. */
+  get deaf(): boolean {
+    if (this.asking > 0) return true;
+    for (const slow of this.waitsFor ?? []) if (slow !== this.memory) return true;
+    return false;
+  }
+
   /** @internal Ends the session when a frame takes too long to come. */
   checkFrame(): void {
     const { frameTimeout } = this.options;

@@ -185,16 +185,28 @@ export class Subscription {
     for (const delivery of this.pending.all()) this.putBack(delivery, farewell);
   }
 
-  /** @internal After `giveBack`: what was given back is kept, too, for acknowledgements that come late. */
-  linger(): void {
+  /**
+   * @internal After `giveBack`: what was given back is kept, too, for acknowledgements that come late.
+   *
+   * @param letGo called where that takes too much memory
+   */
+  linger(letGo: () => void): void {
     for (const { source, message } of this.pending.all()) if (source !== undefined) this.lag?.keep(message);
     this.lingers = true;
+    if (this.owed !== undefined) this.owed.letGo = letGo;
+  }
+
+  /** @internal An answer has come, be it in a transaction that is open still. */
+  answered(): void {
+    if (this.owed !== undefined) this.owed.moved = true;
   }
 
   /** @internal Acknowledgements are not waited for any more. */
   close(): void {
     const { owed } = this;
     if (owed === undefined) return;
+    // What an open transaction holds is taken out at its COMMIT, and counts no more by then.
+    this.owed = undefined;
     for (const delivery of this.pending.all()) if (this.keeps(delivery)) owed.drop(delivery.message);
     owed.close();
   }

@@ -148,8 +148,6 @@ export class Subscriptions {
     const current = new Set(this.byId.values());
     this.byId.clear();
     this.bySerial.clear();
-    this.upkeep?.give(this.octets);
-    this.octets = 0;
     this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
     for (const subscription of all) subscription.giveBack(current.has(subscription) ? farewell : 'return');
@@ -157,6 +155,9 @@ export class Subscriptions {
       this.session.guard(() => subscription.route.unsubscribe(subscription));
     }
     for (const subscription of all) subscription.close();
+    // At last: what ends gives back, and takes, until here.
+    this.upkeep?.give(this.octets);
+    this.octets = 0;
   }
 
   private leave(key: string, subscription: Subscription): void {
@@ -180,8 +181,11 @@ export class Subscriptions {
   private returnLate(subscription: Subscription): void {
     this.departed?.delete(subscription);
     subscription.giveBack('return');
-    subscription.linger();
     const late = (this.late ??= []);
+    subscription.linger(() => {
+      late.splice(late.indexOf(subscription), 1);
+      this.forget(subscription);
+    });
     late.push(subscription);
     if (late.length > MAX_LATE) this.forget(late.shift()!);
   }

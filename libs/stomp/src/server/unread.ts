@@ -3,6 +3,7 @@
  * of topics, those included that were sent and wait for their acknowledgement. It counts in the memory for messages, so
  * that publishers are slowed. But a client that takes nothing at all would hold them up for ever: where such take too
  * much, they are sent away. One subscription that is not acknowledged is enough: that others move is no excuse.
+ * What is only kept for acknowledgements that come late is let go of.
  */
 import { StompError } from './error.js';
 import type { Memory } from './memory.js';
@@ -21,6 +22,10 @@ export class Lag {
   octets = 0;
   /** Whether something of it was taken since the last look. */
   moved = true;
+  /** Whether nothing of it waited at the last look. */
+  fresh = false;
+  /** Lets go of it, where nobody has to be sent away for that. */
+  letGo: (() => void) | undefined = undefined;
   private buffered = 0;
 
   constructor(
@@ -28,6 +33,15 @@ export class Lag {
     private readonly unread: Unread,
   ) {
     unread.lags.add(this);
+  }
+
+  /** Whether nothing of it was taken since the last look, though it could have been. */
+  get still(): boolean {
+    const { session, octets, letGo } = this;
+    if (octets === 0) return false;
+    if (letGo !== undefined) return true;
+    if (this.moved || this.fresh || session.lag!.moved) return false;
+    return this === session.lag ? octets >= PIECE : !session.deaf;
   }
 
   /** A part of it, which moves by itself. */
@@ -98,7 +112,10 @@ export class Unread {
       this.sendAway(most);
     }
     this.since = now;
-    for (const lag of this.lags) lag.moved = false;
+    for (const lag of this.lags) {
+      lag.moved = false;
+      lag.fresh = lag.octets === 0;
+    }
   }
 
   /** Memory is full no longer. */
@@ -108,12 +125,14 @@ export class Unread {
 
   private sendAway(most: number): void {
     let left = this.octets;
-    const still = [...this.lags]
-      .filter(({ moved, octets, session }) => !moved && octets > 0 && !session.lag!.moved)
-      .sort((one, other) => other.octets - one.octets);
-    for (const { octets, session } of still) {
+    const still = [...this.lags].filter((lag) => lag.still).sort((one, other) => other.octets - one.octets);
+    for (const { octets, session, letGo } of still) {
       if (left <= most) break;
       left -= octets;
+      if (letGo !== undefined) {
+        letGo();
+        continue;
+      }
       session.refuse(
         new StompError(
           'slow consumer',

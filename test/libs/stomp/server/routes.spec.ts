@@ -46,9 +46,8 @@ describe('a route', () => {
   });
 
   it.each([
-    ['value', { foo: 'bar\0x-queue-name:theirs' }],
-    ['name', { 'foo\0x-queue-name': 'theirs' }],
-    ['quoted value', { foo: 'bar"],["x-queue-name","theirs' }],
+    ['value', { foo: 'bar"],["x-queue-name","theirs' }],
+    ['name', { 'foo","bar"],["x-queue-name': 'theirs' }],
   ])('is another one where the %s of a header of a SUBSCRIBE spells further headers', async (_what, headers) => {
     const broker = new TestBroker();
     const { peer } = await new TestServer(broker).connect();

@@ -112,7 +112,13 @@ export class Cleaner {
       if (!(await this.copy(bytes, file))) return;
     }
     // Also where nothing was copied: what took the place of its messages may not be safe yet.
-    await log.settle(failures);
+    try {
+      await log.settle(failures);
+    } catch (error) {
+      // No later sync tells whether the copies are on the disk: the file stays until the next start.
+      this.stuck.add(number);
+      throw error;
+    }
     if (owner.isClosing()) return;
     if ((catalog.live.get(number) ?? 0) > 0) {
       this.stuck.add(number);

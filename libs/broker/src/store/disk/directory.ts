@@ -18,7 +18,14 @@ const CLOSED = 'closed';
 export function makeFormat(fs: FileSystem, directory: string): void {
   const path = join(directory, 'format');
   if (isStore(fs, directory)) {
-    if (readText(fs, path) === BEFORE) putFile(fs, path, [Buffer.from(FORMAT)]);
+    if (readText(fs, path) !== BEFORE) return;
+    try {
+      putFile(fs, path, [Buffer.from(FORMAT)]);
+    } catch {
+      // The disk may be full: that room is kept for such cases, and taken again when there is more.
+      fs.rmSync(join(directory, 'reserve'), { force: true });
+      putFile(fs, path, [Buffer.from(FORMAT)]);
+    }
     return;
   }
   const own = /^(lock|lost\+found|(format|files|closed)(\.new)?|reserve|damaged|\d{8,}\.log)$/;

@@ -183,7 +183,10 @@ export class Log {
       const { current } = this;
       const end = (error: Error | null) => {
         // A file that was ended meanwhile was synced then.
-        if (error !== null && this.current === current) this.giveUp();
+        if (error !== null && this.current === current) {
+          this.giveUp();
+          this.doubt(error);
+        }
         if (this.failures === failures) resolve();
         else reject(error ?? new Error('the disk has failed meanwhile'));
       };
@@ -279,10 +282,20 @@ export class Log {
     this.broken = undefined;
   }
 
+  /** What was confirmed may be lost. With `never` nothing else was promised. */
+  private doubt(error: Error): void {
+    if (this.sync === 'interval') this.unsafe(error);
+  }
+
   private endFile(): void {
     if (this.current === undefined) return;
     // Whatever was asked for: what is cleaned later moves here from other files, which then go.
-    if (this.sync !== 'always') this.fs.fdatasyncSync(this.fd);
+    try {
+      if (this.sync !== 'always') this.fs.fdatasyncSync(this.fd);
+    } catch (error) {
+      this.doubt(error as Error);
+      throw error;
+    }
     this.unsynced = false;
     this.fs.closeSync(this.fd);
     this.fd = -1;

@@ -36,7 +36,7 @@ export function mend(log: Log, damage: Damage): Mended {
   switch (kind) {
     // It is written again when all has been read.
     case 'list':
-      return keep('files');
+      return { text: keep('files').text, stays: false };
     case 'missing':
     case 'short':
       return { text, stays: false };
