@@ -396,6 +396,29 @@ describe('subscriptions', () => {
     await others[1]!.receipted('SEND', { destination: '/queue/a' }, 'still here');
   });
 
+  it('that are durable take memory for their selectors while they are away, too', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const durable = (n: number) => ({ 'durable-subscription-name': `d${n}`, selector: like(350) });
+    const refusal = async () => {
+      for (let n = 0; n < 30; n++) {
+        const peer = await server.connect();
+        peer.send('SUBSCRIBE', { id: '1', destination, receipt: 'r', ...durable(n) });
+        const answer = await peer.frame();
+        peer.end();
+        await peer.closed();
+        if (answer.command === 'ERROR') return answer.text;
+      }
+      return 'none';
+    };
+    expect(await refusal()).toContain('subscriptions take memory, all may take 16777216 octets here');
+    const peer = await server.connect();
+    for (let n = 0; n < 5; n++) {
+      await peer.subscribe(destination, { id: `${n}`, ...durable(n) });
+      await peer.receipted('UNSUBSCRIBE', { id: `${n}`, ...durable(n), destination });
+    }
+    expect(await refusal()).toContain('all may take');
+  });
+
   it('by patterns take memory at each queue', async () => {
     const server = await serve('--max-memory', '1MiB');
     const [maker, reader] = [await server.connect(), await server.connect()];

@@ -9,6 +9,7 @@ import {
   type Session,
   StompError,
   type Subscription,
+  weighSelector,
 } from 'nestjs-stomp/server';
 import {
   type ConsumerTerms,
@@ -195,6 +196,7 @@ export class World implements QueueOwner, TopicOwner {
         return;
       }
       case 'durable': {
+        this.limits.memory.upkeep.give(-weighSelector(about['selector'] as string | undefined));
         this.makeDurable(key, about as unknown as DurableAbout);
         return;
       }
@@ -301,6 +303,8 @@ export class World implements QueueOwner, TopicOwner {
     if (known !== undefined && same) return known.queue;
     if (known !== undefined) this.deleteDurable(key, known);
     this.checkCount(DURABLE + key);
+    // Its selector stays when its session has gone.
+    this.limits.memory.upkeep.take(0, weighSelector(text));
     const { clientId, user } = subscription.session;
     const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
     this.store.keep({ kind: 'durable', key: this.key(key), about });
@@ -534,7 +538,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** @throws StompError while somebody else uses it */
-  private deleteDurable(key: string, { topic, queue, feed }: Durable): void {
+  private deleteDurable(key: string, { topic, selector, queue, feed }: Durable): void {
     if (queue.used) {
       throw new StompError(
         'durable subscription in use',
@@ -542,6 +546,7 @@ export class World implements QueueOwner, TopicOwner {
       );
     }
     this.durables.delete(key);
+    this.limits.memory.upkeep.give(weighSelector(selector));
     this.store.forget('durable', this.key(key));
     this.topics.remove(topic, feed);
     this.remove(queue);

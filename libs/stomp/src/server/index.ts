@@ -10,5 +10,6 @@ export { Delivery, type DeliverySource, type Farewell, type Outcome } from './pe
 export { type Listener, type ListenOptions, StompServer, type StompServerOptions } from './server.js';
 export { isToken, Session } from './session.js';
 export { networkOf } from './address.js';
+export { weighSelector } from './upkeep.js';
 export { type AckMode, DEFAULT_PREFETCH, Subscription } from './subscription.js';
 export { Frame, FrameHeaders, type HeadersInit } from '../frame/index.js';

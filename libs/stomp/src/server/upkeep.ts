@@ -46,14 +46,18 @@ export class Upkeep {
     );
   }
 
+  /** So many octets are not needed any more; if negative, so many more are, whatever the limit is. */
   give(octets: number): void {
     this.octets -= octets;
   }
 }
 
+/** The octets that a selector takes. */
+export const weighSelector = (text = ''): number => SELECTOR * text.length;
+
 /** The octets that a subscription takes: its headers, which it keeps, and what is made of them. */
 export function weigh(headers: FrameHeaders): number {
-  let octets = SUBSCRIPTION + SELECTOR * (headers.get('selector')?.length ?? 0);
+  let octets = SUBSCRIPTION + weighSelector(headers.get('selector'));
   for (const [name, value] of headers) octets += HEADER + 2 * (name.length + value.length);
   return octets;
 }
