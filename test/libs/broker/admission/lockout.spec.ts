@@ -100,7 +100,8 @@ describe('failed logins', () => {
         return new Promise<boolean>(() => undefined);
       },
     };
-    const embedded = await Embedded.start({ users, lockout: { failures: 1, time: 60_000 } });
+    // Nothing is read of a client that waits: when its login is too late it is seen to be gone.
+    const embedded = await Embedded.start({ users, lockout: { failures: 1, time: 60_000 }, loginTimeout: 4_000 });
     const peer = await embedded.open();
     peer.send('CONNECT', { 'accept-version': '1.2', host: 'h', login: 'ann', passcode: 'waits' });
     await asked;
