@@ -51,7 +51,7 @@ export const limitFields = {
   maxPendingLogins: limit(
     whole(1, 1_000_000),
     1_000,
-    'Most connections that have not logged in; one more ends the one that has kept silent for longest',
+    'Most connections that have not logged in; one more ends the longest silent of the address that has the most, or its newest',
     '--max-pending-logins 100',
   ),
 

@@ -132,6 +132,24 @@ describe('a client that has not logged in', () => {
     for (const peer of more) await handshake(peer);
   });
 
+  it('makes room among those of the address that has the most, also where all of these have spoken', async () => {
+    // It takes a second or more to see that a passcode is wrong.
+    const users = ['--users', 'bob:$2b$14$lipCPlXxG9AKLDBfdnWpwOdQXwHXWDT5STX.mirlrBIH1cyp6/Yxi'];
+    const server = await serve('--max-pending-logins', '4', '--login-timeout', '600000', '--verbose', '4', ...users);
+    const silent = await server.open('127.0.0.2');
+    const guessers: RawPeer[] = [];
+    for (const login of ['ann', 'tom', 'sue']) {
+      const guesser = await server.open('127.0.0.3');
+      guesser.send('CONNECT', { 'accept-version': '1.2', host: 'h', login, passcode: 'guess' });
+      guessers.push(guesser);
+    }
+    const { program } = server;
+    await program.until('three have spoken', () => program.stderr.split('received "CONNECT"').length > 3);
+    const stranger = await server.open('127.0.0.4');
+    expect(await textOf(guessers[2]!)).toBe('4 connections have not logged in, the limit: try again later');
+    for (const peer of [stranger, silent]) await handshake(peer, '1.2', { login: 'bob', passcode: 'secret' });
+  });
+
   it('counts from its TCP connection on where it has to speak TLS', async () => {
     const certificates = new Certificates();
     try {

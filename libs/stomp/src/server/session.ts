@@ -125,8 +125,10 @@ export class Session {
       { ...options, maxFrame: options.maxUnauthenticated },
     );
     if (options.loginTimeout > 0) {
-      const late = new StompError('login timeout', `no session was opened within ${options.loginTimeout} ms`);
-      this.loginTimer = setTimeout(() => this.fail(late), options.loginTimeout);
+      const late = () => {
+        this.fail(new StompError('login timeout', `no session was opened within ${options.loginTimeout} ms`));
+      };
+      this.loginTimer = setTimeout(late, options.loginTimeout);
     }
     if (this.verbose >= 2) this.log(2, 'connection opened');
   }
