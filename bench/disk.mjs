@@ -12,7 +12,7 @@ import { measure, median, say } from './turns.mjs';
 const runs = Number(process.argv[2] ?? 5);
 const job = { consumers: 0, sendHeaders: ['persistent:true'], ack: 'client', destination: '/queue/bench' };
 const subjects = [
-  { name: '1 publisher, 1 message in flight', job: { window: 1, messages: 1_000 } },
+  { name: '1 publisher, 1 message in flight', job: { window: 1, messages: 5_000 } },
   { name: '1 publisher, 256 in flight', job: { window: 256, messages: 50_000 } },
   { name: '16 publishers, 1 in flight each', job: { window: 1, publishers: 16, messages: 8_000 } },
   { name: '100 publishers, 1 in flight each', job: { window: 1, publishers: 100, messages: 20_000 } },

@@ -148,7 +148,8 @@ describe('stompserver store check', () => {
 
   it('takes a write that was cut off for no damage, and says that it is there', async () => {
     const [path = ''] = logs();
-    truncateSync(path, statSync(path).size - 3);
+    // Behind it are zeros that were written beforehand.
+    truncateSync(path, readFileSync(path).findLastIndex((octet) => octet !== 0) - 2);
     const { code, lines } = await store('check', '--data-dir', directory);
     expect(code).toBe(0);
     expect(lines.join('\n')).toMatch(/^note: \d+\.log ends with a write that was cut off, \d+ octets from \d+/m);

@@ -40,6 +40,7 @@ export async function compactStore(
       },
       report,
     );
+    log.giveBack();
     log.putList();
     for (const [seq] of contents.things()) for (const _ of contents.messages(seq));
     const gone = (seq: number) => contents.catalog.delete(seq);

@@ -420,6 +420,7 @@ export class DiskStore implements Store {
     this.log.settleNewest();
     const contents = new Contents(this.catalog, this.counts);
     await contents.read(this.log, (damage) => this.mend(damage), this.report);
+    this.log.giveBack();
     // What is missing is told of once.
     this.log.putList();
     this.seq = contents.seq;

@@ -84,6 +84,8 @@ describe('a store on disk', () => {
     const names = readdirSync(directory).filter((name) => name.endsWith('.log'));
     return names.sort().map((name) => join(directory, name));
   };
+  /** Where what was written ends, and zeros may follow. */
+  const endOf = (bytes: Buffer) => bytes.findLastIndex((octet) => octet !== 0) + 1;
   const numbers = (bodies: string[]) => bodies.map((body) => Number(body.split(' ')[0]));
 
   it('keeps headers, body, message-id, priority and expiry of a message', async () => {
@@ -173,13 +175,17 @@ describe('a store on disk', () => {
     backlog.remove(backlog.shift()!);
     push(backlog, 2);
     await synced(store);
-    const directory = killed(store);
-    const path = join(directory, '00000001.log');
-    truncateSync(path, statSync(path).size - 1);
-    const lines: string[] = [];
-    const next = await opened(make(directory, { report: (line) => lines.push(line) }));
-    expect(numbers(drain(next.backlog('q')))).toEqual([0, 1, 2]);
-    expect(lines.join()).toMatch('cut off');
+    // With the zeros behind it that were written beforehand, and without.
+    for (const zeros of [100_000, 0]) {
+      const directory = killed(store);
+      const path = join(directory, '00000001.log');
+      const bytes = readFileSync(path);
+      writeFileSync(path, Buffer.concat([bytes.subarray(0, endOf(bytes) - 1), Buffer.alloc(zeros)]));
+      const lines: string[] = [];
+      const next = await opened(make(directory, { report: (line) => lines.push(line) }));
+      expect(numbers(drain(next.backlog('q')))).toEqual([0, 1, 2]);
+      expect(lines.join()).toMatch('cut off');
+    }
   });
 
   it('sets aside what is damaged, by name, and serves the rest', async () => {
@@ -223,24 +229,51 @@ describe('a store on disk', () => {
     expect(lines.join()).toMatch(/damaged from \d+ to \d+: messages of \/queue\/a; set aside in damaged/);
   });
 
-  it('loses one message at most by one octet that is wrong, wherever that stands behind the queue, and says so', async () => {
+  it.each(['a proper end', 'a kill'])(
+    'loses one message at most by one octet that is wrong, wherever that stands behind the queue, and says so, after %s',
+    async (how) => {
+      const store = await opened(make());
+      const backlog = store.backlog('q');
+      push(backlog, 1);
+      await synced(store);
+      const begin = endOf(readFileSync(files(store)[0]!));
+      push(backlog, 3);
+      await synced(store);
+      const directory = how === 'a kill' ? killed(store) : made.get(store)!;
+      await store.close();
+      const path = join(directory, '00000001.log');
+      const bytes = readFileSync(path);
+      // Only a kill leaves what was written beforehand.
+      expect(bytes.length > endOf(bytes)).toBe(how === 'a kill');
+      const places = [
+        ...Array.from({ length: 12 }, (_, i) => i),
+        ...Array.from(bytes.keys()).slice(begin, endOf(bytes)),
+      ];
+      for (const at of places) {
+        const wrong = Buffer.from(bytes);
+        wrong[at]! ^= 0x41;
+        writeFileSync(path, wrong);
+        const { messages, damage } = await checkStore(directory);
+        expect([at, messages >= (at < 12 ? 4 : 3), damage.length > 0]).toEqual([at, true, true]);
+      }
+    },
+  );
+
+  it('takes what was written beforehand for nothing, and gives it back at its end', async () => {
     const store = await opened(make());
-    const backlog = store.backlog('q');
-    push(backlog, 1);
+    push(store.backlog('q'), 3);
     await synced(store);
+    const directory = killed(store);
     const [path] = files(store);
-    const begin = statSync(path!).size;
-    push(backlog, 3);
+    expect(statSync(path!).size).toBeGreaterThan(100_000);
     await store.close();
-    const bytes = readFileSync(path!);
-    const places = [...Array.from({ length: 12 }, (_, i) => i), ...Array.from(bytes.keys()).slice(begin)];
-    for (const at of places) {
-      const wrong = Buffer.from(bytes);
-      wrong[at]! ^= 0x41;
-      writeFileSync(path!, wrong);
-      const { messages, damage } = await checkStore(made.get(store)!);
-      expect([at, messages >= (at < 12 ? 4 : 3), damage.length > 0]).toEqual([at, true, true]);
-    }
+    const { octets, damage, notes } = await checkStore(directory);
+    expect([octets, damage, notes]).toEqual([statSync(path!).size, [], []]);
+    const lines: string[] = [];
+    const next = await opened(make(directory, { report: (line) => lines.push(line) }));
+    expect(statSync(join(directory, '00000001.log')).size).toBe(octets);
+    expect(drain(next.backlog('q'))).toHaveLength(3);
+    expect(lines).toEqual([]);
   });
 
   it('puts the head of a file right, which is told of once', async () => {

@@ -24,6 +24,12 @@ const MAGIC = Buffer.from('STOMPLG1');
 export const FILE_HEAD = 12;
 /** The most files that stay open for reading. */
 const OPEN = 32;
+/** So many zeros are written behind a small group: a sync takes a third less where it does not make the file longer. */
+const AHEAD = Buffer.alloc(256 * 1024);
+/** What is larger by itself takes its time for other reasons. */
+const SMALL = 16 * 1024;
+/** Where less is free, no octet of it is taken before it is needed. */
+const AMPLE = 64 * 1024 * 1024;
 
 export interface LogFile {
   readonly number: number;
@@ -45,6 +51,8 @@ export class Log {
   readonly files = new Map<number, LogFile>();
   private current: LogFile | undefined;
   private fd = -1;
+  /** Up to there the current file was written beforehand. */
+  private prepared = 0;
   private last = 0;
   private readonly open = new Map<number, number>();
   private timer: NodeJS.Timeout | undefined;
@@ -109,6 +117,18 @@ export class Log {
     return putList(this.fs, this.directory, sizes);
   }
 
+  /** Gives back what a killed process has written beforehand. */
+  giveBack(): void {
+    for (const { number, size } of this.files.values()) {
+      const path = join(this.directory, nameOf(number));
+      try {
+        if ((this.fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) > size) cutFile(this.fs, path, size);
+      } catch {
+        // It does no harm.
+      }
+    }
+  }
+
   /** A file that is there; undefined when neither its head nor its first group is that of one. */
   admit(number: number, bytes: Buffer): LogFile | undefined {
     const salt = saltOf(bytes);
@@ -131,6 +151,7 @@ export class Log {
       for (const at of records) seal(group, at, file.salt);
       seal(group, 0, file.salt);
       writeAll(this.fs, this.fd, group, file.size);
+      if (this.sync === 'always' && group.length <= SMALL) this.prepare(file.size + group.length);
     } catch (error) {
       this.giveUp();
       done(error as Error);
@@ -222,6 +243,7 @@ export class Log {
     clearTimeout(this.timer);
     if (this.fd >= 0) {
       try {
+        this.trim();
         this.fs.fdatasyncSync(this.fd);
       } finally {
         this.fs.closeSync(this.fd);
@@ -267,6 +289,7 @@ export class Log {
     this.broken = current;
     this.failures++;
     this.current = undefined;
+    this.prepared = 0;
     this.fd = -1;
     try {
       this.fs.closeSync(fd);
@@ -297,9 +320,36 @@ export class Log {
       throw error;
     }
     this.unsynced = false;
+    this.trim();
     this.fs.closeSync(this.fd);
     this.fd = -1;
     this.current = undefined;
+  }
+
+  /** Writes zeros behind what was just written, unless they are there; a start takes them for nothing. */
+  private prepare(from: number): void {
+    const to = Math.min(from + AHEAD.length, this.fileSize);
+    if (from <= this.prepared || to <= from) return;
+    try {
+      const { bavail, bsize } = this.fs.statfsSync(this.directory);
+      if (bavail * bsize < AMPLE) return;
+      writeAll(this.fs, this.fd, AHEAD.subarray(0, to - from), from);
+      this.prepared = to;
+    } catch {
+      // They are not needed.
+    }
+  }
+
+  /** Gives back what was written beforehand, and not used. */
+  private trim(): void {
+    const { prepared, current } = this;
+    this.prepared = 0;
+    if (current === undefined || prepared <= current.size) return;
+    try {
+      this.fs.ftruncateSync(this.fd, current.size);
+    } catch {
+      // It does no harm.
+    }
   }
 
   private syncNow(): void {

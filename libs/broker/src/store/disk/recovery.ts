@@ -70,9 +70,9 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }
     const least = listed.get(number) ?? 0;
-    if (bytes.length < least) {
-      reader.damage({ kind: 'short', file: number, from: bytes.length, to: least, bytes: NOTHING });
-    }
+    const short = (size: number) =>
+      reader.damage({ kind: 'short', file: number, from: size, to: least, bytes: NOTHING });
+    if (bytes.length < least) short(bytes.length);
     // What cannot be read now may be read another time: such a file is not changed.
     const last = index === numbers.length - 1 && unreadable.length === 0;
     const file = log.admit(number, bytes);
@@ -81,7 +81,10 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       if (unreadable[0]?.from !== 0 && !head.equals(headOf(file.salt))) {
         reader.damage({ kind: 'head', file: number, from: 0, to: FILE_HEAD, bytes: head });
       }
-      file.size = readFile(bytes, file, last ? least : bytes.length, reader);
+      const end = readFile(bytes, file, last ? least : bytes.length, reader);
+      // What stands behind it may come to be read.
+      file.size = unreadable.length === 0 ? end : bytes.length;
+      if (bytes.length >= least && file.size < least) short(file.size);
     } else if (unreadable.length === 0) {
       const kind = last && least === 0 && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
       reader.damage({ kind, file: number, from: 0, to: bytes.length, bytes });
@@ -132,20 +135,31 @@ function readFile(bytes: Buffer, file: LogFile, certain: number, reader: Reader)
       at = found.end;
       continue;
     }
-    if (at >= certain && at >= whole && nextGroup(bytes, at, salt) === bytes.length) {
-      whole = wholeUntil(bytes, at, salt);
+    const used = withoutRoom(bytes, at, salt);
+    if (used.length === at) return at;
+    if (at >= certain && at >= whole && nextGroup(used, at, salt) === used.length) {
+      whole = wholeUntil(used, at, salt);
       if (whole === at) {
-        reader.damage({ kind: 'torn', file: number, from: at, to: bytes.length, bytes: bytes.subarray(at) });
+        reader.damage({ kind: 'torn', file: number, from: at, to: used.length, bytes: used.subarray(at) });
         return at;
       }
     }
     // The head of a damaged group says nothing of what is in it: its records are looked for.
-    const to = nextRecord(bytes, at + 1, salt);
+    const to = nextRecord(used, at + 1, salt);
     const kind = bytes[at + 12] === Kind.group && to <= at + HEAD ? 'group' : 'record';
     reader.damage({ kind, file: number, from: at, to, bytes: bytes.subarray(at, to) });
     at = to;
   }
   return bytes.length;
+}
+
+/** What there is but for the zeros that were written beforehand, from a place on where no record is whole. */
+function withoutRoom(bytes: Buffer, at: number, salt: number): Buffer {
+  // Zeros at the very end of a record are its own.
+  if (headAt(bytes, at, salt)?.end === bytes.length) return bytes;
+  let end = bytes.length;
+  while (end > at && bytes[end - 1] === 0) end--;
+  return bytes.subarray(0, end);
 }
 
 function nextGroup(bytes: Buffer, from: number, salt: number): number {
