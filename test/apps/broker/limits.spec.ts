@@ -599,6 +599,29 @@ describe('memory', () => {
     await two.receipted('ABORT', { transaction: 't' });
   });
 
+  it.each([{}, { passcode: 'x' }, { 'reply-to': '/temp-queue/a' }])(
+    'counts the headers of messages, also of those that are not passed on as they came: %j',
+    async (more) => {
+      const server = await serve('--max-memory', '8MiB');
+      const peer = await server.connect();
+      // A megabyte each.
+      const head = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`h${n}`, 'y'.repeat(10_000)]));
+      for (let n = 0; n < 9; n++) peer.send('SEND', { destination: queue(), ...head, ...more }, 'x');
+      await server.program.says(/messages take 8388608 octets, the limit of memory: publishers are held up/);
+    },
+  );
+
+  it('keeps of what a client names no more than that, whatever stood beside it', async () => {
+    const server = await serveIn(SMALL_YOUNG);
+    const peer = await server.connect();
+    const head = Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`h${n}`, 'y'.repeat(10_000)]));
+    await peer.receipted('BEGIN', { transaction: 'before', ...head });
+    const before = server.program.memory;
+    // Of 320 MB of headers.
+    for (let n = 0; n < 80; n++) await peer.receipted('BEGIN', { transaction: `transaction number ${n}`, ...head });
+    expect(server.program.memory - before).toBeLessThan(100);
+  });
+
   it('counts frames that are not complete: those who stop in the middle take turns, and lose them', async () => {
     const server = await serveIn(SMALL_YOUNG, '--max-memory', '16MiB', '--max-body', '2MiB', '--verbose', '2');
     const before = server.program.memory;

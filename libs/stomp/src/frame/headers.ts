@@ -1,6 +1,11 @@
 import { type Escaping, unescapeHeader } from './escape.js';
 
 const COLON = 58;
+/**
+ * V8 keeps the whole of a text for a part of it that somebody keeps: whoever remembers a name out of megabytes of headers
+ * would keep these. Parts of what is longer than this are copied.
+ */
+const SMALL = 1024;
 
 /** How the header lines of a received frame are to be read. */
 export interface HeaderStyle {
@@ -79,12 +84,17 @@ export class FrameHeaders implements Iterable<[string, string]> {
       const name = text.slice(at, colon);
       let value = text.slice(colon + 1, crlf && text[end - 1] === '\r' ? end - 1 : end);
       if (trim) value = trimBlanks(value);
-      list.push(unescapeHeader(name, escaping), unescapeHeader(value, escaping));
+      list.push(part(text, unescapeHeader(name, escaping)), part(text, unescapeHeader(value, escaping)));
       at = end + 1;
     }
     this.list = list;
     this.text = undefined;
     return list;
+  }
+
+  /** Characters of all names and values together. */
+  get characters(): number {
+    return this.parsed().reduce((sum, { length }) => sum + length, 0);
   }
 
   /** How many entries there are, repeated ones counted. */
@@ -106,7 +116,7 @@ export class FrameHeaders implements Iterable<[string, string]> {
     const { length } = name;
     for (let at = 0; at < text.length; at = text.indexOf('\n', at) + 1) {
       if (text.charCodeAt(at + length) !== COLON || !text.startsWith(name, at)) continue;
-      return text.slice(at + length + 1, text.indexOf('\n', at));
+      return part(text, text.slice(at + length + 1, text.indexOf('\n', at)));
     }
     return undefined;
   }
@@ -163,6 +173,10 @@ export class FrameHeaders implements Iterable<[string, string]> {
     return new FrameHeaders(this);
   }
 }
+
+/** A part of a text as a string that does not keep the text. */
+const part = (text: string, value: string): string =>
+  text.length > SMALL ? Buffer.from(value, 'utf8').toString('utf8') : value;
 
 /** Without the blanks around it. A regular expression would take quadratic time over a long run of them. */
 export function trimBlanks(text: string): string {

@@ -78,6 +78,7 @@ export class Message {
   /** The start of the broker that its id is from. */
   private readonly epoch: string;
   private plain: WireHead | undefined;
+  private octets = 0;
   private blocks: Map<Version, Block> | undefined;
   /** @internal For how many subscriptions it waits, other than in a queue. */
   readers = 0;
@@ -157,10 +158,14 @@ export class Message {
     return this.frame.length;
   }
 
-  /** Octets that the message keeps in memory, roughly. */
+  /** Octets that the message keeps in memory, roughly; the same each time, so that what is given back was taken. */
   get size(): number {
-    const wire = this.frame.wire;
-    return this.length + (wire === undefined ? 512 : wire.end - wire.start + OBJECTS);
+    if (this.octets === 0) {
+      const { wire } = this.frame;
+      const head = wire === undefined ? OBJECTS + this.headers.characters : wire.end - wire.start;
+      this.octets = this.length + head + OBJECTS;
+    }
+    return this.octets;
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { FrameHeaders } from '../frame/headers.js';
 import type { Message } from './message.js';
 import type { Subscription } from './subscription.js';
 
@@ -15,7 +16,7 @@ export interface Outcome {
    */
   readonly kind: 'ack' | 'nack' | Farewell;
   /** The headers of the NACK frame, where there was one. */
-  readonly headers?: { get(name: string): string | undefined };
+  readonly headers?: FrameHeaders;
 }
 
 /** Who wants to know what became of a message, for example the queue that it came from. */

@@ -2,14 +2,17 @@ import type { Operation } from './broker.js';
 import type { Memory } from './memory.js';
 import { StompError } from './error.js';
 import type { Session } from './session.js';
-import type { Delivery } from './pending.js';
+import type { Delivery, Outcome } from './pending.js';
 import type { Subscription } from './subscription.js';
+
+/** Octets that an acknowledgement takes besides its headers, roughly. */
+const ANSWER = 128;
 
 /** A delivery that is acknowledged inside a transaction: still pending until COMMIT. */
 interface Held {
   readonly subscription: Subscription;
   readonly number: number;
-  readonly operation: Operation & { readonly outcome: unknown };
+  readonly operation: Extract<Operation, { readonly outcome: Outcome }>;
 }
 
 /** The bounds of one transaction. */
@@ -75,7 +78,7 @@ export class Transaction {
   }
 
   hold(held: Held): void {
-    this.add(held.operation, 0);
+    this.add(held.operation, ANSWER + (held.operation.outcome.headers?.characters ?? 0));
     this.held.push(held);
     const delivery = held.subscription.pending.get(held.number);
     // A late acknowledgement does not bind a message that somebody else has by now.
