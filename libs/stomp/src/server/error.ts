@@ -32,6 +32,11 @@ export function toStompError(error: unknown): StompError {
   return new StompError('internal error', 'the server failed: see its log');
 }
 
+/** What is told to others of an error of a client that has not logged in: the line at fault may hold its passcode. */
+export function withoutLine(error: unknown): StompError {
+  return error instanceof FrameError ? new StompError('malformed frame', error.code) : toStompError(error);
+}
+
 /**
  * The ERROR frame (STOMP 1.2, ERROR). Headers that the version cannot carry are left out: who asks for a receipt that
  * cannot be named is told of the error all the same.
@@ -49,4 +54,9 @@ export function errorFrame(error: StompError, receipt: string | undefined, versi
     }
   }
   return frame;
+}
+
+/** What somebody who speaks HTTP is told of an error. */
+export function httpAnswer({ message }: FrameError): string {
+  return `HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${message}\n`;
 }

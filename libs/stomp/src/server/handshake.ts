@@ -1,4 +1,4 @@
-import type { Frame } from '../frame/frame.js';
+import { Frame } from '../frame/frame.js';
 import { FrameHeaders } from '../frame/headers.js';
 import { negotiateVersion, type Version, VERSIONS } from '../frame/version.js';
 import { quote } from '../frame/error.js';
@@ -41,10 +41,36 @@ export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshak
   return {
     version,
     vhost: chooseVhost(vhosts, frame.headers.get('host')),
-    // Heart-beats came with 1.1.
-    heartbeat: version === '1.0' ? { outgoing: 0, incoming: 0 } : heartbeat,
+    heartbeat: offerIn(version, heartbeat),
     requestId: frame.headers.get('request-id'),
   };
+}
+
+/** What of an offer to beat counts in that version: heart-beats came with 1.1. */
+export function offerIn(version: Version, offer: HeartBeatOffer): HeartBeatOffer {
+  return version === '1.0' ? { outgoing: 0, incoming: 0 } : offer;
+}
+
+/**
+ * The answer to a CONNECT that was granted (STOMP 1.2, CONNECTED Frame).
+ *
+ * @param session its id
+ * @param server an empty text is left out
+ * @param offer how often the server can beat, and wants to hear something
+ */
+export function connectedFrame(
+  { version, requestId }: Handshake,
+  session: string,
+  server: string,
+  offer: HeartBeatOffer,
+): Frame {
+  return new Frame('CONNECTED', [
+    ['version', version],
+    ['session', session],
+    ...(server === '' ? [] : [['server', server] as const]),
+    ['heart-beat', `${offer.outgoing},${offer.incoming}`],
+    ...(requestId === undefined ? [] : [['response-id', requestId] as const]),
+  ]);
 }
 
 function chooseVhost(vhosts: readonly string[], host: string | undefined): string {
