@@ -599,7 +599,7 @@ describe('memory', () => {
     await two.receipted('ABORT', { transaction: 't' });
   });
 
-  it.each([{}, { passcode: 'x' }, { 'reply-to': '/temp-queue/a' }])(
+  it.each<Headers>([{}, { passcode: 'x' }, { 'reply-to': '/temp-queue/a' }])(
     'counts the headers of messages, also of those that are not passed on as they came: %j',
     async (more) => {
       const server = await serve('--max-memory', '8MiB');
