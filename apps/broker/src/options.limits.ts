@@ -94,7 +94,7 @@ export const limitFields = {
       text:
         'What messages that wait or are on their way may take in all; beyond that publishers are not read until ' +
         'consumers have brought it down to three quarters',
-      fallback: "two fifths of the machine's memory, or half of Node's heap limit if that is less",
+      fallback: "two fifths of the machine's memory, or of Node's heap limit if that is less",
       example: '--max-memory 512MiB',
     }),
   maxDestination: limit(whole(16, 65_536), 1_024, 'Longest destination, in characters', '--max-destination 200'),

@@ -49,7 +49,7 @@ export interface BrokerOptions extends Omit<SessionOptions, 'memory'>, ListenOpt
   maxPerUser?: number;
   /**
    * Octets of the messages that wait or are on their way, from which on publishers are not read until consumers have
-   * brought them down to three quarters; by default two fifths of the machine's memory, but half of what Node takes for its heap at most.
+   * brought them down to three quarters; by default two fifths of the machine's memory, or of what Node takes for its heap if that is less.
    */
   maxMemory?: number;
   /** Queues of a virtual host, durable subscriptions and temporary queues among them; 100,000 by default. */
@@ -186,7 +186,7 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
 /** What messages may take unless somebody says otherwise, in octets. */
 export function defaultMemory(): number {
   const machine = Math.min(totalmem(), process.constrainedMemory() || Infinity);
-  return Math.floor(Math.min(0.4 * machine, 0.5 * getHeapStatistics().heap_size_limit));
+  return Math.floor(Math.min(0.4 * machine, 0.4 * getHeapStatistics().heap_size_limit));
 }
 
 function makeStore(store: BrokerOptions['store'] = 'memory', memory: Memory): Store {

@@ -611,6 +611,25 @@ describe('memory', () => {
     },
   );
 
+  it.each([
+    ['small ones', 'SEND\ndestination:/queue/a\n\nx\0'],
+    [
+      'ones with headers that the broker reads',
+      'SEND\ndestination:/queue/a\nreply-url:http://a/b\npriority:4\n\n{"id":1}\0',
+    ],
+    ['ones with many headers', `SEND\ndestination:/queue/a\nu:a:b\n${'abc:\n'.repeat(990)}\nx\0`],
+  ])('by its default is enough for as many messages as publishers have: %s', async (_, frame) => {
+    const server = await serveIn({ NODE_OPTIONS: '--max-old-space-size=100 --max-semi-space-size=4' });
+    const socket = connectTcp(server.port, '127.0.0.1').resume();
+    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+    const block = frame.repeat(Math.ceil(100_000 / frame.length));
+    let held = false;
+    const full = server.program.says(/the limit of memory: publishers are held up/).then(() => (held = true));
+    while (!held) if (!socket.write(block)) await Promise.race([once(socket, 'drain'), full]);
+    await (await server.connect()).receipted('BEGIN', { transaction: 't' });
+    socket.destroy();
+  });
+
   it('keeps of what a client names no more than that, whatever stood beside it', async () => {
     const server = await serveIn(SMALL_YOUNG);
     const peer = await server.connect();

@@ -2,6 +2,9 @@ import { Delivery, type Done, type Message, type Session } from 'nestjs-stomp/se
 import { ORDINARY, readTerms } from './dialect.js';
 import type { Slice } from './slice.js';
 
+/** Octets that a queue's own books of a message take, roughly. */
+const BOOKS = 384;
+
 /** A message of a queue, from its arrival until it is acknowledged. */
 export class Entry extends Delivery {
   /** 0 to 9; those of a higher one go first. */
@@ -26,7 +29,7 @@ export class Entry extends Delivery {
   ) {
     super(message, source);
     this.priority = priority;
-    this.size = message.size;
+    this.size = message.size + BOOKS;
     const terms = message.special ? readTerms(message) : ORDINARY;
     this.expires = terms.expires;
     this.group = terms.group;

@@ -129,6 +129,11 @@ export class Frame {
     this.bytes = this.parts = undefined;
   }
 
+  /** @internal Headers that were read, and can be read again, are not kept beside the bytes that they came in. */
+  forget(): void {
+    if (this.wire !== undefined) this.fields = undefined;
+  }
+
   /** A frame of its own: a change to one does not reach the other (the bytes of the body are shared). */
   copy(): Frame {
     return new Frame(this.command, this.headers, this.body);

@@ -133,7 +133,7 @@ export class Commands {
     if (transaction !== undefined) {
       message.detach();
       transaction.add({ route, message }, message.size);
-      if (receipt !== undefined) transaction.receipts.push(receipt);
+      if (receipt !== undefined) transaction.promise(receipt);
       return;
     }
     const done = this.receipts.promise(receipt);
@@ -175,7 +175,7 @@ export class Commands {
     this.acknowledgements.take(frame, outcome, transaction);
     const receipt = this.receiptOf(frame);
     if (transaction === undefined) this.receipts.whenSafe(receipt);
-    else if (receipt !== undefined) transaction.receipts.push(receipt);
+    else if (receipt !== undefined) transaction.promise(receipt);
   }
 
   private begin(frame: Frame): void {

@@ -199,12 +199,13 @@ export class Message {
 
   /**
    * Takes the message out of the chunk of the socket that it came in, so that a message which has to wait does not
-   * keep all of that chunk in memory.
+   * keep all of that chunk in memory, nor its headers twice.
    */
   detach(): void {
     const { frame } = this;
     const wire = frame.wire;
     if (wire === undefined) return;
+    frame.forget();
     const { start, end } = wire;
     const lines = end - start;
     const length = frame.length;

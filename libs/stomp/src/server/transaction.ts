@@ -5,7 +5,7 @@ import type { Session } from './session.js';
 import type { Delivery, Outcome } from './pending.js';
 import type { Subscription } from './subscription.js';
 
-/** Octets that an acknowledgement takes besides its headers, roughly. */
+/** Octets that an acknowledgement, or a receipt, takes besides what is the client's, roughly. */
 const ANSWER = 128;
 
 /** A delivery that is acknowledged inside a transaction: still pending until COMMIT. */
@@ -19,7 +19,7 @@ interface Held {
 export interface TransactionLimits {
   /** Frames in it; 10,000 by default. */
   readonly maxTransactionFrames: number;
-  /** Octets of the messages in all open transactions of a session; 64 MiB by default. */
+  /** Octets of the messages, acknowledgements and receipts in all open transactions of a session; 64 MiB by default. */
   readonly maxTransactionBytes: number;
 }
 
@@ -45,7 +45,7 @@ export class Transaction {
   readonly held: Held[] = [];
   /** Receipts that the frames in it asked for: they hold when COMMIT does. */
   readonly receipts: string[] = [];
-  /** Octets of its messages. */
+  /** Octets of what it holds. */
   private bytes = 0;
 
   /** @param budget what the transactions of its session hold in all */
@@ -59,22 +59,25 @@ export class Transaction {
    * @throws StompError when the transaction grows over its bounds
    */
   add(operation: Operation, size: number): void {
-    const { maxTransactionFrames, maxTransactionBytes } = this.budget.limits;
+    const { maxTransactionFrames } = this.budget.limits;
     if (this.operations.length >= maxTransactionFrames) {
       throw new StompError(
         'transaction too large',
         `a transaction holds at most ${maxTransactionFrames} frames: commit earlier`,
       );
     }
-    if (this.budget.bytes + size > maxTransactionBytes) {
-      throw new StompError(
-        'transaction too large',
-        `the transactions of a session hold at most ${maxTransactionBytes} octets: commit earlier`,
-      );
-    }
-    this.bytes += size;
-    this.budget.add(size);
+    this.occupy(size);
     this.operations.push(operation);
+  }
+
+  /**
+   * A frame in it asked for a receipt.
+   *
+   * @throws StompError when the transaction grows over its bounds
+   */
+  promise(receipt: string): void {
+    this.occupy(ANSWER + receipt.length);
+    this.receipts.push(receipt);
   }
 
   hold(held: Held): void {
@@ -115,6 +118,18 @@ export class Transaction {
       const delivery = subscription.pending.get(number);
       if (delivery?.transaction === this) subscription.release(delivery);
     }
+  }
+
+  private occupy(octets: number): void {
+    const { maxTransactionBytes } = this.budget.limits;
+    if (this.budget.bytes + octets > maxTransactionBytes) {
+      throw new StompError(
+        'transaction too large',
+        `the transactions of a session hold at most ${maxTransactionBytes} octets: commit earlier`,
+      );
+    }
+    this.bytes += octets;
+    this.budget.add(octets);
   }
 
   private unbind(delivery: Delivery | undefined): void {
