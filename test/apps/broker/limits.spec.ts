@@ -1,6 +1,9 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { Certificates } from '../../support/certificates.js';
 import { RawPeer, unique } from '../../support/raw.js';
@@ -792,6 +795,29 @@ describe('messages that were sent and wait for an acknowledgement', () => {
       consumer.send('ACK', consumer.reference(message));
     }
     await publisher.receipt(`r${count - 1}`);
+  });
+
+  it('count where they are of a queue of the durable store, which has others on disk', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'limits-'));
+    try {
+      const server = await serve('--data-dir', directory, '--max-memory', `${MOST}`);
+      const destination = queue();
+      const [publisher, consumer] = [await server.connect(), await server.connect()];
+      const count = 90;
+      const more = { destination, persistent: 'true' };
+      // While they wait they take no memory that is bounded.
+      for (let n = 0; n < count; n++) await publisher.receipted('SEND', more, body);
+      await consumer.subscribe(destination, { id: '1', ack: 'client' });
+      const held = server.program.says(HELD);
+      const messages = await consumer.messages(count);
+      await held;
+      for (let n = 0; n < count; n++) publisher.send('SEND', { ...more, receipt: `r${n}` }, body);
+      await consumer.receipted('ACK', consumer.reference(messages.at(-2)!));
+      await server.program.says(FREE);
+      await publisher.receipt('r0');
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 
   it('go with their client after a while in which it acknowledges none of that topic, whatever else it does', async () => {

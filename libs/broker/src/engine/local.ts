@@ -42,7 +42,7 @@ export class LocalEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const queues = await this.store.open();
+    const queues = await this.store.open(this.limits.memory);
     const kept = [...this.store.kept()];
     const durables = new Set(kept.filter(({ kind }) => kind === 'durable').map(({ key }) => key));
     // What a queue is made of comes before what it feeds on.

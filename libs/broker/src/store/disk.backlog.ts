@@ -53,11 +53,11 @@ export class DiskBacklog extends MemoryBacklog {
   }
 
   override shift(): Entry | undefined {
-    return this.out(super.shift());
+    return this.lend(this.out(super.shift()));
   }
 
   override take(...looking: Parameters<MemoryBacklog['take']>): Entry | undefined {
-    return this.out(super.take(...looking));
+    return this.lend(this.out(super.take(...looking)));
   }
 
   override sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[] {
@@ -82,6 +82,7 @@ export class DiskBacklog extends MemoryBacklog {
   override restore(entry: Entry): void {
     super.restore(entry);
     this.weigh(entry as DiskEntry, 1);
+    this.reclaim(entry as DiskEntry);
   }
 
   override count(entry: Entry): void {
@@ -90,6 +91,7 @@ export class DiskBacklog extends MemoryBacklog {
 
   override remove(entry: Entry): void {
     this.store.remove(entry as DiskEntry);
+    this.reclaim(entry as DiskEntry);
   }
 
   override cancel(entry: Entry): boolean {
@@ -128,11 +130,26 @@ export class DiskBacklog extends MemoryBacklog {
     return entry;
   }
 
+  /** Until it is back, or removed, it is in memory: the disk is no place to put it. */
+  private lend(entry: Entry | undefined): Entry | undefined {
+    if (entry !== undefined) {
+      (entry as DiskEntry).lent = true;
+      this.store.limit.move(entry.size);
+    }
+    return entry;
+  }
+
+  private reclaim(entry: DiskEntry): void {
+    if (!entry.lent) return;
+    entry.lent = false;
+    this.store.limit.move(-entry.size);
+  }
+
   private weigh(entry: DiskEntry, sign: 1 | -1): void {
     const held = sign === 1;
     if (held === entry.held) return;
     entry.held = held;
-    const octets = sign * (entry.message.size + OBJECTS);
+    const octets = sign * (entry.size + OBJECTS);
     this.octets += octets;
     this.store.memory += octets;
   }

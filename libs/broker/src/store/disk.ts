@@ -6,7 +6,7 @@
  *   push, remove, keep ... -> to be written -> one group -> log (disk/log.ts) -> synced: receipts
  */
 import node from 'node:fs';
-import type { Done, Session } from 'nestjs-stomp/server';
+import { type Done, Memory, type Session } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
@@ -52,6 +52,8 @@ const BEHIND = 4 * 1024 * 1024;
 export class DiskStore implements Store {
   /** Octets of waiting messages in memory. */
   memory = 0;
+  /** @internal Told what messages take that were handed out. */
+  limit = new Memory();
   private readonly backlogs = new Map<string, DiskBacklog>();
   private readonly catalog = new Catalog();
   private readonly keptSeqs = new Map<string, number>();
@@ -138,11 +140,13 @@ export class DiskStore implements Store {
   }
 
   /**
+   * @param memory is told what messages take that were handed out, until they are acknowledged or given back
    * @returns the names of the queues that are there from before
    * @throws StoreUnavailableError when the directory cannot be made, read or written
    * @throws Error when another process has it, or it is something else's
    */
-  async open(): Promise<readonly string[]> {
+  async open(memory = this.limit): Promise<readonly string[]> {
+    this.limit = memory;
     try {
       makeDirectory(this.fs, this.directory, PRIVATE_DIRECTORY);
       this.lock = await Lock.take(this.directory);

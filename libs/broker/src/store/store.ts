@@ -1,4 +1,4 @@
-import type { Done, Message } from 'nestjs-stomp/server';
+import type { Done, Memory, Message } from 'nestjs-stomp/server';
 import type { Backlog } from '../destination/backlog.js';
 
 /** Something besides the messages of queues that has to be there after a restart. */
@@ -19,9 +19,10 @@ export interface Store {
   /**
    * Makes the store ready.
    *
+   * @param memory of the server: told what messages take that the store has to keep there
    * @returns the names of the queues that are there from before
    */
-  open(): Promise<readonly string[]>;
+  open(memory?: Memory): Promise<readonly string[]>;
   /**
    * The backlog of a queue; the same one each time, until it is dropped.
    *

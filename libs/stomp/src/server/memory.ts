@@ -61,7 +61,7 @@ export class Memory {
     if (this.full || this.used + this.transit > this.most) this.weigh();
   }
 
-  /** @internal So many more octets are in transit; fewer, if negative. */
+  /** So many more octets are in transit, and no publisher is to blame for them; fewer, if negative. */
   move(octets: number): void {
     this.transit += octets;
     if (this.full || this.used + this.transit > this.most) this.weigh();

@@ -18,6 +18,8 @@ export class DiskEntry extends Entry {
   written = false;
   /** Whether it counts among what waits in memory. */
   held = false;
+  /** Whether it counts among what was handed out. */
+  lent = false;
   /** Whether its count is among what is to be written. */
   counting = false;
   /** It is gone. */

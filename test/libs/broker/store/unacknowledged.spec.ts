@@ -1,0 +1,219 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Memory } from 'nestjs-stomp/server';
+import { DiskStore, LocalEngine, type Policy, type StompBroker } from 'nestjs-stomp-broker';
+import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
+import { type RawPeer } from '../../../support/raw.js';
+
+const QUEUE = '/queue/a';
+const SIZE = 4_000;
+const MOST = 1_000_000;
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A broker with a durable store, and a memory that counts nothing but what the store tells it. */
+async function counted(most: number, policies: readonly Policy[] = []) {
+  const directory = mkdtempSync(joinPath(tmpdir(), 'unacknowledged-'));
+  directories.push(directory);
+  const memory = new Memory(most);
+  const engine = new LocalEngine(new DiskStore({ directory, memory: 0, sync: 'never' }), policies, { memory });
+  return { memory, broker: await makeBroker({ engine }) };
+}
+
+/** As many messages, every other one persistent. */
+async function fill(peer: RawPeer, destination: string, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    await sendAll(peer, destination, [`${n}`.padEnd(SIZE, '.')], { persistent: String(n % 2 === 0) });
+  }
+}
+
+const CLIENT = { id: 'c', ack: 'client-individual' };
+
+/** Somebody takes all messages of a queue and acknowledges none of them. */
+async function taken(broker: StompBroker, count: number, destination = QUEUE, headers = {}) {
+  const peer = await join(broker);
+  await peer.subscribe(destination, { ...CLIENT, ...headers });
+  return { peer, messages: await peer.messages(count) };
+}
+
+/** Takes what there is, and acknowledges it. */
+async function drain(broker: StompBroker, count: number, destination = QUEUE): Promise<void> {
+  const { peer, messages } = await taken(broker, count, destination);
+  for (const message of messages) await peer.receipted('ACK', peer.reference(message));
+  await leave(peer);
+}
+
+describe('messages of a durable store that were handed out and are not acknowledged', () => {
+  it('count in the memory for messages, those that wait do not', async () => {
+    const { memory, broker } = await counted(3 * SIZE);
+    await fill(await join(broker), QUEUE, 6);
+    expect(memory.full).toBe(false);
+    const two = await taken(broker, 2, QUEUE, { 'prefetch-count': '2' });
+    expect(memory.full).toBe(false);
+    const third = await taken(broker, 1, QUEUE, { 'prefetch-count': '1' });
+    expect(memory.full).toBe(true);
+    await leave(third.peer);
+    await leave(two.peer);
+  });
+
+  it.each<[string, number, (broker: StompBroker) => Promise<void>, Policy?]>([
+    ['an ACK', 4, (broker) => drain(broker, 4)],
+    [
+      'a NACK, after which they come again',
+      2,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 2);
+        for (const message of messages) peer.send('NACK', { ...peer.reference(message), delay: '0' });
+        for (const again of await peer.messages(2)) peer.send('NACK', { ...peer.reference(again), delay: '50' });
+        for (const last of await peer.messages(2)) await peer.receipted('ACK', peer.reference(last));
+        await leave(peer);
+      },
+    ],
+    [
+      'a NACK that makes dead letters of them',
+      2,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 2);
+        for (const message of messages) await peer.receipted('NACK', { ...peer.reference(message), requeue: 'false' });
+        await leave(peer);
+        await drain(broker, 2, '/queue/DLQ.a');
+      },
+    ],
+    [
+      'the last of their deliveries',
+      2,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 2);
+        for (const message of messages) await peer.receipted('NACK', peer.reference(message));
+        await leave(peer);
+        await drain(broker, 2, '/queue/DLQ.a');
+      },
+      { destination: QUEUE, maxDeliveries: 1 },
+    ],
+    [
+      'the end of the connection',
+      4,
+      async (broker) => {
+        const { peer } = await taken(broker, 4);
+        peer.destroy();
+        await drain(broker, 4);
+      },
+    ],
+    [
+      'DISCONNECT',
+      4,
+      async (broker) => {
+        const { peer } = await taken(broker, 4);
+        await peer.receipted('DISCONNECT');
+        await drain(broker, 4);
+      },
+    ],
+    [
+      'UNSUBSCRIBE, in time and late acknowledged',
+      4,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
+        await peer.receipted('UNSUBSCRIBE', { id: CLIENT.id });
+        await peer.receipted('ACK', peer.reference(messages[0]!));
+        // The others are given back after a moment, and one is acknowledged all the same.
+        const other = await join(broker);
+        await other.subscribe(QUEUE, { ...CLIENT, 'prefetch-count': '1' });
+        const next = await other.message();
+        await peer.receipted('ACK', peer.reference(messages[3]!));
+        await other.receipted('ACK', other.reference(next));
+        const last = await other.message();
+        await other.receipted('ACK', other.reference(last));
+        for (const message of messages) await peer.receipted('ACK', peer.reference(message));
+        await leave(other);
+        await leave(peer);
+      },
+    ],
+    [
+      'a COMMIT of their ACK, after an ABORT',
+      4,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
+        for (const end of ['ABORT', 'COMMIT']) {
+          peer.send('BEGIN', { transaction: 't' });
+          for (const message of messages) peer.send('ACK', { ...peer.reference(message), transaction: 't' });
+          await peer.receipted(end, { transaction: 't' });
+        }
+        await leave(peer);
+      },
+    ],
+    [
+      'a transaction that is open when its connection ends',
+      4,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
+        await peer.receipted('BEGIN', { transaction: 't' });
+        for (const message of messages) await peer.receipted('ACK', { ...peer.reference(message), transaction: 't' });
+        await leave(peer);
+        await drain(broker, 4);
+      },
+    ],
+    [
+      'nobody: they are only looked at',
+      4,
+      async (broker) => {
+        const peer = await join(broker);
+        await peer.subscribe(QUEUE, { id: 'b', browser: 'true' });
+        await peer.messages(5);
+        await leave(peer);
+        await drain(broker, 4);
+      },
+    ],
+    [
+      'selectors, out of turn',
+      4,
+      async (broker) => {
+        const { peer, messages } = await taken(broker, 2, QUEUE, { selector: "persistent = 'true'" });
+        for (const message of messages) await peer.receipted('ACK', peer.reference(message));
+        await leave(peer);
+        await drain(broker, 2);
+      },
+    ],
+    ['their expiry', 4, (broker) => drain(broker, 4, '/queue/DLQ.a'), { destination: QUEUE, timeToLive: 1, deadLetterExpired: true }],
+    [
+      'the length of their queue',
+      4,
+      async (broker) => {
+        await drain(broker, 1);
+        await drain(broker, 3, '/queue/DLQ.a');
+      },
+      { destination: QUEUE, maxLength: 1, overflow: 'drop-oldest' },
+    ],
+  ])('count no longer after %s', async (_what, count, end, policy) => {
+    const { memory, broker } = await counted(MOST, policy === undefined ? [] : [policy]);
+    const publisher = await join(broker);
+    await fill(publisher, QUEUE, count);
+    await end(broker);
+    // Exactly all of it was given back.
+    memory.add(MOST);
+    expect(memory.full).toBe(false);
+    memory.add(1);
+    expect(memory.full).toBe(true);
+  });
+
+  it('count no longer after their queue has gone with them', async () => {
+    const { memory, broker } = await counted(MOST);
+    const publisher = await join(broker);
+    const consumer = await join(broker);
+    await consumer.subscribe(QUEUE, { ...CLIENT, 'auto-delete': 'true' });
+    await fill(publisher, QUEUE, 4);
+    const messages = await consumer.messages(4);
+    consumer.send('NACK', { ...consumer.reference(messages[0]!), delay: '60000' });
+    await consumer.receipted('UNSUBSCRIBE', { id: CLIENT.id });
+    await consumer.receipted('ACK', consumer.reference(messages[1]!));
+    await leave(consumer);
+    memory.add(MOST);
+    expect(memory.full).toBe(false);
+    memory.add(1);
+    expect(memory.full).toBe(true);
+  });
+});
