@@ -1,4 +1,4 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -16,6 +16,12 @@ jest.setTimeout(120_000);
 
 /** So that a process's memory is what the broker keeps: what V8 sets aside for new objects differs by its release. */
 const SMALL_YOUNG = { NODE_OPTIONS: '--max-semi-space-size=4' };
+
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
 
 const queue = () => unique('/queue/limits');
 const titleOf = async (peer: RawPeer) => (await peer.refused()).header('message');
@@ -799,25 +805,21 @@ describe('messages that were sent and wait for an acknowledgement', () => {
 
   it('count where they are of a queue of the durable store, which has others on disk', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'limits-'));
-    try {
-      const server = await serve('--data-dir', directory, '--max-memory', `${MOST}`);
-      const destination = queue();
-      const [publisher, consumer] = [await server.connect(), await server.connect()];
-      const count = 90;
-      const more = { destination, persistent: 'true' };
-      // While they wait they take no memory that is bounded.
-      for (let n = 0; n < count; n++) await publisher.receipted('SEND', more, body);
-      await consumer.subscribe(destination, { id: '1', ack: 'client' });
-      const held = server.program.says(HELD);
-      const messages = await consumer.messages(count);
-      await held;
-      for (let n = 0; n < count; n++) publisher.send('SEND', { ...more, receipt: `r${n}` }, body);
-      await consumer.receipted('ACK', consumer.reference(messages.at(-2)!));
-      await server.program.says(FREE);
-      await publisher.receipt('r0');
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
+    directories.push(directory);
+    const server = await serve('--data-dir', directory, '--max-memory', `${MOST}`);
+    const destination = queue();
+    const [publisher, consumer] = [await server.connect(), await server.connect()];
+    const count = 90;
+    const headers = { destination, persistent: 'true' };
+    // While they wait they take no memory that is bounded.
+    for (let n = 0; n < count; n++) await publisher.receipted('SEND', headers, body);
+    await consumer.subscribe(destination, { id: '1', ack: 'client' });
+    const messages = await consumer.messages(count);
+    await server.program.says(HELD);
+    for (let n = 0; n < count; n++) publisher.send('SEND', { ...headers, receipt: `r${n}` }, body);
+    await consumer.receipted('ACK', consumer.reference(messages.at(-2)!));
+    await server.program.says(FREE);
+    await publisher.receipt('r0');
   });
 
   it('go with their client after a while in which it acknowledges none of that topic, whatever else it does', async () => {
