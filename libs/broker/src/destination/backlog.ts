@@ -79,7 +79,10 @@ export interface Backlog {
   source: Delivery['source'];
   /** Adds a message behind all others of its priority. */
   push(message: Message, source: Delivery['source']): Entry;
-  /** Takes the first that waits; it stays in the store until `remove`. */
+  /**
+   * Takes the first that waits; it stays in the store until `remove`. Undefined where none does, or so many cannot be
+   * read, and are passed over, that the rest has to wait for another turn: then some wait still.
+   */
   shift(): Entry | undefined;
   /** A cursor at the beginning. */
   cursor(): Cursor;

@@ -28,6 +28,8 @@ import { takes } from './selector.js';
 import { isOver, later, LONG, SHORT, Slice } from './slice.js';
 import { stamp } from './stamp.js';
 
+/** Octets of a slice of which a message is more. */
+const ONE = 1;
 /** How often a queue looks for expired messages at most, in ms. */
 const SWEEP = 1_000;
 
@@ -71,10 +73,11 @@ export class Queue implements Route, DeliverySource {
   private readonly groups = new Groups<Consumer>();
   private readonly pace = new Pace();
   private dispatching = false;
-  /** So much had expired that what comes behind it waits for another turn. */
+  /** So much had expired, or could not be read, that what comes behind it waits for another turn. */
   private pausing = false;
-  /** What is too much goes when those who look for what suits them have looked. */
+  /** What is too much goes in another turn. */
   private dropping = false;
+  private stopped = false;
   private readonly slice = new Slice();
   /** It has been dropped: what comes back to it comes too late. */
   private cleared = false;
@@ -241,19 +244,19 @@ export class Queue implements Route, DeliverySource {
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
       detachLater(entry);
+      // Those who go on looking in another turn come first.
       if (this.consumers.searches) this.dropLater();
-      else this.dropOldest();
+      else this.dropOldest(this.dropping ? ONE : SHORT);
     }
     if (done !== undefined) backlog.sync(done, entry);
   }
 
-  /** Those who go on looking in another turn come first. */
   private dropLater(): void {
     if (this.dropping) return;
     this.dropping = true;
     later(() => {
       this.dropping = false;
-      this.dropOldest();
+      if (!this.stopped) this.dropOldest(LONG);
     });
   }
 
@@ -321,6 +324,7 @@ export class Queue implements Route, DeliverySource {
 
   /** Does nothing more of itself. */
   stop(): void {
+    this.stopped = true;
     for (const timer of this.delayed.values()) clearTimeout(timer);
     this.delayed.clear();
     this.endSweep();
@@ -402,7 +406,7 @@ export class Queue implements Route, DeliverySource {
     this.dispatch(LONG);
   };
 
-  /** What waits behind so much that had expired is handed out. */
+  /** What waits behind so much that had expired, or could not be read, is handed out. */
   private readonly resume = () => {
     this.pausing = false;
     this.dispatch(LONG);
@@ -420,8 +424,9 @@ export class Queue implements Route, DeliverySource {
     this.dispatching = true;
     const { backlog, consumers, slice } = this;
     let expired: Slice | undefined;
+    let unreadable = false;
     try {
-      while (backlog.length > 0 && expired?.over !== true) {
+      while (backlog.length > 0 && expired?.over !== true && !unreadable) {
         const consumer = consumers.next();
         if (consumer === undefined) break;
         const picky = this.grouped || consumer.terms.selector !== undefined;
@@ -436,7 +441,8 @@ export class Queue implements Route, DeliverySource {
           ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer), slice)
           : backlog.shift();
         if (entry === undefined) {
-          if (!picky || !slice.over) consumers.rest(consumer);
+          if (!picky && backlog.length > 0) unreadable = true;
+          else if (!picky || !slice.over) consumers.rest(consumer);
           else if (consumers.search(consumer)) later(this.goOn);
           continue;
         }
@@ -454,7 +460,7 @@ export class Queue implements Route, DeliverySource {
     } finally {
       this.dispatching = false;
     }
-    if (expired?.over === true) {
+    if (expired?.over === true || unreadable) {
       this.pausing = true;
       later(this.resume);
     }
@@ -526,15 +532,23 @@ export class Queue implements Route, DeliverySource {
     this.sweeping = undefined;
   }
 
-  private dropOldest(): void {
-    const { maxLength, maxBytes, overflow } = this.rules;
+  /** @param octets that go before others have their turn: a limit may be new, and much too much be there */
+  private dropOldest(octets: number): void {
+    const { backlog, rules } = this;
+    const { maxLength, maxBytes, overflow } = rules;
     if (overflow !== 'drop-oldest') return;
-    while (this.backlog.length > 0 && (this.backlog.length > maxLength || this.octets > maxBytes)) {
-      const entry = this.backlog.shift();
-      if (entry === undefined) return;
+    let slice: Slice | undefined;
+    while (backlog.length > 0 && (backlog.length > maxLength || this.octets > maxBytes)) {
+      const entry = slice?.over === true ? undefined : backlog.shift();
+      if (entry === undefined) {
+        this.dropLater();
+        return;
+      }
+      slice ??= new Slice(octets);
       this.count(entry, -1);
-      this.backlog.remove(entry);
+      backlog.remove(entry);
       this.owner.deadLetter(this, entry.message, entry.count, 'queue length');
+      slice.look(entry.size);
     }
   }
 

@@ -1,7 +1,7 @@
 import { type Delivery, type Done, Memory, type Message, type Session } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, Entry, type Recovered, type Sweep } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, readPriority } from '../destination/dialect.js';
-import type { Slice } from '../destination/slice.js';
+import { SHORT, Slice } from '../destination/slice.js';
 import { Lane, type Pages, type Place } from './lane.js';
 import type { Kept, Store } from './store.js';
 
@@ -121,12 +121,14 @@ export class MemoryBacklog implements Backlog {
   }
 
   shift(): Entry | undefined {
-    while (this.occupied !== 0) {
+    let slice: Slice | undefined;
+    while (this.occupied !== 0 && slice?.over !== true) {
       const priority = 31 - Math.clz32(this.occupied);
       const entry = this.lanes[priority]!.shift();
       this.left(priority, 1);
       if (entry !== undefined) return entry;
       // It could not be read, and is passed over.
+      (slice ??= new Slice(SHORT)).look();
     }
     return undefined;
   }

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { type Backlog, DiskStore, LocalEngine, type Policy } from 'nestjs-stomp-broker';
 import { join, joinAll, makeBroker, sendAll, standstill } from '../../../support/broker.js';
+import { type RawPeer } from '../../../support/raw.js';
 
 const QUEUE = '/queue/a';
 const SIZE = 2_000;
@@ -25,8 +26,12 @@ function makeDirectory(): string {
 
 /** A broker that keeps hardly any message in memory, and counts what it reads from the disk. */
 async function littleMemory(policies: readonly Policy[] = [], directory = makeDirectory()) {
-  const disk = { read: 0 };
+  const disk = { read: 0, fails: false, failures: 0 };
   const readSync: typeof fs.readSync = (...parts: unknown[]) => {
+    if (disk.fails) {
+      disk.failures++;
+      throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+    }
     const octets = Reflect.apply(fs.readSync, fs, parts) as number;
     disk.read += octets;
     return octets;
@@ -154,6 +159,53 @@ describe('a consumer that wants what is rare in a long queue', () => {
     expect(await most).toBeLessThan(MB);
     expect(got?.map((text) => Number.parseInt(text, 10))).toEqual(rare);
     await sendAll(sender, QUEUE, ['at last'], { persistent: 'true', wanted: 'true' });
+    expect(await consumer.texts(1)).toEqual(['at last']);
+  });
+});
+
+describe('a queue that drops its oldest messages', () => {
+  it('drops a few a turn where a lower limit makes many of them too much', async () => {
+    const directory = makeDirectory();
+    const before = await littleMemory([], directory);
+    await sendAll(await join(before.broker), QUEUE, bodies, { persistent: 'true' });
+    await before.broker.close(100);
+
+    const limit: Policy = { destination: QUEUE, maxLength: 10, overflow: 'drop-oldest' };
+    const { broker, disk, lengthOf } = await littleMemory([limit], directory);
+    const [sender, consumer] = [await join(broker), await join(broker)];
+    const most = mostInATurn(
+      () => disk.read,
+      () => lengthOf('a') === 10 && lengthOf('DLQ.a') > 0,
+    );
+    for (const body of ['last but one', 'last']) sender.send('SEND', { destination: QUEUE, persistent: 'true' }, body);
+    expect(await most).toBeLessThan(MB);
+    expect(lengthOf('DLQ.a')).toBe(COUNT + 2 - 10);
+    await consumer.subscribe(QUEUE);
+    expect(await consumer.texts(10)).toEqual([...bodies.slice(-8), 'last but one', 'last']);
+    await consumer.subscribe('/queue/DLQ.a');
+    expect(await consumer.texts(COUNT - 8)).toEqual(bodies.slice(0, -8));
+  });
+});
+
+describe('a queue of which the disk gives nothing', () => {
+  it('is tried a few messages at a time, while others exchange messages, and goes on with what comes', async () => {
+    const { broker, disk, lengthOf } = await littleMemory();
+    const [sender, consumer, witness] = (await joinAll(broker, 3)) as [RawPeer, RawPeer, RawPeer];
+    await sendAll(sender, QUEUE, bodies, { persistent: 'true' });
+    await witness.subscribe('/queue/b');
+    disk.fails = true;
+    const most = mostInATurn(
+      () => disk.failures,
+      () => lengthOf('a') === 0,
+    );
+    await consumer.subscribe(QUEUE);
+    expect(lengthOf('a')).toBeGreaterThan(0);
+    await sendAll(sender, '/queue/b', ['meanwhile']);
+    expect(await witness.texts(1)).toEqual(['meanwhile']);
+    expect(await most).toBeLessThan(1_000);
+    expect(disk.failures).toBeGreaterThanOrEqual(COUNT);
+    disk.fails = false;
+    await sendAll(sender, QUEUE, ['at last'], { persistent: 'true' });
     expect(await consumer.texts(1)).toEqual(['at last']);
   });
 });
