@@ -55,6 +55,10 @@ export async function compactStore(
     const known = { log, catalog: contents.catalog, counts: contents.counts };
     let leftover = Math.min(...contents.stale, ...stuck);
     for (const file of [...log.files.values()]) {
+      if (log.shut.has(file.number)) {
+        report(`${nameOf(file.number)} stays: nothing of it can be read`);
+        continue;
+      }
       const { bytes } = await readWhole(fs, join(directory, nameOf(file.number)), room);
       if (room === undefined || bytes.length > room.length) room = bytes;
       const writer = new Writer();

@@ -1,4 +1,15 @@
-import fs, { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
@@ -146,6 +157,91 @@ it('a newest file that was cut off is named after a proper end, wherever that wa
     writeFileSync(path, bytes.subarray(0, size));
     expect((await checkStore(directory)).damage[0]).toMatch(`${name} is shorter than it was, ${size} octets and not`);
   }
+});
+
+describe.each([
+  ['is a directory', (path: string) => mkdirSync(path)],
+  ['is a link to a file that is not there', (path: string) => symlinkSync(`${path}.gone`, path)],
+  ['cannot be opened (EIO)', undefined],
+])('a file of the log that %s', (why, replace) => {
+  it.each([
+    ['oldest', 0],
+    ['one in the middle', 2],
+    ['newest', -1],
+  ])('is named and left there, the %s; the rest is served, and when it is back all of it', async (_, index) => {
+    const directory = folder();
+    const first = await start(directory);
+    await push(first.store, first.backlog, 0, MESSAGES);
+    for (const { entry, number } of handOut(first.backlog)) {
+      if (number % 2 === 0) first.backlog.remove(entry);
+      await synced(first.store);
+    }
+    await first.store.close();
+    const odd = all.filter((number) => number % 2 > 0);
+
+    const name = logs(directory).at(index)!;
+    const path = join(directory, name);
+    const hidden = numbersIn(path);
+    const line = `${name} ${why}: it is left there, and the rest goes on without it until it can be read`;
+    const disk = {
+      ...fs,
+      openSync(...[file, ...more]: Parameters<typeof fs.openSync>) {
+        if (replace !== undefined || file !== path) return fs.openSync(file, ...more);
+        throw Object.assign(new Error('EIO: as the test wants it'), { code: 'EIO', syscall: 'open' });
+      },
+    };
+    const back = join(folder(), name);
+    if (replace !== undefined) {
+      renameSync(path, back);
+      replace(path);
+      expect((await checkStore(directory)).damage).toContainEqual(line);
+    }
+    const handed = new Set<number>();
+    // Twice, with so much work in between that the files after it are cleaned.
+    for (const round of [1, 2]) {
+      const { store, said, backlog } = await start(directory, disk);
+      expect(said).toContainEqual(line);
+      for (const { number } of handOut(backlog)) handed.add(number);
+      await push(store, backlog, round * 1_000, round * 1_000 + MESSAGES);
+      for (const { entry, number } of handOut(backlog)) if (number % 10 > 0) backlog.remove(entry);
+      await synced(store);
+      await store.close();
+      expect(logs(directory)).toContain(name);
+    }
+    if (index !== -1) expect([...handed].filter((number) => number < 1_000)).toEqual(odd.filter((n) => !hidden.includes(n)));
+
+    if (replace !== undefined) {
+      rmSync(path, { recursive: true });
+      renameSync(back, path);
+    }
+    expect((await checkStore(directory)).damage).toEqual([]);
+    const { said, backlog } = await start(directory);
+    expect(said).toEqual([]);
+    const tens = [1_000, 2_000].flatMap((from) => all.filter((n) => n % 10 === 0).map((n) => from + n));
+    expect(waiting(backlog)).toEqual([...odd, ...tens]);
+  });
+});
+
+it('compact leaves a file there of which nothing can be read, and what belongs to it', async () => {
+  const directory = folder();
+  const { store, backlog } = await start(directory);
+  await push(store, backlog, 0, MESSAGES);
+  for (const { entry, number } of handOut(backlog)) if (number % 2 === 0) backlog.remove(entry);
+  await synced(store);
+  await store.close();
+  const name = logs(directory)[1]!;
+  const path = join(directory, name);
+  const back = join(folder(), name);
+  renameSync(path, back);
+  mkdirSync(path);
+  const said: string[] = [];
+  await compactStore(directory, (line) => said.push(line));
+  expect(said).toContainEqual(`${name} stays: nothing of it can be read`);
+  rmSync(path, { recursive: true });
+  renameSync(back, path);
+  expect((await checkStore(directory)).damage).toEqual([]);
+  const next = await start(directory);
+  expect([next.said, waiting(next.backlog)]).toEqual([[], all.filter((number) => number % 2 > 0)]);
 });
 
 it('compact names what is missing, and is done with the rest', async () => {

@@ -200,11 +200,11 @@ export class PowerDisk {
     return names.map((name) => name.slice(path.length + 1)).filter((name) => !name.includes('/'));
   }
 
-  statSync(path: string): { readonly size: number } | undefined {
-    if (path === this.root) return { size: 0 };
-    const inode = this.names.get(path);
+  statSync(path: string): { readonly size: number; isFile(): boolean; isDirectory(): boolean } | undefined {
+    const inode = path === this.root ? 'directory' : this.names.get(path);
     if (inode === undefined) return undefined;
-    return { size: inode === 'directory' ? 0 : inode.now.length };
+    const isDirectory = inode === 'directory';
+    return { size: isDirectory ? 0 : inode.now.length, isFile: () => !isDirectory, isDirectory: () => isDirectory };
   }
 
   /** There is room, and little of it is kept in reserve. */

@@ -8,6 +8,9 @@ import type { Log, LogFile } from './log.js';
 import { type Found, GROUPED, Kind, PUSH_HEAD, TRANSIENT } from './record.js';
 import { type Damage, readLog } from './recovery.js';
 
+/** More than a file has records: what cannot be read now may be read another time, with the numbers that it has. */
+const APART = 2 ** 24;
+
 /** A message of a queue. */
 export interface Waiting {
   readonly seq: number;
@@ -45,7 +48,7 @@ export class Contents {
   readonly stale = new Set<number>();
   /** How many records say that something is gone. */
   removals = 0;
-  /** The highest number of a record. */
+  /** The highest number of a record, or above any that could not be read. */
   seq = 0;
   private readonly held = new Map<number, Held>();
   private readonly found = new Map<number, Kept>();
@@ -64,15 +67,20 @@ export class Contents {
    */
   async read(log: Log, damaged: (damage: Damage) => void, report: (line: string) => void): Promise<this> {
     let told = performance.now();
+    const hidden = new Set<number>();
     await readLog(log, {
       record: (found, bytes, file, at) => this.take(found, bytes, file, at),
-      damage: damaged,
+      damage: (damage) => {
+        if (damage.kind === 'shut' || damage.kind === 'unreadable') hidden.add(damage.file);
+        damaged(damage);
+      },
       progress: (done, all) => {
         if (performance.now() - told < 1_000) return;
         told = performance.now();
         report(`recovering: ${Math.floor((100 * done) / all)} % of ${Math.ceil(all / 1_000_000)} MB`);
       },
     });
+    this.seq += hidden.size * APART;
     return this;
   }
 

@@ -26,7 +26,10 @@ export interface FileSystem {
   rmSync(path: string, options: { force: true }): void;
   mkdirSync(path: string, mode?: number): void;
   readdirSync(path: string): string[];
-  statSync(path: string, options: { throwIfNoEntry: false }): { readonly size: number } | undefined;
+  statSync(
+    path: string,
+    options: { throwIfNoEntry: false },
+  ): { readonly size: number; isFile(): boolean; isDirectory(): boolean } | undefined;
   statfsSync(path: string): { readonly bavail: number; readonly blocks: number; readonly bsize: number };
 }
 
@@ -58,6 +61,29 @@ export function syncFile(fs: FileSystem, path: string): void {
     fs.fdatasyncSync(fd);
   } finally {
     fs.closeSync(fd);
+  }
+}
+
+/** What the system says of a file that is lost with its place, not for want of rights; EUCLEAN has no name in Node. */
+const BROKEN = /^(EIO|ELOOP|ENXIO|ENODEV|Unknown system error -117)$/;
+
+/**
+ * Why nothing of a file can be read, in words; undefined when something can be.
+ *
+ * @throws Error where that is a matter of rights, or of this process
+ */
+export function whyShut(fs: FileSystem, path: string): string | undefined {
+  try {
+    const found = fs.statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return 'is a link to a file that is not there';
+    if (found.isDirectory()) return 'is a directory';
+    if (!found.isFile()) return 'is no file';
+    fs.closeSync(fs.openSync(path, 'r'));
+    return undefined;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (BROKEN.test(code)) return `cannot be opened (${code})`;
+    throw error;
   }
 }
 

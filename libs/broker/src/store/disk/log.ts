@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, writeAll } from './files.js';
+import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, whyShut, writeAll } from './files.js';
 import { dropList, putList } from './list.js';
 import { Kind, recordAt, seal } from './record.js';
 
@@ -49,6 +49,8 @@ export const nameOf = (number: number): string => `${String(number).padStart(8, 
 
 export class Log {
   readonly files = new Map<number, LogFile>();
+  /** Those of them of which nothing can be read: they may be back at the next start. */
+  readonly shut = new Set<number>();
   private current: LogFile | undefined;
   private fd = -1;
   /** Up to there the current file was written beforehand. */
@@ -91,9 +93,11 @@ export class Log {
    * file follows, what power loss has torn of it looks like damage, and half of what was done together may be served.
    */
   settleNewest(): void {
-    const newest = this.list().at(-1);
+    const newest = this.list()
+      .map((number) => join(this.directory, nameOf(number)))
+      .findLast((path) => whyShut(this.fs, path) === undefined);
     if (newest === undefined) return;
-    syncFile(this.fs, join(this.directory, nameOf(newest)));
+    syncFile(this.fs, newest);
     syncDirectory(this.fs, this.directory);
   }
 
@@ -112,7 +116,8 @@ export class Log {
     for (const [number, file] of this.files) {
       // Of what is being written, or was given up, only the head is safe for certain.
       const growing = file === this.current || file === this.broken;
-      if (number !== going) sizes.set(number, growing ? FILE_HEAD : file.size);
+      // Of what never could be read nobody knows that it is one of the log.
+      if (number !== going && file.size > 0) sizes.set(number, growing ? FILE_HEAD : file.size);
     }
     return putList(this.fs, this.directory, sizes);
   }
@@ -120,6 +125,8 @@ export class Log {
   /** Gives back what a killed process has written beforehand. */
   giveBack(): void {
     for (const { number, size } of this.files.values()) {
+      // What cannot be read ends nobody knows where.
+      if (this.shut.has(number)) continue;
       const path = join(this.directory, nameOf(number));
       try {
         if ((this.fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) > size) cutFile(this.fs, path, size);
@@ -136,6 +143,12 @@ export class Log {
     const file = { number, salt, size: 0 };
     this.files.set(number, file);
     return file;
+  }
+
+  /** A file is there of which nothing can be read. @param size that it had at least */
+  admitShut(number: number, size: number): void {
+    this.files.set(number, { number, salt: 0, size });
+    this.shut.add(number);
   }
 
   /**

@@ -42,6 +42,7 @@ export function mend(log: Log, damage: Damage): Mended {
       return { text, stays: false };
     case 'head':
       return { text: `${text}; ${putHead(log, file)}`, stays: false };
+    case 'shut':
     case 'unreadable':
       return { text, stays: true };
     case 'group':

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { readWhole } from './files.js';
+import { readWhole, whyShut } from './files.js';
 import { readList, type Sizes } from './list.js';
 import { FILE_HEAD, headOf, type Log, type LogFile, nameOf } from './log.js';
 import { type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
@@ -20,6 +20,7 @@ export interface Damage {
   /**
    * list        the list of the files is not what was written
    * missing     the file is not there, and nobody meant to delete it
+   * shut        nothing of the file can be read; that may be otherwise another time
    * short       the file ended behind what is there; that is behind its records maybe
    * strange     the file does not begin like one of a store
    * head        the file does not begin as it did, and its records show how it did
@@ -30,7 +31,7 @@ export interface Damage {
    * senseless   a record that is what was written, and says nothing that is known
    */
   readonly kind:
-    'list' | 'missing' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+    'list' | 'missing' | 'shut' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
   /** The number of the file. */
   readonly file: number;
   /** Where in the file it begins and ends. */
@@ -38,6 +39,8 @@ export interface Damage {
   readonly to: number;
   /** What stands there; to be used at once. */
   readonly bytes: Buffer;
+  /** Why nothing of it can be read, where that is so. */
+  readonly why?: string;
 }
 
 export interface Reader {
@@ -55,26 +58,39 @@ export interface Reader {
 /** Reads all files. */
 export async function readLog(log: Log, reader: Reader): Promise<void> {
   const { fs, directory } = log;
-  const numbers = log.list();
-  const pathOf = (number: number) => join(directory, nameOf(number));
-  const sizes = numbers.map((number) => fs.statSync(pathOf(number), { throwIfNoEntry: false })?.size ?? 0);
-  const all = sizes.reduce((sum, size) => sum + size, 0);
-  const listed = await readListed(log, numbers, reader);
+  const files = log.list().map((number) => {
+    const path = join(directory, nameOf(number));
+    const why = whyShut(fs, path);
+    const size = why === undefined ? (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) : 0;
+    return { number, path, why, size };
+  });
+  const newest = files.findLast(({ why }) => why === undefined)?.number;
+  const all = files.reduce((sum, { size }) => sum + size, 0);
+  const listed = await readListed(
+    log,
+    files.map(({ number }) => number),
+    reader,
+  );
   let done = 0;
   // One after the other is read into the same memory.
   let room: Buffer | undefined;
-  for (const [index, number] of numbers.entries()) {
-    const { bytes, unreadable } = await readWhole(fs, pathOf(number), room);
+  for (const { number, path, why } of files) {
+    const least = listed.get(number) ?? 0;
+    if (why !== undefined) {
+      log.admitShut(number, least);
+      reader.damage({ kind: 'shut', file: number, from: 0, to: least, bytes: NOTHING, why });
+      continue;
+    }
+    const { bytes, unreadable } = await readWhole(fs, path, room);
     if (room === undefined || bytes.length > room.length) room = bytes;
     for (const { from, to } of unreadable) {
       reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }
-    const least = listed.get(number) ?? 0;
     const short = (size: number) =>
       reader.damage({ kind: 'short', file: number, from: size, to: least, bytes: NOTHING });
     if (bytes.length < least) short(bytes.length);
     // What cannot be read now may be read another time: such a file is not changed.
-    const last = index === numbers.length - 1 && unreadable.length === 0;
+    const last = number === newest && unreadable.length === 0;
     const file = log.admit(number, bytes);
     if (file !== undefined) {
       const head = bytes.subarray(0, FILE_HEAD);
@@ -214,13 +230,15 @@ export function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at
 }
 
 /** What is to be told of a damage, in a line. */
-export function describeDamage({ kind, file, from, to, bytes }: Damage): string {
+export function describeDamage({ kind, file, from, to, bytes, why }: Damage): string {
   const name = nameOf(file);
   switch (kind) {
     case 'list':
       return 'files: the list of the files of the log is damaged: one that is missing is not noticed';
     case 'missing':
       return `${name} is missing, ${to} octets at least: what stood only there is lost`;
+    case 'shut':
+      return `${name} ${why}: it is left there, and the rest goes on without it until it can be read`;
     case 'short':
       return `${name} is shorter than it was, ${from} octets and not ${to}: what stood behind them is lost`;
     case 'strange':
