@@ -54,11 +54,11 @@ export async function compactStore(
     let room: Buffer | undefined;
     const known = { log, catalog: contents.catalog, counts: contents.counts };
     let leftover = Math.min(...contents.stale, ...stuck);
+    const shut = Math.max(0, ...log.shut);
+    if (shut > 0) report(`${nameOf(shut)} stays, and so does what is older: nothing of it can be read`);
     for (const file of [...log.files.values()]) {
-      if (log.shut.has(file.number)) {
-        report(`${nameOf(file.number)} stays: nothing of it can be read`);
-        continue;
-      }
+      // What it says is gone must not stand behind it, or it would come again once it can be read.
+      if (file.number <= shut) continue;
       const { bytes } = await readWhole(fs, join(directory, nameOf(file.number)), room);
       if (room === undefined || bytes.length > room.length) room = bytes;
       const writer = new Writer();

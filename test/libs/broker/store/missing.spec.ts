@@ -236,7 +236,7 @@ it('compact leaves a file there of which nothing can be read, and what belongs t
   mkdirSync(path);
   const said: string[] = [];
   await compactStore(directory, (line) => said.push(line));
-  expect(said).toContainEqual(`${name} stays: nothing of it can be read`);
+  expect(said).toContainEqual(`${name} stays, and so does what is older: nothing of it can be read`);
   rmSync(path, { recursive: true });
   renameSync(back, path);
   expect((await checkStore(directory)).damage).toEqual([]);

@@ -66,12 +66,15 @@ export class Cleaner {
   private choose(): LogFile | undefined {
     const { log, catalog } = this.owner;
     const paused = performance.now() < this.pausedUntil;
+    // What a file says is gone that cannot be read must not stand behind it, or it would come again.
+    const shut = Math.max(0, ...log.shut);
     for (const file of log.files.values()) {
       const { number, size } = file;
       if (number === log.head || this.stuck.has(number)) continue;
       const live = catalog.live.get(number) ?? 0;
       if (live * 2 >= size && !this.stale.has(number)) continue;
       if (live === 0 && this.isOldest(number)) return file;
+      if (number < shut) continue;
       if (!paused && this.affords(live, size)) return file;
     }
     return undefined;
