@@ -332,6 +332,21 @@ describe('advisories', () => {
     expect(told.map(({ text }) => text).join()).not.toContain(session);
   });
 
+  it('tell of a subscription to a list of destinations once', async () => {
+    const broker = await makeBroker();
+    const [watcher, peer] = [await join(broker), await join(broker)];
+    await watcher.subscribe('/topic/$SYS/subscriptions');
+    await peer.subscribe('/queue/a,/topic/b,/queue/c', { id: 's' });
+    await peer.receipted('UNSUBSCRIBE', { id: 's' });
+    await leave(peer);
+    await sendAll(watcher, '/queue/a', ['all told']);
+    const told = textsOf(await watcher.rest()).map((text) => JSON.parse(text) as Record<string, string>);
+    expect(told.filter(({ id }) => id === 's').map(({ event, destination }) => [event, destination])).toEqual([
+      ['subscribed', '/queue/a,/topic/b,/queue/c'],
+      ['unsubscribed', '/queue/a,/topic/b,/queue/c'],
+    ]);
+  });
+
   it('tell of subscriptions to queues by wildcards, once each', async () => {
     const broker = await makeBroker();
     const [watcher, peer] = [await join(broker), await join(broker)];

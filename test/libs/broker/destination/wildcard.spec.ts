@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { join, joinAll, leave, makeBroker, sendAll, standstill, textsOf } from '../../../support/broker.js';
+import { Memory } from 'nestjs-stomp/server';
+import { LocalEngine, MemoryStore, type Policy } from 'nestjs-stomp-broker';
 import { type RawPeer } from '../../../support/raw.js';
 
 const BY_ONE = { ack: 'client-individual', 'prefetch-count': '1' };
@@ -125,5 +127,43 @@ describe('a subscription to queues by wildcards', () => {
     const peer = await join(await makeBroker());
     peer.send('SUBSCRIBE', { destination: '/queue/mail.*', id: '1', browser: 'true' });
     expect((await peer.refused()).header('message')).toBe('invalid header');
+  });
+});
+
+describe('what a subscription by wildcards takes of memory', () => {
+  const MOST = 16 * 2 ** 20;
+
+  it.each<[string, Policy, (peer: RawPeer) => Promise<void>]>([
+    [
+      'takes queues along',
+      { destination: '/queue/a' },
+      async (peer) => {
+        for (const id of ['1', '2', '3']) {
+          await peer.subscribe(`/queue/gone.${id}`, { id, 'auto-delete': 'true' });
+        }
+        await peer.subscribe('/queue/gone.*', { id: 'wild' });
+        for (const id of ['1', '2', '3']) await peer.receipted('UNSUBSCRIBE', { id });
+      },
+    ],
+    [
+      'leaves a queue of dead letters behind that is one of them',
+      { destination: '/queue/#', maxDeliveries: 1 },
+      async (peer) => {
+        await peer.subscribe('/queue/#', { id: 'wild', ack: 'client-individual' });
+        await sendAll(peer, '/queue/a', ['x']);
+        await peer.message();
+      },
+    ],
+  ])('is given back once by a connection that ends and %s', async (_what, policy, use) => {
+    const memory = new Memory(MOST);
+    const broker = await makeBroker({ memory, engine: new LocalEngine(new MemoryStore(), [policy], { memory }) });
+    const peer = await join(broker);
+    await use(peer);
+    peer.destroy();
+    await standstill(() => broker.sessions.length);
+    // Exactly all of it is there again, a quarter for each session.
+    const { upkeep } = memory;
+    for (let session = 0; session < 4; session++) upkeep.take(0, MOST / 4);
+    expect(() => upkeep.take(0, 1)).toThrow('subscriptions take memory, all may take 16777216 octets here');
   });
 });

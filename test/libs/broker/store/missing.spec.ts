@@ -293,6 +293,24 @@ it('a store of the format before is read without a word, and has its list from t
   expect((await checkStore(directory)).damage).toHaveLength(1);
 });
 
+it('a store of the format before becomes one of this on a full disk, with the room that is kept for such cases', async () => {
+  const directory = await filled('a kill');
+  writeFileSync(join(directory, 'format'), 'nestjs-stomp store 1\n');
+  const reserve = join(directory, 'reserve');
+  expect(fs.existsSync(reserve)).toBe(true);
+  const disk = {
+    ...fs,
+    openSync(...[path, ...more]: Parameters<typeof fs.openSync>) {
+      if (String(path).endsWith('format.new') && fs.existsSync(reserve))
+        throw Object.assign(new Error('ENOSPC: as the test wants it'), { code: 'ENOSPC' });
+      return fs.openSync(path, ...more);
+    },
+  };
+  const { backlog } = await start(directory, disk);
+  expect(readFileSync(join(directory, 'format'), 'utf8')).toBe('nestjs-stomp store 2\n');
+  expect(waiting(backlog)).toEqual(all);
+});
+
 describe('nothing is said to be missing', () => {
   it.each(['always', 'interval', 'never'] as const)(
     'with --sync %s, wherever a kill or power loss comes while files are made and deleted',
@@ -399,4 +417,40 @@ it('goes on with another file where the one that failed had nothing left, and wa
   expect(said.join()).toMatch('EIO');
   expect(logs(directory)).toEqual(['00000003.log']);
   expect(waiting(again)).toEqual([1]);
+});
+
+it('keeps a file until the next start whose messages were moved, where the sync of that has failed', async () => {
+  const directory = folder();
+  const failing = { times: 0 };
+  const disk = {
+    ...fs,
+    fdatasync(fd: number, done: (error: Error | null) => void) {
+      if (failing.times === 0) return fs.fdatasync(fd, done);
+      failing.times--;
+      globalThis.setImmediate(() => done(Object.assign(new Error('EIO: as the test wants it'), { code: 'EIO' })));
+    },
+  };
+  // So that nothing else is synced.
+  const { store, said, backlog } = await start(directory, disk, 'never');
+  await push(store, backlog, 0, MESSAGES);
+  const before = logs(directory).slice(0, -1);
+  failing.times = 1;
+  for (const { entry, number } of handOut(backlog)) if (number % 10 > 0) backlog.remove(entry);
+  let kept: string | undefined;
+  const work = async () => {
+    await push(store, backlog, 1_000, 1_001);
+    for (const { entry } of handOut(backlog)) backlog.remove(entry);
+    await setTimeout(5);
+  };
+  while (kept === undefined) {
+    await work();
+    kept = /^cannot give back the space of (\S+) yet: EIO/m.exec(said.join('\n'))?.[1];
+  }
+  // Others go meanwhile.
+  while (logs(directory).filter((name) => before.includes(name)).length > 1) await work();
+  expect(logs(directory)).toContain(kept);
+  await store.close();
+  const next = await start(directory);
+  expect(waiting(next.backlog)).toEqual(all.filter((number) => number % 10 === 0));
+  while (logs(directory).includes(kept)) await setTimeout(5);
 });

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { type Backlog, DiskStore, LocalEngine, type Policy } from 'nestjs-stomp-broker';
 import { join, joinAll, makeBroker, sendAll, standstill } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
+import { frame } from '../../../support/wire.js';
 
 const QUEUE = '/queue/a';
 const SIZE = 2_000;
@@ -184,6 +185,24 @@ describe('a queue that drops its oldest messages', () => {
     expect(await consumer.texts(10)).toEqual([...bodies.slice(-8), 'last but one', 'last']);
     await consumer.subscribe('/queue/DLQ.a');
     expect(await consumer.texts(COUNT - 8)).toEqual(bodies.slice(0, -8));
+  });
+});
+
+describe('a queue with a limit whose consumer has its turn later', () => {
+  it('drops nothing that this consumer is about to take', async () => {
+    const { broker } = await littleMemory([{ destination: QUEUE, maxLength: 1, overflow: 'drop-oldest' }]);
+    const [sender, consumer, slow] = (await joinAll(broker, 3)) as [RawPeer, RawPeer, RawPeer];
+    await consumer.subscribe(QUEUE, { selector: 'wanted IS NOT NULL' });
+    // It takes more than a turn has for selectors to find out that it is not wanted.
+    const selector = Array.from({ length: 500 }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ');
+    await slow.subscribe('/queue/slow', { selector });
+    const frames = [
+      frame('1.2', 'SEND', { destination: '/queue/slow', a: 'ab'.repeat(4_000) }),
+      ...['first', 'second'].map((body) => frame('1.2', 'SEND', { destination: QUEUE, wanted: 'true' }, body)),
+    ];
+    // All of it is there in one turn.
+    sender.write(Buffer.concat(frames));
+    expect(await consumer.texts(2)).toEqual(['first', 'second']);
   });
 });
 
