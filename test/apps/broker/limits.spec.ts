@@ -843,7 +843,10 @@ describe('messages that were sent and wait for an acknowledgement', () => {
     await publisher.receipt('r89');
   });
 
-  it('count as long as their client may still acknowledge them, after others have had them', async () => {
+  it.each([
+    ['as long as their client may still acknowledge them', true],
+    ['until nothing else makes room: then their client is not waited for any more, and stays', false],
+  ])('count after others have had them %s', async (_, goes) => {
     const server = await serve('--max-memory', `${MOST}`);
     const destination = queue();
     const [publisher, consumer, other] = [await server.connect(), await server.connect(), await server.connect()];
@@ -861,9 +864,10 @@ describe('messages that were sent and wait for an acknowledgement', () => {
     const elsewhere = queue();
     for (let n = 0; n < 12; n++) publisher.send('SEND', { destination: elsewhere, receipt: `r${n}` }, body);
     await server.program.says(HELD);
-    consumer.destroy();
+    if (goes) consumer.destroy();
     await server.program.says(FREE);
     await publisher.receipt('r11');
+    if (!goes) await consumer.receipted('SEND', { destination: queue() }, 'still here');
   });
 });
 

@@ -160,7 +160,7 @@ describe('what a subscription by wildcards takes of memory', () => {
     const peer = await join(broker);
     await use(peer);
     peer.destroy();
-    await standstill(() => broker.sessions.length);
+    await standstill(() => broker.sessions.size);
     // Exactly all of it is there again, a quarter for each session.
     const { upkeep } = memory;
     for (let session = 0; session < 4; session++) upkeep.take(0, MOST / 4);
