@@ -20,10 +20,18 @@ it('who waits for an answer to whether it may send is not sent away for acknowle
     use: (_session: unknown, destination: string) =>
       destination === '/queue/asked' ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve(),
   };
-  const broker = await makeBroker({ memory, admission, engine: new LocalEngine(new MemoryStore(), [], { memory }) });
+  const broker = await makeBroker({
+    memory,
+    admission,
+    engine: new LocalEngine(new MemoryStore(memory), [], { memory }),
+  });
   const [waits, silent, publisher] = [await join(broker), await join(broker), await join(broker)];
   for (const peer of [waits, silent]) await peer.subscribe(TOPIC, { id: 's', ack: 'client' });
-  await sendAll(publisher, TOPIC, Array.from({ length: COUNT }, () => body));
+  await sendAll(
+    publisher,
+    TOPIC,
+    Array.from({ length: COUNT }, () => body),
+  );
   const [got] = [await waits.messages(COUNT), await silent.messages(COUNT)];
   waits.send('SEND', { destination: '/queue/asked', receipt: 'asked' }, 'x');
   waits.send('ACK', waits.reference(got.at(-1)!));

@@ -194,7 +194,7 @@ describe('a queue with a limit whose consumer has its turn later', () => {
     const [sender, consumer, slow] = (await joinAll(broker, 3)) as [RawPeer, RawPeer, RawPeer];
     await consumer.subscribe(QUEUE, { selector: 'wanted IS NOT NULL' });
     // It takes more than a turn has for selectors to find out that it is not wanted.
-    const selector = Array.from({ length: 500 }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ');
+    const selector = Array.from({ length: 350 }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ');
     await slow.subscribe('/queue/slow', { selector });
     const frames = [
       frame('1.2', 'SEND', { destination: '/queue/slow', a: 'ab'.repeat(4_000) }),
@@ -222,10 +222,10 @@ describe('a queue of which the disk gives nothing', () => {
     await sendAll(sender, '/queue/b', ['meanwhile']);
     expect(await witness.texts(1)).toEqual(['meanwhile']);
     expect(await most).toBeLessThan(1_000);
-    expect(disk.failures).toBeGreaterThanOrEqual(COUNT);
+    expect(disk.failures).toBeGreaterThan(COUNT);
     disk.fails = false;
     await sendAll(sender, QUEUE, ['at last'], { persistent: 'true' });
-    expect(await consumer.texts(1)).toEqual(['at last']);
+    await consumer.take('what came then', ({ text }) => text === 'at last');
   });
 });
 

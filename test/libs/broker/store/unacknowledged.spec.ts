@@ -8,6 +8,7 @@ import { join, leave, makeBroker, sendAll } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
 
 const QUEUE = '/queue/a';
+const DEAD = '/queue/DLQ.a';
 const SIZE = 4_000;
 const MOST = 1_000_000;
 const directories: string[] = [];
@@ -61,62 +62,56 @@ describe('messages of a durable store that were handed out and are not acknowled
     await leave(two.peer);
   });
 
-  it.each<[string, number, (broker: StompBroker) => Promise<void>, Policy?]>([
-    ['an ACK', 4, (broker) => drain(broker, 4)],
-    [
-      'a NACK, after which they come again',
-      2,
-      async (broker) => {
-        const { peer, messages } = await taken(broker, 2);
+  it.each<{ what: string; policy?: Policy; end: (broker: StompBroker) => Promise<void> }>([
+    { what: 'an ACK', end: (broker) => drain(broker, 4) },
+    {
+      what: 'a NACK, after which they come again',
+      end: async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
         for (const message of messages) peer.send('NACK', { ...peer.reference(message), delay: '0' });
-        for (const again of await peer.messages(2)) peer.send('NACK', { ...peer.reference(again), delay: '50' });
-        for (const last of await peer.messages(2)) await peer.receipted('ACK', peer.reference(last));
+        for (const again of await peer.messages(4)) peer.send('NACK', { ...peer.reference(again), delay: '50' });
+        for (const last of await peer.messages(4)) await peer.receipted('ACK', peer.reference(last));
         await leave(peer);
       },
-    ],
-    [
-      'a NACK that makes dead letters of them',
-      2,
-      async (broker) => {
-        const { peer, messages } = await taken(broker, 2);
+    },
+    {
+      what: 'a NACK that makes dead letters of them',
+      end: async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
         for (const message of messages) await peer.receipted('NACK', { ...peer.reference(message), requeue: 'false' });
         await leave(peer);
-        await drain(broker, 2, '/queue/DLQ.a');
+        await drain(broker, 4, DEAD);
       },
-    ],
-    [
-      'the last of their deliveries',
-      2,
-      async (broker) => {
-        const { peer, messages } = await taken(broker, 2);
+    },
+    {
+      what: 'the last of their deliveries',
+      policy: { destination: QUEUE, maxDeliveries: 1 },
+      end: async (broker) => {
+        const { peer, messages } = await taken(broker, 4);
         for (const message of messages) await peer.receipted('NACK', peer.reference(message));
         await leave(peer);
-        await drain(broker, 2, '/queue/DLQ.a');
+        await drain(broker, 4, DEAD);
       },
-      { destination: QUEUE, maxDeliveries: 1 },
-    ],
-    [
-      'the end of the connection',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'the end of the connection',
+      end: async (broker) => {
         const { peer } = await taken(broker, 4);
-        peer.destroy();
+        await leave(peer);
         await drain(broker, 4);
       },
-    ],
-    [
-      'DISCONNECT',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'DISCONNECT',
+      end: async (broker) => {
         const { peer } = await taken(broker, 4);
         await peer.receipted('DISCONNECT');
         await drain(broker, 4);
       },
-    ],
-    [
-      'UNSUBSCRIBE, in time and late acknowledged',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'UNSUBSCRIBE, in time and late acknowledged',
+      end: async (broker) => {
         const { peer, messages } = await taken(broker, 4);
         await peer.receipted('UNSUBSCRIBE', { id: CLIENT.id });
         await peer.receipted('ACK', peer.reference(messages[0]!));
@@ -126,17 +121,14 @@ describe('messages of a durable store that were handed out and are not acknowled
         const next = await other.message();
         await peer.receipted('ACK', peer.reference(messages[3]!));
         await other.receipted('ACK', other.reference(next));
-        const last = await other.message();
-        await other.receipted('ACK', other.reference(last));
-        for (const message of messages) await peer.receipted('ACK', peer.reference(message));
+        await other.receipted('ACK', other.reference(await other.message()));
         await leave(other);
         await leave(peer);
       },
-    ],
-    [
-      'a COMMIT of their ACK, after an ABORT',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'a COMMIT of their ACK, after an ABORT',
+      end: async (broker) => {
         const { peer, messages } = await taken(broker, 4);
         for (const end of ['ABORT', 'COMMIT']) {
           peer.send('BEGIN', { transaction: 't' });
@@ -145,53 +137,54 @@ describe('messages of a durable store that were handed out and are not acknowled
         }
         await leave(peer);
       },
-    ],
-    [
-      'a transaction that is open when its connection ends',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'a transaction that is open when its connection ends',
+      end: async (broker) => {
         const { peer, messages } = await taken(broker, 4);
-        await peer.receipted('BEGIN', { transaction: 't' });
-        for (const message of messages) await peer.receipted('ACK', { ...peer.reference(message), transaction: 't' });
+        peer.send('BEGIN', { transaction: 't' });
+        for (const message of messages) peer.send('ACK', { ...peer.reference(message), transaction: 't' });
         await leave(peer);
         await drain(broker, 4);
       },
-    ],
-    [
-      'nobody: they are only looked at',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'nothing: they were only looked at',
+      end: async (broker) => {
         const peer = await join(broker);
         await peer.subscribe(QUEUE, { id: 'b', browser: 'true' });
         await peer.messages(5);
-        await leave(peer);
-        await drain(broker, 4);
       },
-    ],
-    [
-      'selectors, out of turn',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'an ACK of those that a selector wants',
+      end: async (broker) => {
         const { peer, messages } = await taken(broker, 2, QUEUE, { selector: "persistent = 'true'" });
         for (const message of messages) await peer.receipted('ACK', peer.reference(message));
         await leave(peer);
-        await drain(broker, 2);
       },
-    ],
-    ['their expiry', 4, (broker) => drain(broker, 4, '/queue/DLQ.a'), { destination: QUEUE, timeToLive: 1, deadLetterExpired: true }],
-    [
-      'the length of their queue',
-      4,
-      async (broker) => {
+    },
+    {
+      what: 'their expiry',
+      policy: { destination: QUEUE, timeToLive: 1, deadLetterExpired: true },
+      end: async (broker) => {
+        const consumer = await join(broker);
+        await consumer.subscribe(QUEUE);
+        await drain(broker, 4, DEAD);
+      },
+    },
+    {
+      what: 'more than the length of their queue',
+      policy: { destination: QUEUE, maxLength: 1, overflow: 'drop-oldest' },
+      end: async (broker) => {
         await drain(broker, 1);
-        await drain(broker, 3, '/queue/DLQ.a');
+        await drain(broker, 3, DEAD);
       },
-      { destination: QUEUE, maxLength: 1, overflow: 'drop-oldest' },
-    ],
-  ])('count no longer after %s', async (_what, count, end, policy) => {
+    },
+  ])('count no longer after $what', async ({ policy, end }) => {
     const { memory, broker } = await counted(MOST, policy === undefined ? [] : [policy]);
     const publisher = await join(broker);
-    await fill(publisher, QUEUE, count);
+    await fill(publisher, QUEUE, 4);
     await end(broker);
     // Exactly all of it was given back.
     memory.add(MOST);

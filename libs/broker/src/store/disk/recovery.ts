@@ -31,7 +31,17 @@ export interface Damage {
    * senseless   a record that is what was written, and says nothing that is known
    */
   readonly kind:
-    'list' | 'missing' | 'shut' | 'short' | 'strange' | 'head' | 'unreadable' | 'torn' | 'group' | 'record' | 'senseless';
+    | 'list'
+    | 'missing'
+    | 'shut'
+    | 'short'
+    | 'strange'
+    | 'head'
+    | 'unreadable'
+    | 'torn'
+    | 'group'
+    | 'record'
+    | 'senseless';
   /** The number of the file. */
   readonly file: number;
   /** Where in the file it begins and ends. */
