@@ -68,9 +68,10 @@ export async function compactStore(
         group = [];
       };
       let octets = 0;
-      for (const living of findLiving(bytes, file, known, leftover)) {
-        group.push(living);
-        if ((octets += living.to - living.from) < SLICE) continue;
+      for await (const slice of findLiving(bytes, file, known, leftover)) {
+        group.push(...slice);
+        for (const { from, to } of slice) octets += to - from;
+        if (octets < SLICE) continue;
         octets = 0;
         await flush();
       }

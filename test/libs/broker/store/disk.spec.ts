@@ -578,6 +578,66 @@ describe('a store on disk', () => {
     while (size() > 24 * 1024 * 1024) await setTimeout(10);
   });
 
+  describe('of small files, of which one queue is gone and the other is not', () => {
+    type Read = (error: Error | null, got: number) => void;
+    const SMALL = 64 * 1024;
+    /** Two queues that were filled in turns, the first of which was then drained. */
+    const halfDrained = async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'store-'));
+      directories.push(directory);
+      const moved = { octets: 0, at: 0 };
+      const move = (octets: number) => {
+        moved.octets += octets;
+        moved.at = performance.now();
+      };
+      const disk = {
+        ...fs,
+        read(fd: number, into: Buffer, at: number, length: number, position: number, done: Read) {
+          move(length);
+          fs.read(fd, into, at, length, position, done);
+        },
+        writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
+          move(length);
+          return fs.writeSync(fd, bytes, at, length, position);
+        },
+      };
+      const store = new DiskStore({ directory, sync: 'never' }, disk, SMALL);
+      made.set(store, directory);
+      await opened(store);
+      const [gone, kept] = [store.backlog('gone'), store.backlog('kept')];
+      for (let i = 0; i < 5_000; i++) {
+        push(gone, 1, 20);
+        push(kept, 1, 120);
+        if (i % 100 === 0) await synced(store);
+      }
+      await synced(store);
+      const size = () =>
+        files(store).reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
+      const filled = size();
+      for (let left = 5_000; left > 0; left -= 100) {
+        for (let i = 0; i < 100; i++) gone.remove(gone.shift()!);
+        await synced(store);
+      }
+      moved.octets = 0;
+      return { store, kept, moved, size, filled };
+    };
+
+    it('comes to rest: what says that messages are gone is not moved again and again', async () => {
+      const { moved, filled } = await halfDrained();
+      while (moved.octets < 4 * filled && performance.now() - moved.at < 500) await setTimeout(10);
+      expect(moved.octets).toBeLessThan(4 * filled);
+    });
+
+    it('gives all of the space back once the other is gone too', async () => {
+      const { store, kept, size } = await halfDrained();
+      expect(drain(kept)).toHaveLength(5_000);
+      await synced(store);
+      while (size() > 2 * SMALL) await setTimeout(10);
+      await store.close();
+      expect(drain((await opened(again(store))).backlog('gone'))).toEqual([]);
+    });
+  });
+
   it.each(['never', 'interval'] as const)(
     'deletes no file with --sync %s before what took the place of its messages is synced',
     async (sync) => {

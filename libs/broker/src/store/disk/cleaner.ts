@@ -10,8 +10,18 @@ import { type LogFile, nameOf } from './log.js';
 
 /** So much is copied at a time. */
 const SLICE = 1024 * 1024;
+/** What a record takes besides its octets while it is copied. */
+const RECORD = 128;
 /** How long to wait before a file is tried again for which there was no room, or no luck, in ms. */
 const PAUSE = 1_000;
+
+/** What was found in a file that the catalog does not know of. */
+interface Seen {
+  /** Octets that counted. */
+  octets: number;
+  /** How many of them may cease to, by the file with which they do. */
+  readonly with: Map<number, number>;
+}
 
 export interface CleanerOwner extends Known {
   readonly health: Health;
@@ -31,6 +41,8 @@ export class Cleaner {
   private readonly stale = new Set<number>();
   /** Files that have to stay. */
   private readonly stuck = new Set<number>();
+  /** Files that were looked at. */
+  private readonly seen = new Map<number, Seen>();
   /** One file after the other is read into the same memory. */
   private room: Buffer | undefined;
   private pausedUntil = 0;
@@ -64,20 +76,30 @@ export class Cleaner {
   }
 
   private choose(): LogFile | undefined {
-    const { log, catalog } = this.owner;
+    const { log } = this.owner;
     const paused = performance.now() < this.pausedUntil;
     // What a file says is gone that cannot be read must not stand behind it, or it would come again.
     const shut = Math.max(0, ...log.shut);
     for (const file of log.files.values()) {
       const { number, size } = file;
       if (number === log.head || this.stuck.has(number)) continue;
-      const live = catalog.live.get(number) ?? 0;
-      if (live * 2 >= size && !this.stale.has(number)) continue;
-      if (live === 0 && this.isOldest(number)) return file;
+      if (this.isNeeded(file)) continue;
+      const octets = this.octets(number);
+      if (octets === 0 && this.isOldest(number)) return file;
       if (number < shut) continue;
-      if (!paused && this.affords(live, size)) return file;
+      if (!paused && this.affords(octets, size)) return file;
     }
     return undefined;
+  }
+
+  /** Octets of a file that count, as far as is known; once it was looked at no more than do. */
+  private octets(number: number): number {
+    return (this.owner.catalog.live.get(number) ?? 0) + (this.seen.get(number)?.octets ?? 0);
+  }
+
+  /** Whether so much of a file counts that it is left alone. */
+  private isNeeded({ number, size }: LogFile): boolean {
+    return this.octets(number) * 2 >= size && !this.stale.has(number);
   }
 
   /** Where the disk is nearly full its room is for what is asked for, unless little of it gives much. */
@@ -86,8 +108,12 @@ export class Cleaner {
     return health.hasRoom(octets) || octets * 4 <= Math.min(size, health.free);
   }
 
+  private get oldest(): number {
+    return Math.min(...this.owner.log.files.keys());
+  }
+
   private isOldest(number: number): boolean {
-    return Math.min(...this.owner.log.files.keys()) === number;
+    return this.oldest === number;
   }
 
   /** The oldest file that holds what was copied away from it, or may. */
@@ -104,13 +130,14 @@ export class Cleaner {
     const { log, catalog } = owner;
     const { number, size } = file;
     const failures = log.failures;
-    if ((catalog.live.get(number) ?? 0) > 0 || !this.isOldest(number)) {
+    // How often messages were delivered may stand there also when they do not.
+    if (this.octets(number) > 0 || owner.counts.size > 0 || !this.isOldest(number)) {
       const { bytes } = await readWhole(log.fs, join(log.directory, nameOf(number)), this.room);
       if (this.room === undefined || bytes.length > this.room.length) this.room = bytes;
       // Until now it was known only what of it is served; what it says is gone counts too.
-      let octets = 0;
-      for (const { from, to } of findLiving(bytes, file, owner, this.leftover)) octets += to - from;
-      if (!this.affords(octets, size)) return this.pause();
+      this.seen.set(number, await this.look(bytes, file));
+      if (owner.isClosing() || this.isNeeded(file)) return;
+      if (!this.affords(this.octets(number), size)) return this.pause();
       this.stale.add(number);
       if (!(await this.copy(bytes, file))) return;
     }
@@ -129,18 +156,47 @@ export class Cleaner {
       return;
     }
     log.remove(number);
+    this.forget(number);
+  }
+
+  /** A file is gone, and with it the need for what says that something in it is. */
+  private forget(number: number): void {
     this.stale.delete(number);
-    catalog.live.delete(number);
+    this.owner.catalog.live.delete(number);
+    this.seen.delete(number);
+    for (const seen of this.seen.values()) {
+      seen.octets -= seen.with.get(number) ?? 0;
+      seen.with.delete(number);
+    }
+    // In the oldest less counts than did before.
+    this.seen.delete(this.oldest);
+  }
+
+  /** What counts of a file besides what is in the catalog. */
+  private async look(bytes: Buffer, file: LogFile): Promise<Seen> {
+    const seen: Seen = { octets: 0, with: new Map() };
+    for await (const slice of findLiving(bytes, file, this.owner, this.leftover)) {
+      if (this.owner.isClosing()) break;
+      for (const record of slice) {
+        if (record.seq !== 0) continue;
+        const octets = record.to - record.from;
+        seen.octets += octets;
+        seen.with.set(record.with, (seen.with.get(record.with) ?? 0) + octets);
+      }
+    }
+    return seen;
   }
 
   /** Copies what counts of a file to the end of the log, little by little; whether it came to the end. */
   private async copy(bytes: Buffer, file: LogFile): Promise<boolean> {
     const { owner } = this;
     let copied = 0;
-    for (const { seq, from, to } of findLiving(bytes, file, owner, this.leftover)) {
+    for await (const slice of findLiving(bytes, file, owner, this.leftover)) {
       if (owner.isClosing()) return false;
-      copied += to - from;
-      owner.copy(seq, file.number, bytes.subarray(from, to));
+      for (const { seq, from, to } of slice) {
+        copied += to - from + RECORD;
+        owner.copy(seq, file.number, bytes.subarray(from, to));
+      }
       if (copied < SLICE) continue;
       copied = 0;
       await this.written();

@@ -230,7 +230,7 @@ function hasGap(bytes: Buffer, from: number, to: number): boolean {
 const EMPTY = Buffer.alloc(SECTOR);
 
 /** The records of a group that is whole. */
-export function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at: number) => void): void {
+function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at: number) => void): void {
   let at = group.start;
   while (at < group.end) {
     const end = at + HEAD + bytes.readUInt32LE(at + 8);
