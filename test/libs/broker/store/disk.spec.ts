@@ -167,6 +167,37 @@ describe('a store on disk', () => {
     expect([kept.shift()!.count, kept.shift()!.count]).toEqual([3, 0]);
   });
 
+  it('remembers it also when the file is gone in which that stood', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    const store = new DiskStore({ directory }, fs, 16 * 1024);
+    directories.push(directory);
+    made.set(store, directory);
+    await opened(store);
+    const [kept, ...others] = ['kept', 'first', 'second', 'third'].map((name) => store.backlog(name));
+    // What is to be known of the queues stands in the first file.
+    for (const backlog of [kept!, ...others]) push(backlog, 1);
+    for (const [index, other] of others.entries()) {
+      while (files(store).length < index + 2) {
+        push(other, 1, 1_000);
+        await synced(store);
+      }
+      if (index > 0) continue;
+      const entry = kept!.shift()!;
+      entry.count = 3;
+      kept!.count(entry);
+      kept!.restore(entry);
+    }
+    const [first, second] = files(store);
+    // First the message moves, then what there is else behind it goes all at once.
+    for (const [index, gone] of [first!, second!].entries()) {
+      drain(others[index]!);
+      await synced(store);
+      while (files(store).includes(gone)) await setTimeout(5);
+    }
+    await store.close();
+    expect((await opened(again(store))).backlog('kept').shift()!.count).toBe(3);
+  });
+
   it('has nothing of a group that was cut off, and all of those before', async () => {
     const store = await opened(make());
     const backlog = store.backlog('q');
