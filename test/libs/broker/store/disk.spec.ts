@@ -86,6 +86,7 @@ describe('a store on disk', () => {
   };
   /** Where what was written ends, and zeros may follow. */
   const endOf = (bytes: Buffer) => bytes.findLastIndex((octet) => octet !== 0) + 1;
+  type Read = (error: Error | null, got: number) => void;
   const numbers = (bodies: string[]) => bodies.map((body) => Number(body.split(' ')[0]));
 
   it('keeps headers, body, message-id, priority and expiry of a message', async () => {
@@ -610,7 +611,6 @@ describe('a store on disk', () => {
   });
 
   describe('of small files, of which one queue is gone and the other is not', () => {
-    type Read = (error: Error | null, got: number) => void;
     const SMALL = 64 * 1024;
     /** Two queues that were filled in turns, the first of which was then drained. */
     const halfDrained = async () => {
@@ -667,6 +667,52 @@ describe('a store on disk', () => {
       await store.close();
       expect(drain((await opened(again(store))).backlog('gone'))).toEqual([]);
     });
+  });
+
+  it('looks for what is needed of a file in many turns of the event loop', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    directories.push(directory);
+    let turns = 0;
+    let turning = true;
+    const turn = () => {
+      turns++;
+      if (turning) setImmediate(turn);
+    };
+    let readAt = 0;
+    let took: number | undefined;
+    const disk = {
+      ...fs,
+      read(fd: number, into: Buffer, at: number, length: number, position: number, done: Read) {
+        fs.read(fd, into, at, length, position, (error, got) => {
+          readAt = turns;
+          done(error, got);
+        });
+      },
+      // No turn passes in it.
+      fdatasync(fd: number, done: (error: Error | null) => void) {
+        fs.fdatasyncSync(fd);
+        queueMicrotask(() => done(null));
+      },
+      rmSync(path: string, options: { force: true }) {
+        if (basename(path) === '00000001.log') took = turns - readAt;
+        fs.rmSync(path, options);
+      },
+    };
+    const store = new DiskStore({ directory }, disk, 8 * 1024 * 1024);
+    made.set(store, directory);
+    await opened(store);
+    const [gone, kept] = [store.backlog('gone'), store.backlog('kept')];
+    push(kept, 1);
+    while (files(store).length < 2) {
+      push(gone, 1_000);
+      await synced(store);
+    }
+    const messages = gone.length;
+    setImmediate(turn);
+    drain(gone);
+    while (took === undefined) await setTimeout(5);
+    turning = false;
+    expect(took).toBeGreaterThan(messages / 2_500);
   });
 
   it.each(['never', 'interval'] as const)(
