@@ -15,8 +15,11 @@ export function isPattern(name: string): boolean {
   return levelsOf(name).some(isWild);
 }
 
-/** Whether a wildcard may stand for that first level: names that begin with a dollar sign are asked for by name. */
-export const isHidden = (name: string): boolean => name.startsWith(`${PREFIX}$`);
+/**
+ * Whether no wildcard stands for the first level of a name: topics that begin with a dollar sign are asked for by name,
+ * and the broker's own names, which begin with NUL, by nobody.
+ */
+export const isHidden = (name: string): boolean => name.startsWith(`${PREFIX}$`) || name.startsWith('\0');
 
 /** Whether a name is one of those that a pattern stands for; a pattern without wildcards stands for itself. */
 export function matches(pattern: string, name: string): boolean {

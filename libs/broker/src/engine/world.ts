@@ -45,7 +45,7 @@ const DEAD_COUNT = 'dead-letter-deliveries';
 /** ActiveMQ's word for where a message was sent to at first. */
 const ORIGIN = 'original-destination';
 
-// A name that no client can say.
+// A name that no client can say, and no pattern stands for.
 const TEMPORARY = '\0temporary\0';
 /** The most temporary destinations of a session. */
 const MOST_TEMPORARY = 10_000;
@@ -137,7 +137,7 @@ export class World implements QueueOwner, TopicOwner {
       case 'temp-queue':
         return this.temporaryQueue(session, name);
       case 'temp-topic':
-        return new Topic(TEMP_TOPIC + this.nameTemporary(session, name), this);
+        return new Topic(TEMPORARY + this.nameTemporary(session, name), this);
       case 'reply-queue':
       case 'reply-topic':
         if (action === 'subscribe') {
@@ -147,7 +147,7 @@ export class World implements QueueOwner, TopicOwner {
           );
         }
         return kind === 'reply-topic'
-          ? new Topic(TEMP_TOPIC + name, this)
+          ? new Topic(TEMPORARY + name, this)
           : new ReplyRoute(() => this.queues.get(TEMPORARY + name));
     }
   }
@@ -219,7 +219,7 @@ export class World implements QueueOwner, TopicOwner {
 
   retain(topic: string, message: Message, expires: number): void {
     this.retained.keep(topic, message, expires);
-    if (message.length > 0 && isPersistent(message) && !topic.startsWith(TEMP_TOPIC)) {
+    if (message.length > 0 && isPersistent(message)) {
       this.store.keep({ kind: 'retained', key: this.key(topic), about: { expires }, message });
     }
   }
@@ -229,7 +229,9 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   rulesOf(destination: string): Rules {
-    return rulesOf(destination, this.policies());
+    if (!destination.startsWith(TEMPORARY)) return rulesOf(destination, this.policies());
+    // Nothing stays of a temporary topic.
+    return { ...rulesOf(TEMP_TOPIC + destination.slice(TEMPORARY.length), this.policies()), retain: false };
   }
 
   /** @throws StompError when not that many more messages can wait for their time */
@@ -277,7 +279,7 @@ export class World implements QueueOwner, TopicOwner {
   durable(name: string, subscription: Subscription, { noLocal }: ConsumerTerms): Route | undefined {
     const own = readQueueName(subscription);
     const durable = own === undefined ? readDurable(subscription) : undefined;
-    if (name.startsWith(TEMP_TOPIC) && (own ?? durable) !== undefined) {
+    if (name.startsWith(TEMPORARY) && (own ?? durable) !== undefined) {
       throw new StompError(
         'invalid header',
         'a temporary topic ends with its session: no durable subscription, and no queue of a name, can collect from it',

@@ -222,9 +222,51 @@ describe('a temporary topic', () => {
     expect(textsOf(await other.rest())).toEqual(['barrier']);
   });
 
+  // Each by itself: a list of them would be one subscription.
+  const PATTERNS = ['#', '>', '*', '*/*', '*.*.*', '/*/*', '/#', '#.#', '*/temp-topic/*', '/*/r', '/topic/>'];
+
+  it('is what no pattern of others stands for, whoever sends to it, and with retain too', async () => {
+    const { broker, asker, server, replyTo } = await topic('1');
+    const spy = await join(broker);
+    for (const pattern of PATTERNS) await spy.subscribe(pattern);
+    await sendAll(asker, '/temp-topic/r', ['to myself'], { retain: 'true' });
+    await sendAll(server, replyTo, ['answer'], { retain: 'true' });
+    await asker.receipted('BEGIN', { transaction: 't' });
+    asker.send('SEND', { destination: '/temp-topic/r', transaction: 't' }, 'in a transaction');
+    await asker.receipted('COMMIT', { transaction: 't' });
+    await sendAll(asker, '/topic/seen,/temp-topic/r', ['in a list']);
+    expect(await asker.texts(4)).toEqual(['to myself', 'answer', 'in a transaction', 'in a list']);
+    const seen = (await spy.rest()).filter(({ text }) => text !== 'barrier').map((each) => each.header('destination'));
+    expect(seen).toEqual(['/topic/seen']);
+  });
+
+  it('fills no durable subscription to a pattern, and no queue that is fed by one', async () => {
+    const { broker, asker, server, replyTo } = await topic('1');
+    const spy = await join(broker);
+    for (const [at, pattern] of PATTERNS.entries()) {
+      await spy.subscribe(pattern, { 'durable-subscription-name': `spy ${at}` });
+      await spy.subscribe(pattern, { 'x-queue-name': 'spies' });
+    }
+    await sendAll(server, replyTo, ['answer'], { retain: 'true' });
+    expect(await asker.texts(1)).toEqual(['answer']);
+    expect((await spy.rest()).filter(({ text }) => text === 'answer')).toEqual([]);
+  });
+
+  it('leaves nothing behind that a pattern finds later', async () => {
+    const { broker, asker, server, replyTo } = await topic('1');
+    await sendAll(server, replyTo, ['answer'], { retain: 'true' });
+    await sendAll(server, replyTo, ['later answer'], { retain: 'true', 'x-delay': '20' });
+    expect(await asker.texts(2)).toEqual(['answer', 'later answer']);
+    const spy = await join(broker);
+    for (const pattern of PATTERNS) await spy.subscribe(pattern);
+    await leave(asker);
+    for (const pattern of PATTERNS) await spy.subscribe(pattern);
+    expect((await spy.rest()).filter(({ text }) => text !== 'barrier')).toEqual([]);
+  });
+
   it('keeps nothing for who subscribes later', async () => {
     const { asker, server, replyTo } = await topic();
-    await sendAll(server, replyTo, ['early']);
+    await sendAll(server, replyTo, ['early'], { retain: 'true' });
     await asker.subscribe('/temp-topic/r');
     await sendAll(server, replyTo, ['late']);
     expect(await asker.texts(1)).toEqual(['late']);
