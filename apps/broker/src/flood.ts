@@ -72,9 +72,15 @@ export class Flood {
   }
 }
 
-/** Logins with the right credentials are all recorded; those of nobody are for anybody to repeat. */
+/**
+ * Logins with the right credentials are all recorded. Those of nobody are for anybody to repeat, and who has the
+ * credentials of two users can be either by turns, without a connection for each.
+ */
 const isEndless = ({ event, user }: AuditEvent): boolean =>
-  event === 'connection refused' || event === 'access refused' || (event === 'connected' && user === undefined);
+  event === 'connection refused' ||
+  event === 'access refused' ||
+  event === 'user changed' ||
+  (event === 'connected' && user === undefined);
 
 const kindOf = ({ event, address, error, reason }: AuditEvent): Kind => ({ event, address, error, reason });
 

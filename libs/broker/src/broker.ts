@@ -44,8 +44,10 @@ export interface Admission {
    * @throws StompError when whoever it is may not stay
    */
   check?(session: Session): void;
-  /** The client is in, or has shown new credentials and stays. */
+  /** The client is in. */
   admitted?(session: Session): void;
+  /** The client has shown the credentials of another user, and stays. */
+  changed?(session: Session): void;
   /** A client was refused before it was asked about, maybe before it had a session. */
   turnedAway?(address: string | undefined, error: StompError, session?: Session): void;
   /** A client that `connect` let in is refused all the same, for that reason. */

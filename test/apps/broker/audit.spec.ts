@@ -217,6 +217,23 @@ describe('a flood', () => {
     expect(of('connected', 'ann')).toHaveLength(60);
   });
 
+  it('of changes of the user on one connection is summed up, and credentials of the same user are no line', async () => {
+    const { connect, lines } = await audited('--users', 'ann:one bob:two');
+    const peer = await connect(as('ann', 'one'));
+    const refresh = async (...who: Parameters<typeof as>) =>
+      peer.receipted('SEND', { destination: '/session/refresh', ...as(...who) });
+    for (let times = 0; times < 100; times++) await refresh('ann', 'one');
+    for (let times = 0; times < 30; times++) {
+      await refresh('bob', 'two');
+      await refresh('ann', 'one');
+    }
+    const [first, ...others] = await lines();
+    expect(first).toMatchObject({ event: 'connected', user: 'ann' });
+    expect(others.map(({ event }) => event)).toEqual(Array.from({ length: 51 }, () => 'user changed'));
+    expect(others[0]).toMatchObject({ user: 'bob', address: '127.0.0.1', session: first!.session });
+    expect(total(others)).toBe(60);
+  });
+
   describe('from very many addresses', () => {
     afterEach(() => {
       jest.useRealTimers();

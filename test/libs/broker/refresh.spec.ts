@@ -1,7 +1,8 @@
-import { expect, it } from '@jest/globals';
-import { type Admission } from 'nestjs-stomp-broker';
+import { describe, expect, it } from '@jest/globals';
+import { type Admission, type AuditEvent } from 'nestjs-stomp-broker';
 import { StompError } from 'nestjs-stomp/server';
-import { join, makeBroker } from '../../support/broker.js';
+import { join, makeBroker, standstill, textsOf } from '../../support/broker.js';
+import { Embedded } from '../../support/embedded.js';
 
 /** Lets in whoever says the password of the moment, and notes what it is asked. */
 function makeAdmission(): Admission & { password: string; readonly asked: string[] } {
@@ -52,6 +53,78 @@ it('credentials that are refused end the session, with the receipt of the SEND i
   const error = await peer.refused();
   expect(error.header('message')).toBe('connection refused');
   expect(error.header('receipt-id')).toBe('r');
+});
+
+describe('while new credentials are looked at', () => {
+  /** A client that has sent new credentials, and frames behind them, to a broker that has not made up its mind. */
+  const waiting = async () => {
+    const admission = makeAdmission();
+    let decide!: (error?: Error) => void;
+    const broker = await makeBroker({ admission });
+    const peer = await join(broker, '1.2', login('me', 'first'));
+    const reader = await join(broker, '1.2', login('reader', 'first'));
+    await reader.subscribe('/topic/a');
+    await peer.receipted('SEND', { destination: '/topic/a' }, 'before');
+    admission.asked.length = 0;
+    admission.connect = () => {
+      admission.asked.push('CONNECT');
+      return new Promise((resolve, reject) => {
+        decide = (error) => (error === undefined ? resolve() : reject(error));
+      });
+    };
+    const refresh = { destination: '/session/refresh', ...login('me', 'first') };
+    peer.send('SEND', { ...refresh, receipt: 'first' });
+    peer.send('SEND', { destination: '/topic/a' }, 'after');
+    for (let i = 0; i < 20; i++) peer.send('SEND', { ...refresh, receipt: `more ${i}` });
+    await standstill(() => admission.asked.length);
+    return { broker, admission, peer, reader, decide: (error?: Error) => decide(error) };
+  };
+
+  it('nothing more is read from their client: neither frames nor more of them', async () => {
+    const { admission, peer, reader, decide } = await waiting();
+    expect(admission.asked).toEqual(['CONNECT']);
+    expect(textsOf(await reader.rest())).toEqual(['before']);
+    decide();
+    await peer.receipt('first');
+    expect(await reader.texts(1)).toEqual(['after']);
+    for (let i = 0; i < 20; i++) {
+      await standstill(() => admission.asked.length);
+      expect(admission.asked.filter((asked) => asked === 'CONNECT')).toHaveLength(i + 2);
+      decide();
+      await peer.receipt(`more ${i}`);
+    }
+  });
+
+  it('and refused, nothing comes of what was sent behind them', async () => {
+    const { peer, reader, decide } = await waiting();
+    decide(new StompError('connection refused', 'no'));
+    expect((await peer.refused()).header('receipt-id')).toBe('first');
+    expect(textsOf(await reader.rest())).toEqual(['before']);
+  });
+
+  it('its connection may end: what is decided then is of no interest', async () => {
+    const { broker, reader, decide } = await waiting();
+    [...broker.sessions].find(({ user }) => user === 'me')!.destroy();
+    await standstill(() => broker.sessions.size);
+    expect(broker.sessions.size).toBe(1);
+    decide();
+    expect(textsOf(await reader.rest())).toEqual(['before']);
+  });
+});
+
+it("the audit is told of new credentials where they are another user's", async () => {
+  const events: AuditEvent[] = [];
+  const users = { ann: 'a', bob: 'b' };
+  const embedded = await Embedded.start({ users, audit: (event) => void events.push(event) });
+  const peer = await embedded.connect(login('ann', 'a'));
+  for (const name of ['ann', 'ann', 'bob', 'bob', 'ann'] as const) {
+    await peer.receipted('SEND', { destination: '/session/refresh', ...login(name, users[name]) });
+  }
+  expect(events.map(({ event, user }) => `${event} ${user}`)).toEqual([
+    'connected ann',
+    'user changed bob',
+    'user changed ann',
+  ]);
 });
 
 it('the new passcode appears in no log', async () => {

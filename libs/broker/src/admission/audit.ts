@@ -3,7 +3,7 @@ import { nameOf } from '../destination/owner.js';
 
 /** What became of somebody's wish to come in, to use a destination, or to stay. It holds no secret. */
 export interface AuditEvent {
-  readonly event: 'connected' | 'connection refused' | 'access refused' | 'session ended';
+  readonly event: 'connected' | 'user changed' | 'connection refused' | 'access refused' | 'session ended';
   /** The first part of the session's id; undefined where a connection was refused before it had one. */
   readonly session?: string;
   readonly address: string | undefined;

@@ -68,6 +68,10 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     this.audit?.({ event: 'connected', ...describeSession(session) });
   }
 
+  changed(session: Session): void {
+    this.audit?.({ event: 'user changed', ...describeSession(session) });
+  }
+
   turnedAway(address: string | undefined, error: StompError, session?: Session): void {
     const who = session === undefined ? { address } : describeSession(session);
     this.audit?.({ event: 'connection refused', ...who, ...describeError(error) });
