@@ -54,6 +54,8 @@ export interface Sweep {
   readonly wanted: boolean;
   /** Whether one is to be taken: it gets the moment at which it expires, in ms since 1970; 0 for never. */
   accepts(expires: number): boolean;
+  /** One that was to be taken stays, for the disk does not give it at the moment. */
+  missed(): void;
 }
 
 /** What a queue has to know of messages that are there from before a restart. */
@@ -73,6 +75,13 @@ export interface Recovered {
 export interface Backlog {
   /** How many messages wait. */
   readonly length: number;
+  /**
+   * How long to wait, in ms, where the disk does not give at the moment what comes next: that keeps its place, and what
+   * is behind it waits. 0 where it is not so.
+   */
+  readonly stalled: number;
+  /** How many messages the disk has not given, and that do not wait any more: they are back after a restart. */
+  readonly withheld: number;
   /** Undefined where nothing is from before. */
   readonly recovered: Recovered | undefined;
   /** Who settles what was there from before; to be set before anything is taken. */
@@ -80,8 +89,9 @@ export interface Backlog {
   /** Adds a message behind all others of its priority. */
   push(message: Message, source: Delivery['source']): Entry;
   /**
-   * Takes the first that waits; it stays in the store until `remove`. Undefined where none does, or so many cannot be
-   * read, and are passed over, that the rest has to wait for another turn: then some wait still.
+   * Takes the first that waits; it stays in the store until `remove`. Undefined where none does, where the disk does
+   * not give it at the moment, or so many cannot be read, and are passed over, that the rest has to wait for another
+   * turn: then some wait still.
    */
   shift(): Entry | undefined;
   /** A cursor at the beginning. */
@@ -89,15 +99,21 @@ export interface Backlog {
   /**
    * Takes the first that waits and is accepted. What was looked at once and not accepted is not looked at again with
    * that cursor, but for messages that were put back. Where the slice is over before one is found, the next call goes
-   * on from there.
+   * on from there; so it does where the disk does not give the next one at the moment.
    */
   take(cursor: Cursor, accepts: (entry: Entry) => boolean, slice: Slice): Entry | undefined;
-  /** Takes those that wait and are accepted, from the cursor on until there are no more, or the slice is over. */
+  /**
+   * Takes those that wait and are accepted, from the cursor on until there are no more, or the slice is over. What the
+   * disk does not give at the moment stays.
+   */
   sweep(cursor: Cursor, sweep: Sweep, slice: Slice): Entry[];
   /** Forgets all that wait. */
   clear(): void;
-  /** All that wait at this moment, in their order; what is on disk is read when it is its turn, if it is still there. */
-  values(): IterableIterator<Entry>;
+  /**
+   * All that wait at this moment, in their order; what is on disk is read when it is its turn. Undefined where it is not
+   * there any more, or the disk does not give it: at the moment, where `stalled` says so, then it is the next one too.
+   */
+  values(): IterableIterator<Entry | undefined>;
   /** Puts one that was taken back into its place. */
   restore(entry: Entry): void;
   /** Remembers how often one that was taken was delivered: it comes back, at once or later. */

@@ -1,5 +1,5 @@
 import { Frame, Message, type Subscription } from 'nestjs-stomp/server';
-import type { Entry } from './backlog.js';
+import type { Backlog } from './backlog.js';
 import { type Selector, takes } from './selector.js';
 import { later, LONG, SHORT, Slice } from './slice.js';
 
@@ -7,9 +7,10 @@ import { later, LONG, SHORT, Slice } from './slice.js';
  * Shows a subscription what waits in a queue at this moment, and takes nothing. After the last message comes one
  * without a body and with the header `browser:end`, as ActiveMQ has it.
  *
- * @param waiting what waits; each is read when it is its turn, as fast as the subscription takes it
+ * Each is read when it is its turn, as fast as the subscription takes it.
  */
-export function browse(waiting: Iterator<Entry>, subscription: Subscription, selector: Selector | undefined): void {
+export function browse(backlog: Backlog, subscription: Subscription, selector: Selector | undefined): void {
+  const waiting = backlog.values();
   const slice = new Slice();
   let goesOn = false;
   const show = (octets: number): void => {
@@ -23,6 +24,13 @@ export function browse(waiting: Iterator<Entry>, subscription: Subscription, sel
       const next = waiting.next();
       if (next.done === true) {
         end();
+        return;
+      }
+      if (next.value === undefined) {
+        slice.look();
+        if (backlog.stalled === 0) continue;
+        goesOn = true;
+        setTimeout(goOn, backlog.stalled).unref();
         return;
       }
       const { message, count, expires } = next.value;

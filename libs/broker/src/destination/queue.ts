@@ -133,9 +133,9 @@ export class Queue implements Route, DeliverySource {
 
   /** Whether it holds no message and has no consumer. */
   get idle(): boolean {
-    return (
-      this.consumers.size === 0 && this.backlog.length === 0 && this.unacknowledged === 0 && this.delayed.size === 0
-    );
+    const { backlog } = this;
+    const holds = backlog.length + backlog.withheld + this.unacknowledged + this.delayed.size > 0;
+    return !holds && this.consumers.size === 0;
   }
 
   /** Messages that wait. */
@@ -245,7 +245,7 @@ export class Queue implements Route, DeliverySource {
     if (entry.holder === undefined) {
       detachLater(entry);
       // Those who go on looking in another turn come first.
-      if (this.consumers.searches) this.dropLater();
+      if (this.consumers.searches || backlog.stalled > 0) this.dropLater();
       else this.dropOldest(this.dropping ? ONE : SHORT);
     }
     if (done !== undefined) backlog.sync(done, entry);
@@ -254,7 +254,7 @@ export class Queue implements Route, DeliverySource {
   private dropLater(): void {
     if (this.dropping) return;
     this.dropping = true;
-    later(() => {
+    this.goOnWith(() => {
       this.dropping = false;
       if (!this.stopped) this.dropOldest(LONG);
     });
@@ -263,7 +263,7 @@ export class Queue implements Route, DeliverySource {
   subscribe(subscription: Subscription, done: Done): void {
     const terms = readConsumer(subscription);
     const queue = this.owner.adopt(this);
-    if (terms.browser) browse(queue.backlog.values(), subscription, terms.selector);
+    if (terms.browser) browse(queue.backlog, subscription, terms.selector);
     else {
       queue.attach(subscription, terms);
       subscription.onReady = () => queue.ready(subscription);
@@ -409,8 +409,15 @@ export class Queue implements Route, DeliverySource {
   /** What waits behind so much that had expired, or could not be read, is handed out. */
   private readonly resume = () => {
     this.pausing = false;
-    this.dispatch(LONG);
+    if (!this.stopped) this.dispatch(LONG);
   };
+
+  /** Goes on in another turn, or when the disk is to be asked once more. */
+  private goOnWith(work: () => void): void {
+    const { stalled } = this.backlog;
+    if (stalled === 0) later(work);
+    else setTimeout(work, stalled).unref();
+  }
 
   /**
    * Hands out what waits, as far as there is credit.
@@ -441,7 +448,7 @@ export class Queue implements Route, DeliverySource {
           ? backlog.take(consumer.cursor, (one) => this.suits(one, consumer), slice)
           : backlog.shift();
         if (entry === undefined) {
-          if (!picky && backlog.length > 0) unreadable = true;
+          if (backlog.stalled > 0 || (!picky && backlog.length > 0)) unreadable = true;
           else if (!picky || !slice.over) consumers.rest(consumer);
           else if (consumers.search(consumer)) later(this.goOn);
           continue;
@@ -462,7 +469,7 @@ export class Queue implements Route, DeliverySource {
     }
     if (expired?.over === true || unreadable) {
       this.pausing = true;
-      later(this.resume);
+      this.goOnWith(this.resume);
     }
     if (this.pace.engaged) this.pace.relax(this.waiting);
   }
@@ -504,6 +511,7 @@ export class Queue implements Route, DeliverySource {
         left ||= expires > now;
         return expires !== 0 && expires <= now;
       },
+      missed: () => (left = true),
     };
     const slice = new Slice();
     const look = (octets: number) => {

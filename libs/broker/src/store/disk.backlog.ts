@@ -2,9 +2,12 @@ import type { Delivery, Done, Message, Session } from 'nestjs-stomp/server';
 import type { Cursor, Entry, Recovered, Sweep } from '../destination/backlog.js';
 import { DEFAULT_PRIORITY, isPersistent, readPriority } from '../destination/dialect.js';
 import type { Slice } from '../destination/slice.js';
+import type { Loaded } from './lane.js';
 import { MemoryBacklog } from './memory.js';
 import type { Waiting } from './disk/contents.js';
 import { DiskEntry } from './disk/entry.js';
+import { RETRY } from './disk/health.js';
+import type { Unread } from './disk/unread.js';
 import type { DiskStore } from './disk.js';
 
 /** Octets that a message in memory takes besides its own: the objects that it is made of. */
@@ -15,6 +18,9 @@ export class DiskBacklog extends MemoryBacklog {
   /** The number of the queue in the log; 0 while nothing of it stands there. */
   seq = 0;
   override recovered: Recovered | undefined = undefined;
+  override stalled = 0;
+  /** What the disk does not give of it. */
+  unread: Unread | undefined;
   private octets = 0;
 
   constructor(
@@ -24,9 +30,12 @@ export class DiskBacklog extends MemoryBacklog {
   ) {
     // What is in memory is counted by the store, which has a disk to put it.
     super(undefined, {
-      load: (seq, order) => store.load(seq, order, this),
+      load: (seq, order) => this.load(seq, order),
       expires: (seq) => store.expires(seq),
-      forget: (seq) => store.kill(seq),
+      forget: (seq) => {
+        this.unread?.forget(seq);
+        store.kill(seq);
+      },
     });
   }
 
@@ -52,11 +61,17 @@ export class DiskBacklog extends MemoryBacklog {
     };
   }
 
+  override get withheld(): number {
+    return this.unread?.withheld.size ?? 0;
+  }
+
   override shift(): Entry | undefined {
+    this.stalled = 0;
     return this.lend(this.out(super.shift()));
   }
 
   override take(...looking: Parameters<MemoryBacklog['take']>): Entry | undefined {
+    this.stalled = 0;
     return this.lend(this.out(super.take(...looking)));
   }
 
@@ -76,6 +91,8 @@ export class DiskBacklog extends MemoryBacklog {
         }
       }
     }
+    for (const seq of this.unread?.withheld ?? []) this.store.kill(seq);
+    this.unread = undefined;
     super.clear();
   }
 
@@ -119,6 +136,13 @@ export class DiskBacklog extends MemoryBacklog {
   page(entry: DiskEntry): void {
     if (!this.crowded || entry.holder !== undefined) return;
     if (this.lanes[entry.priority]?.page(entry, entry.seq) === true) this.weigh(entry, -1);
+  }
+
+  private load(seq: number, order: number): Loaded {
+    const loaded = this.store.load(seq, order, this);
+    if (loaded === 'later') this.stalled = RETRY;
+    else if (loaded === undefined) this.stalled = 0;
+    return loaded;
   }
 
   private get crowded(): boolean {

@@ -24,6 +24,7 @@ import { Publishers } from './disk/publishers.js';
 import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
 import { explain } from './disk/unavailable.js';
+import { Unread } from './disk/unread.js';
 import { DamagedError, Window } from './disk/window.js';
 import type { Kept, Store } from './store.js';
 
@@ -48,6 +49,9 @@ const WINDOW = 64 * 1024;
 const WINDOWS = 1024 * WINDOW;
 /** So many octets may wait to be written before publishers wait for the disk. */
 const BEHIND = 4 * 1024 * 1024;
+
+/** How often it is told at most of what the process is short of, in ms. */
+const QUIET = 60_000;
 
 export class DiskStore implements Store {
   /** Octets of waiting messages in memory. */
@@ -82,6 +86,8 @@ export class DiskStore implements Store {
   private writing = false;
   private scheduled = false;
   private closing = false;
+  /** When it was told last of what the process is short of. */
+  private shortage = Number.NEGATIVE_INFINITY;
   private onIdle: (() => void) | undefined;
 
   /**
@@ -298,9 +304,9 @@ export class DiskStore implements Store {
     return this.catalog.expires(seq);
   }
 
-  /** @internal Reads a message; undefined, and told of, when that cannot be done. */
-  load(seq: number, order: number, backlog: DiskBacklog): DiskEntry | undefined {
-    if (!this.knows(seq)) return undefined;
+  /** @internal Reads a message; undefined, and told of, when that cannot be done any more. */
+  load(seq: number, order: number, backlog: DiskBacklog): DiskEntry | 'later' | undefined {
+    if (!this.knows(seq) || backlog.unread?.withheld.has(seq) === true) return undefined;
     try {
       const { message, priority, expires, transient } = this.window.message(seq, this.catalog);
       const entry = new DiskEntry(order, message, backlog.source, priority, !transient);
@@ -308,21 +314,29 @@ export class DiskStore implements Store {
       entry.written = true;
       entry.expires = expires;
       Object.assign(entry, unpackCounts(this.counts.get(seq) ?? (seq <= this.doubtful ? 1 : 0)));
+      backlog.unread?.give(seq);
       return entry;
     } catch (error) {
       const name = backlog.name.slice(backlog.name.indexOf('\0') + 1);
-      if (error instanceof DamagedError) {
-        const { file, offset } = error.where;
-        const { text } = setAside(this.log, `${nameOf(file)}-${offset}`, [error.bytes]);
-        this.report(`a message of queue ${name} is damaged: ${text}`);
-        this.kill(seq);
-      } else {
-        const why = (error as Error).message;
-        this.report(`a message of queue ${name} cannot be read, and waits for the next start: ${why}`);
-      }
+      const unread = (backlog.unread ??= new Unread(name, this.report, this.reportShortage));
+      if (!(error instanceof DamagedError))
+        return unread.miss(seq, error as NodeJS.ErrnoException) ? 'later' : undefined;
+      const { file, offset } = error.where;
+      const { text, stays } = setAside(this.log, `${nameOf(file)}-${offset}`, [error.bytes]);
+      this.report(`a message of queue ${name} is damaged: ${text}`);
+      if (stays) unread.withhold(seq);
+      else this.kill(seq);
       return undefined;
     }
   }
+
+  /** As long as it lasts whatever is read may meet it. */
+  private readonly reportShortage = (line: string) => {
+    const now = performance.now();
+    if (now - this.shortage < QUIET) return;
+    this.shortage = now;
+    this.report(line);
+  };
 
   /** A queue that has messages in the log stands there itself. */
   private name(backlog: DiskBacklog): void {
@@ -427,6 +441,7 @@ export class DiskStore implements Store {
     this.log.giveBack();
     // What is missing is told of once.
     this.log.putList();
+    this.log.hold();
     this.seq = contents.seq;
     for (const file of contents.stale) this.cleaner.prefer(file);
     let messages = 0;

@@ -11,10 +11,13 @@
 import type { Entry, Sweep } from '../destination/backlog.js';
 import type { Slice } from '../destination/slice.js';
 
+/** A message; `later` when it keeps its place, and is to be asked for once more. */
+export type Loaded = Entry | 'later' | undefined;
+
 /** Where messages are that are not in memory; a lane holds their numbers. */
 export interface Pages {
   /** Reads one; undefined when that cannot be done: it is passed over from then on. */
-  load(seq: number, order: number): Entry | undefined;
+  load(seq: number, order: number): Loaded;
   /** The moment at which one expires, in ms since 1970; 0 for never. */
   expires(seq: number): number;
   /** Forgets one. */
@@ -70,32 +73,35 @@ export class Lane {
     return true;
   }
 
-  shift(): Entry | undefined {
+  shift(): Loaded {
     if (this.length === 0) return undefined;
     const first = this.fresh[this.head];
     const back = this.returned[this.first];
     if (back !== undefined && (first === undefined || back.order < this.offset + this.head)) {
-      this.length--;
       const entry = this.read(back);
+      if (entry === 'later') return entry;
+      this.length--;
       this.takeBack(this.first);
       return entry;
     }
     if (first === undefined) return undefined;
-    this.length--;
     const entry = typeof first === 'number' ? this.pages!.load(first, this.offset + this.head) : first;
+    if (entry === 'later') return entry;
+    this.length--;
     this.fresh[this.head++] = undefined;
     this.trim();
     return entry;
   }
 
   /** Takes the first that is accepted; see `Backlog.take`. */
-  take(place: Place, accepts: (entry: Entry) => boolean, slice: Slice): Entry | undefined {
+  take(place: Place, accepts: (entry: Entry) => boolean, slice: Slice): Loaded {
     const { returned } = this;
     let back = this.find(place.returned);
-    let earlier: Entry | undefined;
+    let earlier: Loaded;
     while (back < returned.length && !slice.over) {
       const slot = returned[back]!;
       earlier = this.read(slot);
+      if (earlier === 'later') break;
       if (earlier === undefined) {
         // It cannot be read: it is not there any more.
         this.length--;
@@ -113,13 +119,13 @@ export class Lane {
     const { fresh, offset } = this;
     const holes = this.holes;
     let at = Math.max(this.head, place.fresh - offset);
-    let found: Entry | undefined;
+    let found: Loaded;
     // Of two that are accepted the earlier one goes first: nothing behind it is looked at.
-    const end = earlier === undefined ? fresh.length : Math.min(fresh.length, earlier.order - offset);
+    const end = earlier === undefined ? fresh.length : Math.min(fresh.length, place.returned - offset);
     while (at < end && !slice.over) {
       const slot = fresh[at];
       found = typeof slot === 'number' ? this.pages!.load(slot, offset + at) : slot;
-      if (found !== undefined && accepts(found)) break;
+      if (found === 'later' || (found !== undefined && accepts(found))) break;
       slice.look(found === slot ? 0 : found?.size);
       if (found === undefined && slot !== undefined) {
         fresh[at] = undefined;
@@ -131,14 +137,16 @@ export class Lane {
     }
     place.fresh = offset + at;
     if (earlier !== undefined && found === undefined && at >= end) {
-      this.length--;
-      this.takeBack(back);
+      if (earlier !== 'later') {
+        this.length--;
+        this.takeBack(back);
+      }
       if (this.holes > holes) this.trim();
       return earlier;
     }
-    if (found === undefined) {
+    if (found === undefined || found === 'later') {
       if (this.holes > holes) this.trim();
-      return undefined;
+      return found;
     }
     this.length--;
     this.dig(at);
@@ -155,8 +163,10 @@ export class Lane {
       const slot = returned[back]!;
       const paged = isPaged(slot);
       slice.look();
-      if (!sweep.accepts(paged ? this.pages!.expires(slot.seq) : slot.expires)) returned[kept++] = slot;
-      else this.sweepOut(paged ? slot.seq : slot, slot.order, sweep, slice, into);
+      const out =
+        sweep.accepts(paged ? this.pages!.expires(slot.seq) : slot.expires) &&
+        this.sweepOut(paged ? slot.seq : slot, slot.order, sweep, slice, into);
+      if (!out) returned[kept++] = slot;
     }
     place.returned = returned[back]?.order ?? Number.POSITIVE_INFINITY;
     returned.splice(kept, back - kept);
@@ -170,9 +180,9 @@ export class Lane {
       slice.look();
       if (slot === undefined) continue;
       if (!sweep.accepts(typeof slot === 'number' ? this.pages!.expires(slot) : slot.expires)) continue;
+      if (!this.sweepOut(slot, offset + at, sweep, slice, into)) continue;
       fresh[at] = undefined;
       this.holes++;
-      this.sweepOut(slot, offset + at, sweep, slice, into);
     }
     place.fresh = offset + at;
     this.trim();
@@ -185,8 +195,8 @@ export class Lane {
     for (const slot of this.fresh.slice(this.head)) if (slot !== undefined) yield slot;
   }
 
-  /** What there is at this moment; each is read when it is its turn. */
-  values(): IterableIterator<Entry> {
+  /** What there is at this moment; each is read when it is its turn. Undefined where the disk does not give one. */
+  values(): IterableIterator<Entry | undefined> {
     return this.merged(this.returned.slice(this.first), this.fresh.slice(this.head), this.offset + this.head);
   }
 
@@ -194,7 +204,7 @@ export class Lane {
     returned: readonly (Entry | Paged)[],
     fresh: readonly (Entry | number | undefined)[],
     start: number,
-  ): IterableIterator<Entry> {
+  ): IterableIterator<Entry | undefined> {
     let next = 0;
     for (const [at, slot] of fresh.entries()) {
       if (slot === undefined) continue;
@@ -218,25 +228,34 @@ export class Lane {
     return true;
   }
 
-  private sweepOut(slot: Entry | number, order: number, { wanted }: Sweep, slice: Slice, into: Entry[]): void {
-    this.length--;
-    if (typeof slot === 'number' && !wanted) {
-      this.pages!.forget(slot);
-      return;
+  /** Whether it goes. */
+  private sweepOut(slot: Entry | number, order: number, sweep: Sweep, slice: Slice, into: Entry[]): boolean {
+    if (typeof slot === 'number' && !sweep.wanted) this.pages!.forget(slot);
+    else {
+      const entry = typeof slot === 'number' ? this.pages!.load(slot, order) : slot;
+      if (entry === 'later') {
+        sweep.missed();
+        return false;
+      }
+      if (entry !== undefined) {
+        if (entry !== slot) slice.look(entry.size);
+        into.push(entry);
+      }
     }
-    const entry = typeof slot === 'number' ? this.pages!.load(slot, order) : slot;
-    if (entry === undefined) return;
-    if (entry !== slot) slice.look(entry.size);
-    into.push(entry);
+    this.length--;
+    return true;
   }
 
-  private read(slot: Entry | Paged): Entry | undefined {
+  private read(slot: Entry | Paged): Loaded {
     return isPaged(slot) ? this.pages!.load(slot.seq, slot.order) : slot;
   }
 
-  private *each(slot: Entry | Paged): IterableIterator<Entry> {
-    const entry = this.read(slot);
-    if (entry !== undefined) yield entry;
+  private *each(slot: Entry | Paged): IterableIterator<Entry | undefined> {
+    let entry: Loaded;
+    do {
+      entry = this.read(slot);
+      yield entry === 'later' ? undefined : entry;
+    } while (entry === 'later');
   }
 
   /** Where the first returned message of that order, or of a later one, stands. */

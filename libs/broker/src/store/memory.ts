@@ -90,7 +90,7 @@ class MemoryCursor implements Cursor {
   }
 }
 
-function* inTurn(each: readonly Iterable<Entry>[]): IterableIterator<Entry> {
+function* inTurn(each: readonly Iterable<Entry | undefined>[]): IterableIterator<Entry | undefined> {
   for (const one of each) yield* one;
 }
 
@@ -99,6 +99,12 @@ export class MemoryBacklog implements Backlog {
   protected readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
   private occupied = 0;
   length = 0;
+  readonly stalled: number = 0;
+
+  get withheld(): number {
+    return 0;
+  }
+
   readonly recovered: Recovered | undefined;
   source: Delivery['source'];
 
@@ -125,6 +131,7 @@ export class MemoryBacklog implements Backlog {
     while (this.occupied !== 0 && slice?.over !== true) {
       const priority = 31 - Math.clz32(this.occupied);
       const entry = this.lanes[priority]!.shift();
+      if (entry === 'later') return undefined;
       this.left(priority, 1);
       if (entry !== undefined) return entry;
       // It could not be read, and is passed over.
@@ -144,6 +151,8 @@ export class MemoryBacklog implements Backlog {
       const before = lane.length;
       const entry = lane.take((cursor as MemoryCursor).place(priority), accepts, slice);
       if (before !== lane.length) this.left(priority, before - lane.length);
+      // What comes behind it must not go before it.
+      if (entry === 'later') return undefined;
       if (entry !== undefined) return entry;
     }
     return undefined;
@@ -169,7 +178,7 @@ export class MemoryBacklog implements Backlog {
     this.occupied = this.length = 0;
   }
 
-  values(): IterableIterator<Entry> {
+  values(): IterableIterator<Entry | undefined> {
     return inTurn(this.lanes.flatMap((lane) => lane?.values() ?? []).reverse());
   }
 

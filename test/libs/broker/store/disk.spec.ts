@@ -526,7 +526,7 @@ describe('a store on disk', () => {
         Buffer.from(`SEND\ndestination:/queue/a\npersistent:true\nn:${'x'.repeat(i)}\n\n${'y'.repeat(2 * i)}\0`),
       );
     }
-    const octets = [...store.backlog('q').values()].reduce((sum, { message }) => sum + message.length, 0);
+    const octets = [...store.backlog('q').values()].reduce((sum, entry) => sum + (entry?.message.length ?? 0), 0);
     await store.close();
     expect((await opened(again(store))).backlog('q').recovered!.octets).toBe(octets);
   });

@@ -58,7 +58,7 @@ function sweepAll(backlog: Backlog, accepts: Sweep['accepts']): Entry[] {
   const slice = new Slice();
   do {
     slice.begin(1);
-    swept.push(...backlog.sweep(cursor, { wanted: true, accepts }, slice));
+    swept.push(...backlog.sweep(cursor, { wanted: true, accepts, missed: () => undefined }, slice));
   } while (slice.over);
   cursor.close();
   return swept;

@@ -136,6 +136,17 @@ export class Log {
     }
   }
 
+  /** Holds the newest file open for reading: when the process has no descriptor left, it has one for what waits. */
+  hold(): void {
+    const newest = [...this.files.keys()].findLast((number) => !this.shut.has(number));
+    if (newest === undefined) return;
+    try {
+      this.reader(newest);
+    } catch {
+      // Whoever reads is told.
+    }
+  }
+
   /** A file that is there; undefined when neither its head nor its first group is that of one. */
   admit(number: number, bytes: Buffer): LogFile | undefined {
     const salt = saltOf(bytes);
@@ -291,6 +302,7 @@ export class Log {
     }
     this.current = { number, salt, size: FILE_HEAD };
     this.files.set(number, this.current);
+    this.hold();
     this.putList();
     return this.current;
   }
@@ -381,10 +393,23 @@ export class Log {
   private reader(number: number): number {
     const known = this.open.get(number);
     if (known !== undefined) return known;
-    if (this.open.size >= OPEN) this.closeReader(this.open.keys().next().value!);
-    const fd = this.fs.openSync(join(this.directory, nameOf(number)), 'r');
+    if (this.open.size >= OPEN) this.closeOldest();
+    const path = join(this.directory, nameOf(number));
+    let fd: number;
+    try {
+      fd = this.fs.openSync(path, 'r');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EMFILE' || this.open.size === 0) throw error;
+      // What is held for reading is enough for any of them.
+      this.closeOldest();
+      fd = this.fs.openSync(path, 'r');
+    }
     this.open.set(number, fd);
     return fd;
+  }
+
+  private closeOldest(): void {
+    this.closeReader(this.open.keys().next().value!);
   }
 
   private closeReader(number: number): void {
