@@ -7,7 +7,7 @@
 const SHORT = /^(EMFILE|ENFILE|ENOMEM|EAGAIN)$/;
 /** For so long a message is tried again before it is passed over, in ms. */
 const PATIENCE = 5_000;
-/** Where nobody has asked for it so long, it begins anew. */
+/** Where nothing was asked for so long, in ms, that begins anew. */
 const PAUSE = 1_000;
 
 export class Unread {
@@ -15,8 +15,8 @@ export class Unread {
   readonly withheld = new Set<number>();
   /** Since when others were tried, and when last, by their numbers. */
   private readonly tried = new Map<number, { since: number; last: number }>();
-  /** The last one was passed over: those behind it mostly stand in the same place. */
-  private lost = false;
+  /** When the last one was passed over: those behind it mostly stand in the same place. */
+  private lost = Number.NEGATIVE_INFINITY;
 
   /**
    * @param queue whose messages they are
@@ -36,20 +36,22 @@ export class Unread {
       );
       return true;
     }
-    if (!this.lost && this.bears(seq, message)) return true;
-    if (!this.lost) {
+    const now = performance.now();
+    const isLost = now - this.lost < PAUSE;
+    if (!isLost && this.bears(seq, now, message)) return true;
+    if (!isLost) {
       this.report(
         `messages of queue ${this.queue} cannot be read: they are passed over until the next start (${message})`,
       );
     }
-    this.lost = true;
+    this.lost = now;
     this.withhold(seq);
     return false;
   }
 
   /** A message was read. */
   give(seq: number): void {
-    this.lost = false;
+    this.lost = Number.NEGATIVE_INFINITY;
     if (this.tried.delete(seq) && this.tried.size === 0)
       this.report(`messages of queue ${this.queue} can be read again`);
   }
@@ -65,8 +67,7 @@ export class Unread {
     this.tried.delete(seq);
   }
 
-  private bears(seq: number, why: string): boolean {
-    const now = performance.now();
+  private bears(seq: number, now: number, why: string): boolean {
     const before = this.tried.get(seq);
     if (before !== undefined && now - before.last < PAUSE) {
       before.last = now;
