@@ -2,7 +2,6 @@
  * The headers by which clients say what they want of a broker, in the words of RabbitMQ, ActiveMQ and Artemis. All are
  * understood at once; where two mean the same, the first of a list counts.
  */
-import { Cron } from 'croner';
 import {
   DEFAULT_PREFETCH,
   type Frame,
@@ -13,6 +12,7 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
+import { nextTime } from './cron.js';
 import { hasControls, readDestination } from './name.js';
 import { nameOf } from './owner.js';
 import type { Policy } from './policy.js';
@@ -26,16 +26,14 @@ const MAX_TIME = 10 * 365 * 86_400_000;
 /** The longest delay that a NACK may ask for, in ms: a day. */
 const MAX_DELAY = 86_400_000;
 
-/** The longest cron expression, in characters. */
-const MAX_CRON = 100;
-
 /** When a message is to be delivered, if not at once. Times are in ms. */
 export interface Timing {
   readonly delay: number;
   readonly period: number;
   /** How often it is delivered again, each time after the period; -1 without end. */
   readonly repeat: number;
-  readonly cron: Cron | undefined;
+  /** An expression that names a time to come; see `nextTime`. */
+  readonly cron: string | undefined;
 }
 
 /** What a publisher says of a message. */
@@ -136,15 +134,16 @@ function readRepeat(headers: FrameHeaders): number {
   return headers.get(name) === '-1' ? -1 : (readCount(headers, name, 1_000_000) ?? 0);
 }
 
-function readCron(text: string): Cron {
+function readCron(expression: string): string {
   try {
-    if (text.length > MAX_CRON) throw new RangeError('too long');
-    const cron = new Cron(text, { timezone: 'UTC', mode: '5-part', paused: true });
-    if (cron.nextRun() === null) throw new RangeError('never');
-    return cron;
+    nextTime(expression);
+    return expression;
   } catch {
     const fields = 'minute, hour, day, month, weekday';
-    throw new StompError('invalid header', `AMQ_SCHEDULED_CRON has five fields (${fields}) that name a time to come`);
+    throw new StompError(
+      'invalid header',
+      `AMQ_SCHEDULED_CRON has five fields (${fields}) of numbers, names, *, lists, ranges and steps that name a time to come`,
+    );
   }
 }
 

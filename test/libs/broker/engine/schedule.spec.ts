@@ -80,6 +80,19 @@ describe.each(['/queue/a', '/topic/a'])('a message to %s', (destination) => {
     expect(await after(5 * 60_000, peer)).toEqual(['five']);
     expect(await after(5 * 60_000, peer)).toEqual(['five']);
   });
+
+  it.each([
+    ['5-15/5 12 1 jan *', [1_770_000 - 1_500_000]],
+    ['30 12 * * THU', [1_770_000]],
+    ['0,30 12,13 ? * ?', [1_770_000, 1_800_000, 1_800_000]],
+  ])('comes at %s', async (expression, times) => {
+    const peer = await listen(destination);
+    await peer.receipted('SEND', { destination, AMQ_SCHEDULED_CRON: expression }, 'now');
+    for (const time of times) {
+      expect(await after(time - 1, peer)).toEqual([]);
+      expect(await after(1, peer)).toEqual(['now']);
+    }
+  });
 });
 
 it('in a transaction the time counts from its COMMIT, and an ABORT forgets it', async () => {
@@ -105,6 +118,8 @@ it.each([
   ],
   ['a moment in more than ten years', { AMQ_SCHEDULED_TIME: String(START + 11 * 365 * 86_400_000) }],
   ['a cron expression that is none', { AMQ_SCHEDULED_CRON: 'every day' }],
+  ['a cron expression that is long', { AMQ_SCHEDULED_CRON: `${'0,'.repeat(60)}0 * * * *` }],
+  ['a cron expression with the last day of a month', { AMQ_SCHEDULED_CRON: '0 0 L * *' }],
   ['a cron expression that names no time to come', { AMQ_SCHEDULED_CRON: '0 0 30 2 *' }],
 ])('%s is refused', async (_what, headers) => {
   const peer = await join(await makeBroker());
