@@ -10,6 +10,7 @@ import {
 import { readDurable, readQueueName } from './dialect.js';
 import { Queue } from './queue.js';
 import { ReplyRoute } from './reply.js';
+import { onceAll } from './tally.js';
 import { Topic } from './topic.js';
 
 /** A destination of a list, and the way to it. */
@@ -34,7 +35,7 @@ export function queueOf(way: Route): Queue | undefined {
 
 /** Sends a message that nothing refuses any more: its headers were read, and its queues have room. */
 export function deliver(route: Route, message: Message, session: Session, done: Done | undefined): void {
-  if (route instanceof Composite || route instanceof Queue || route instanceof ReplyRoute) {
+  if (route instanceof Composite || route instanceof Queue || route instanceof ReplyRoute || route instanceof Topic) {
     route.accept(message, session, done);
   } else route.send(message, session, done);
 }
@@ -53,14 +54,7 @@ export class Composite implements Route {
 
   /** Takes a message that all of them have room for. */
   accept(message: Message, session: Session, done: Done | undefined): void {
-    let pending = this.parts.length;
-    let failed: Error | undefined;
-    const one: Done | undefined =
-      done &&
-      ((error) => {
-        failed ??= error;
-        if (--pending === 0) done(failed);
-      });
+    const one = done && onceAll(this.parts.length, done);
     for (const { destination, route } of this.parts) deliver(route, message.readdress(destination), session, one);
   }
 
@@ -69,12 +63,7 @@ export class Composite implements Route {
     this.checkDurable(subscription);
     const wakes: (() => void)[] = [];
     // One more, so that messages begin only when all of them can be told that they may.
-    let pending = this.parts.length + 1;
-    let failed: Error | undefined;
-    const one: Done = (error) => {
-      failed ??= error;
-      if (--pending === 0) done(failed);
-    };
+    const one = onceAll(this.parts.length + 1, done);
     for (const { route } of this.parts) {
       route.subscribe(subscription, one);
       // Each of them wants to be told; the subscription knows only the last.

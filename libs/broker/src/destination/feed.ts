@@ -25,12 +25,14 @@ export class Feed implements TopicReader {
     this.selects = terms.selector !== undefined;
   }
 
+  wants(message: Message, publisher: Session | undefined): boolean {
+    const { selector, skips } = this.terms;
+    if (selector !== undefined && !takes(selector, message, 0)) return false;
+    return publisher === undefined || skips?.(publisher) !== true;
+  }
+
   take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
-    const { selector, skips, readdress } = this.terms;
-    const unwanted =
-      (selector !== undefined && !takes(selector, message, 0)) ||
-      (publisher !== undefined && skips?.(publisher) === true);
-    if (unwanted) done?.();
-    else this.queue().offer(readdress === undefined ? message : readdress(message), done, publisher);
+    const { readdress } = this.terms;
+    this.queue().offer(readdress === undefined ? message : readdress(message), done, publisher);
   }
 }

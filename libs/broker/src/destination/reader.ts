@@ -7,13 +7,28 @@ import { takes } from './selector.js';
 export interface TopicReader {
   /** Whether it asks a selector about each message, which may take long. */
   readonly selects: boolean;
-  /** Whether it writes messages down: it gets each in the turn that it is sent in. */
+  /** Whether it writes messages down: all that do get each in one turn. */
   readonly keeps: boolean;
+  /** Whether a message is for it. Never throws. */
+  wants(message: Message, publisher: Session | undefined): boolean;
   /**
+   * Takes a message that is for it.
+   *
    * @param publisher undefined for messages of the broker's own
    * @param done told when the message is as safe with the reader as was promised; undefined when nobody asks
    */
   take(message: Message, publisher: Session | undefined, done: Done | undefined): void;
+}
+
+/** Hands a message to a reader, if it is for it. */
+export function offer(
+  reader: TopicReader,
+  message: Message,
+  publisher: Session | undefined,
+  done: Done | undefined,
+): void {
+  if (reader.wants(message, publisher)) reader.take(message, publisher, done);
+  else done?.();
 }
 
 /** With so many times what may wait a slow reader is cut off, because not every publisher can be slowed down. */
@@ -49,15 +64,19 @@ export class Reader implements TopicReader {
     subscription.onReady = () => this.flush();
   }
 
-  take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
-    if (!this.closed && (!this.picky || this.wants(message, publisher))) this.hand(message, publisher);
-    done?.();
+  wants(message: Message, publisher: Session | undefined): boolean {
+    return !this.closed && (!this.picky || this.suits(message, publisher));
   }
 
-  private wants(message: Message, publisher: Session | undefined): boolean {
+  private suits(message: Message, publisher: Session | undefined): boolean {
     const { selector, noLocal } = this.terms;
     if (noLocal && publisher === this.subscription.session) return false;
     return selector === undefined || takes(selector, message, 0);
+  }
+
+  take(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+    this.hand(message, publisher);
+    done?.();
   }
 
   private hand(message: Message, publisher: Session | undefined): void {

@@ -2,11 +2,13 @@
  * The way of messages to the readers of a topic some of which have selectors. To ask many of them, or long ones, takes
  * long: then the publisher is not read, and the rest of the round is done in turns of the event loop of its own, so that
  * everybody else goes on in between and heart-beats are in time. Each reader gets the messages in their order. Queues that
- * are fed by the topic get each in the turn that it is sent in.
+ * are fed by the topic are asked first, and those that want a message get it in one turn: it is written for all of them
+ * or for none.
  */
 import type { Done, Message, Session } from 'nestjs-stomp/server';
 import type { TopicReader } from './reader.js';
 import { isOver, later, spend } from './slice.js';
+import { onceAll } from './tally.js';
 import type { Topics } from './topics.js';
 
 /** One message on its way. */
@@ -15,39 +17,56 @@ interface Round {
   readonly publisher: Session | undefined;
   /** Told once by each reader, and once at the end of the round. */
   readonly done: Done | undefined;
+  /** Those that write come first. */
   readers: readonly TopicReader[];
   /** Of the topics, when the readers were found. */
   version: number;
+  /** So many were asked. */
   at: number;
+  /** Those of them that are to write it. */
+  takers: TopicReader[];
 }
 
 export class Rounds {
   private readonly open: Round[] = [];
   private readonly held = new Set<Session>();
 
+  /** @param onOver told when no round is under way any more */
   constructor(
     private readonly topics: Topics,
     private readonly name: string,
+    private readonly onOver?: () => void,
   ) {}
 
-  /** @param done told when the message is as safe with all of them as was promised */
+  /** Whether a message is on its way. */
+  get busy(): boolean {
+    return this.open.length > 0;
+  }
+
+  /**
+   * @param readers those that write first
+   * @param together it stands or falls with what else this turn does, an ACK or the end of its delay: so it is written in
+   * this turn
+   * @param done told when the message is as safe with all of them as was promised
+   */
   begin(
     message: Message,
     publisher: Session | undefined,
     readers: readonly TopicReader[],
+    together: boolean,
     done: Done | undefined,
   ): void {
-    const all = done && onceAll(readers.length + 1, done);
-    // What is written stands or falls with what else this turn does: an ACK, the end of a message's delay.
-    for (const reader of readers) if (reader.keeps) hand(reader, message, publisher, all);
-    const round = {
+    const round: Round = {
       message,
       publisher,
-      done: all,
-      readers: readers.filter(({ keeps }) => !keeps),
+      done: done && onceAll(readers.length + 1, done),
+      readers,
       version: this.topics.version,
       at: 0,
+      takers: [],
     };
+    if (together) keep(round);
+    this.topics.underWay.add(this);
     if (this.open.push(round) === 1) this.go();
     if (publisher === undefined || this.held.has(publisher)) return;
     if (this.open.length === 0) {
@@ -58,18 +77,30 @@ export class Rounds {
     publisher.waitFor(this);
   }
 
+  /** It is the end: what is to be written is written at once. */
+  finish(): void {
+    for (const round of this.open.splice(0)) {
+      this.refresh(round);
+      keep(round);
+    }
+    this.topics.underWay.delete(this);
+  }
+
   /** A publisher is gone; what it has sent is not. */
   forget(publisher: Session): void {
     this.held.delete(publisher);
   }
 
   private go(): void {
+    if (!this.busy) return;
     for (let round; (round = this.open[0]) !== undefined; this.open.shift()) {
       if (!this.pass(round)) {
         later(() => this.resume());
         return;
       }
     }
+    this.topics.underWay.delete(this);
+    this.onOver?.();
   }
 
   private resume(): void {
@@ -83,12 +114,15 @@ export class Rounds {
 
   /** Goes on with a round; tells whether it is over. */
   private pass(round: Round): boolean {
-    const { message, publisher, done } = round;
-    while ((this.refresh(round), round.at < round.readers.length)) {
-      const reader = round.readers[round.at++]!;
-      if (hand(reader, message, publisher, done) && round.at < round.readers.length) return false;
+    for (;;) {
+      this.refresh(round);
+      const reader = round.readers[round.at];
+      if (reader?.keeps !== true) write(round);
+      if (reader === undefined) break;
+      round.at++;
+      if (ask(reader, round) && round.at < round.readers.length) return false;
     }
-    done?.();
+    round.done?.();
     return true;
   }
 
@@ -97,31 +131,41 @@ export class Rounds {
     const { topics } = this;
     if (round.version === topics.version) return;
     const there = new Set(topics.match(this.name));
-    const { readers, at, done } = round;
+    const { readers, at, takers, done } = round;
     round.readers = [...readers.slice(0, at), ...readers.slice(at).filter((reader) => there.has(reader))];
-    for (let gone = readers.length - round.readers.length; gone > 0; gone--) done?.();
+    round.takers = takers.filter((reader) => there.has(reader));
+    const gone = readers.length + takers.length - round.readers.length - round.takers.length;
+    for (let left = gone; left > 0; left--) done?.();
     round.version = topics.version;
   }
 }
 
-/** Tells whether others are to have their turn after that. */
-function hand(reader: TopicReader, message: Message, publisher: Session | undefined, done: Done | undefined): boolean {
+/** Asks a reader, which has the message then if it wants it; tells whether others are to have their turn after that. */
+function ask(reader: TopicReader, round: Round): boolean {
   const since = reader.selects ? performance.now() : 0;
+  if (!reader.wants(round.message, round.publisher)) round.done?.();
+  else if (reader.keeps) round.takers.push(reader);
+  else hand(reader, round);
+  return reader.selects && spend(since);
+}
+
+/** Asks all that write and are still to be asked, and those that want it do so. */
+function keep(round: Round): void {
+  while (round.readers[round.at]?.keeps === true) ask(round.readers[round.at++]!, round);
+  write(round);
+}
+
+/** All that want to write it do so. */
+function write(round: Round): void {
+  for (const reader of round.takers) hand(reader, round);
+  round.takers = [];
+}
+
+function hand(reader: TopicReader, { message, publisher, done }: Round): void {
   try {
     reader.take(message, publisher, done);
   } catch (error) {
     done?.(error as Error);
     publisher?.refuse(error as Error);
   }
-  return reader.selects && spend(since);
-}
-
-/** What tells `done` when it was called so often, with the first error of all. */
-function onceAll(calls: number, done: Done): Done {
-  let left = calls;
-  let failed: Error | undefined;
-  return (error) => {
-    failed ??= error;
-    if (--left === 0) done(failed);
-  };
 }

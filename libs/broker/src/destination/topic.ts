@@ -1,10 +1,11 @@
 import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
-import { Reader, type TopicReader } from './reader.js';
+import { offer, Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import { Rounds } from './rounds.js';
 import type { Retained } from './retained.js';
 import { stamp } from './stamp.js';
+import { onceAll } from './tally.js';
 import type { Topics } from './topics.js';
 
 export interface TopicOwner {
@@ -47,16 +48,32 @@ export class Topic implements Route {
   private readonly retains: boolean;
   private readonly stamps: boolean;
 
+  /** @param onOver told when what took turns is done; see `busy` */
   constructor(
     private readonly name: string,
     private readonly owner: TopicOwner,
+    private readonly onOver?: () => void,
   ) {
     const { retain, stamp } = owner.rulesOf(name);
     this.retains = retain;
     this.stamps = stamp;
   }
 
+  /** Whether a message is on its way to readers that take turns. */
+  get busy(): boolean {
+    return this.rounds?.busy === true;
+  }
+
   send(message: Message, session: Session, done: Done | undefined): void {
+    this.admit(message, session, false, done);
+  }
+
+  /** Takes a message that stands or falls with what else this turn does: it is written in it. */
+  accept(message: Message, session: Session, done: Done | undefined): void {
+    this.admit(message, session, true, done);
+  }
+
+  private admit(message: Message, session: Session, together: boolean, done: Done | undefined): void {
     if (this.stamps) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.persistent !== undefined) this.owner.checkStore(message);
@@ -68,11 +85,15 @@ export class Topic implements Route {
         return;
       }
     }
-    this.release(message, session, done);
+    this.release(message, session, together, done);
   }
 
-  /** Its time has come: it is kept where it asks for that, and published if it lives still. */
-  release(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+  /**
+   * Its time has come: it is kept where it asks for that, and published if it lives still.
+   *
+   * @param together it is written in this turn, as in `accept`
+   */
+  release(message: Message, publisher: Session | undefined, together: boolean, done: Done | undefined): void {
     if (message.special) {
       const { retain, expires } = readTerms(message);
       if (expires !== 0 && expires <= Date.now()) {
@@ -83,43 +104,41 @@ export class Topic implements Route {
         this.owner.retain(this.name, message, expires);
         // Persistent or not, it takes the place of one that may have been.
         const kept: Done | undefined = done && ((error) => (error === undefined ? this.owner.sync(done) : done(error)));
-        this.publish(message, publisher, kept);
+        this.publish(message, publisher, together, kept);
         return;
       }
     }
-    this.publish(message, publisher, done);
+    this.publish(message, publisher, together, done);
   }
 
-  /** Hands a message to everybody who reads the name. */
-  publish(message: Message, publisher: Session | undefined, done: Done | undefined): void {
+  /**
+   * Hands a message to everybody who reads the name.
+   *
+   * @param together it is written in this turn, as in `accept`
+   */
+  publish(message: Message, publisher: Session | undefined, together: boolean, done: Done | undefined): void {
     const { topics } = this.owner;
-    if (this.version !== topics.version) {
-      this.readers = topics.match(this.name);
-      this.version = topics.version;
-      if (this.rounds === undefined && this.readers.some(({ selects }) => selects)) {
-        this.rounds = new Rounds(topics, this.name);
-      }
-    }
+    if (this.version !== topics.version) this.find();
     const { readers } = this;
     if (this.rounds !== undefined) {
-      this.rounds.begin(message, publisher, readers, done);
+      this.rounds.begin(message, publisher, readers, together, done);
       return;
     }
-    if (done === undefined) {
-      for (let i = 0; i < readers.length; i++) readers[i]!.take(message, publisher, undefined);
-      return;
+    const one = done && onceAll(readers.length + 1, done);
+    for (let i = 0; i < readers.length; i++) offer(readers[i]!, message, publisher, one);
+    one?.();
+  }
+
+  private find(): void {
+    const { topics } = this.owner;
+    this.readers = topics.match(this.name);
+    this.version = topics.version;
+    if (this.rounds === undefined) {
+      if (!this.readers.some(({ selects }) => selects)) return;
+      this.rounds = new Rounds(topics, this.name, this.onOver);
     }
-    let pending = 1;
-    let failed: Error | undefined;
-    const one: Done = (error) => {
-      failed ??= error;
-      if (--pending === 0) done(failed);
-    };
-    for (let i = 0; i < readers.length; i++) {
-      pending++;
-      readers[i]!.take(message, publisher, one);
-    }
-    one();
+    // Those that write come first.
+    this.readers = [...this.readers].sort((one, other) => Number(other.keeps) - Number(one.keeps));
   }
 
   subscribe(subscription: Subscription, done: Done): void {
@@ -141,7 +160,7 @@ export class Topic implements Route {
     const kept = owner.retained.match(name);
     owner.subscribed(subscription);
     done();
-    for (const message of kept) reader.take(message, undefined, undefined);
+    for (const message of kept) offer(reader, message, undefined, undefined);
   }
 
   unsubscribe(subscription: Subscription): void {

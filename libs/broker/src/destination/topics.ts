@@ -57,6 +57,8 @@ const newNode = (many = false): Node => ({
 export class Topics {
   /** Grows whenever somebody comes or goes: what was found under an older one may be wrong. */
   version = 0;
+  /** Those who have messages on their way to readers. */
+  readonly underWay = new Set<{ finish(): void }>();
   private readonly exact = new Map<string, Readers>();
   // Names with the prefix and names without are never the same.
   private readonly roots = { prefixed: newNode(), plain: newNode() };

@@ -49,7 +49,7 @@ export class Advisory {
     if (this.owner.topics.match(destination).length === 0) return;
     const body = JSON.stringify({ event, time: Date.now(), ...details() });
     const frame = new Frame('SEND', { destination, 'content-type': 'application/json' }, body);
-    topic.publish(new Message(destination, frame), undefined, undefined);
+    topic.publish(new Message(destination, frame), undefined, false, undefined);
   }
 }
 

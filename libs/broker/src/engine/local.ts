@@ -14,6 +14,7 @@ import { isPersistent, readTerms } from '../destination/dialect.js';
 import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
+import { onceAll } from '../destination/tally.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 import { type EngineLimits, World } from './world.js';
@@ -101,19 +102,10 @@ export class LocalEngine implements Engine {
     world.checkSchedule(checkMessages(sent));
     this.checkSize(sent);
     for (const { message } of sent) if (message.replyTo !== undefined) world.addressReply(message, session);
-    let pending = 1;
-    let failed: Error | undefined;
-    const one: Done | undefined =
-      done &&
-      ((error) => {
-        failed ??= error;
-        if (--pending === 0) done(failed);
-      });
+    const one = done && onceAll(sent.length + 1, done);
     for (const operation of operations) {
-      if ('message' in operation) {
-        pending++;
-        deliver(operation.route, operation.message, session, one);
-      } else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
+      if ('message' in operation) deliver(operation.route, operation.message, session, one);
+      else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
     }
     // Each message tells for itself.
     if (sent.length < operations.length && one !== undefined) this.store.sync(one);

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { Cron } from 'croner';
 import { Memory, type Message, StompError } from 'nestjs-stomp/server';
+import { nextTime } from '../destination/cron.js';
 import { readTerms, SCHEDULE_HEADERS, type Timing } from '../destination/dialect.js';
+import { later, spend } from '../destination/slice.js';
 
 /** How many messages may wait for their time. */
 const MOST = 1_000_000;
@@ -57,6 +58,8 @@ export class Schedule {
   private readonly heap: Waiting[] = [];
   private timer: NodeJS.Timeout | undefined;
   private serials = 0;
+  /** It is at what is due, or goes on with it in another turn. */
+  private firing = false;
 
   /** @param memory is told what the messages take */
   constructor(
@@ -80,8 +83,13 @@ export class Schedule {
 
   /** @throws StompError when not that many more messages can wait */
   checkRoom(messages: number): void {
-    if (this.heap.length + messages <= MOST) return;
-    throw new StompError('too many scheduled messages', `${MOST} messages wait for their time already, the limit`);
+    const { length } = this.heap;
+    if (length + messages <= MOST) return;
+    const already = length === 1 ? '1 does' : `${length} do`;
+    throw new StompError(
+      'too many scheduled messages',
+      `at most ${MOST} messages wait for their time, and ${already} already`,
+    );
   }
 
   /** Forgets everything. */
@@ -97,9 +105,8 @@ export class Schedule {
     this.push(job);
   }
 
-  private recur(id: string, message: Message, to: Target, cron: Cron): void {
-    const due = cron.nextRun()?.getTime();
-    if (due !== undefined) this.keep({ id, message, to, due, left: 0, recurs: true });
+  private recur(id: string, message: Message, to: Target, cron: string): void {
+    this.keep({ id, message, to, due: nextTime(cron), left: 0, recurs: true });
   }
 
   private run(job: Job): void {
@@ -155,18 +162,40 @@ export class Schedule {
   }
 
   private arm(): void {
+    if (this.firing) return;
     clearTimeout(this.timer);
     const first = this.heap[0];
     if (first === undefined) return;
-    this.timer = setTimeout(this.fire, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
+    this.timer = setTimeout(this.goOn, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
   }
 
-  /** Delivers what is due, and waits for the rest. */
-  readonly fire = (): void => {
+  /** Delivers all that is due, and waits for the rest. */
+  fire(): void {
     const now = Date.now();
-    while (this.heap.length > 0 && this.heap[0]!.due <= now) this.run(this.pop().job);
+    for (let job; (job = this.next(now)) !== undefined;) this.run(job);
+    this.arm();
+  }
+
+  /** The same in turns: all may be due at once, and each may be for many. */
+  private readonly goOn = (): void => {
+    this.firing = true;
+    const now = Date.now();
+    let since = performance.now();
+    for (let job; (job = this.next(now)) !== undefined; since = performance.now()) {
+      this.run(job);
+      if (!spend(since)) continue;
+      later(this.goOn);
+      return;
+    }
+    this.firing = false;
     this.arm();
   };
+
+  /** The first that is due. */
+  private next(now: number): Job | undefined {
+    const first = this.heap[0];
+    return first !== undefined && first.due <= now ? this.pop().job : undefined;
+  }
 }
 
 const precedes = (one: Waiting, other: Waiting) =>

@@ -27,6 +27,7 @@ import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
+import { offer } from '../destination/reader.js';
 import { REPLY_QUEUE, REPLY_TOPIC, ReplyRoute, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
@@ -96,6 +97,8 @@ export class World implements QueueOwner, TopicOwner {
   /** What feeds a queue, by topic. */
   private readonly feeds = new Map<Queue, Map<string, Feed>>();
   private readonly durables = new Map<string, Durable>();
+  /** By name: those that messages of the broker's own are on their way to. */
+  private readonly reached = new Map<string, Topic>();
   /** What a session calls its temporary destinations, and what they are called here: names that cannot be guessed. */
   private readonly temporary = new Map<Session, Map<string, string>>();
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
@@ -249,7 +252,8 @@ export class World implements QueueOwner, TopicOwner {
 
   private releaseScheduled(message: Message, { kind, name, about, publisher }: Target): void {
     if (kind === 'topic') {
-      new Topic(name, this).release(message, this.sessions.get(publisher ?? ''), undefined);
+      const session = this.sessions.get(publisher ?? '');
+      this.reach(name, (topic) => topic.release(message, session, true, undefined));
       return;
     }
     // A temporary queue may have gone with its session.
@@ -317,7 +321,7 @@ export class World implements QueueOwner, TopicOwner {
 
   /** What is retained for a topic comes before all that is still to be sent to it. */
   private begin(feed: Feed, topic: string): void {
-    for (const message of this.retained.match(topic)) feed.take(message, undefined, undefined);
+    for (const message of this.retained.match(topic)) offer(feed, message, undefined, undefined);
   }
 
   private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Durable {
@@ -409,7 +413,15 @@ export class World implements QueueOwner, TopicOwner {
     });
     const address = readDestination(destination);
     if (address.kind === 'queue') this.adopt(this.queue(address.name)).offer(letter);
-    else new Topic(address.name, this).publish(letter, undefined, undefined);
+    else this.reach(address.name, (topic) => topic.publish(letter, undefined, true, undefined));
+  }
+
+  /** Sends a message of the broker's own: those that are still on their way to the topic come before it. */
+  private reach(name: string, send: (topic: Topic) => void): void {
+    const topic = this.reached.get(name) ?? new Topic(name, this, () => this.reached.delete(name));
+    this.reached.set(name, topic);
+    send(topic);
+    if (!topic.busy) this.reached.delete(name);
   }
 
   slow(subscription: Subscription): void {
@@ -436,6 +448,7 @@ export class World implements QueueOwner, TopicOwner {
     for (const timer of this.idle.values()) clearTimeout(timer);
     this.idle.clear();
     this.scheduled.clear();
+    for (const each of this.topics.underWay) each.finish();
     for (const queue of this.queues.values()) queue.stop();
   }
 

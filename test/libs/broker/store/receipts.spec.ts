@@ -93,6 +93,17 @@ it.each([
     [{ destination: '/queue/a', 'x-delay': '3600000', ...KEPT }, 'later'],
   ],
   [
+    'a message of durable subscriptions that are asked in turns',
+    async (peer: RawPeer) => {
+      const selector = Array.from({ length: 50 }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ');
+      for (let n = 0; n < 10; n++) {
+        const durable = { 'durable-subscription-name': `d${n}`, selector: `${selector} OR n IS NOT NULL` };
+        await peer.subscribe('/topic/t', { id: `${n}`, ...durable });
+      }
+    },
+    [{ destination: '/topic/t', n: '1', a: 'ab'.repeat(4_000), ...KEPT }, 'x'],
+  ],
+  [
     'a message of a topic whose time comes later',
     () => Promise.resolve(),
     [{ destination: '/topic/t', 'x-delay': '3600000', ...KEPT }, 'later'],

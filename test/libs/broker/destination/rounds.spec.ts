@@ -1,0 +1,155 @@
+import { describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { DiskStore, LocalEngine, MemoryStore, type StompBroker } from 'nestjs-stomp-broker';
+import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { type RawPeer } from '../../../support/raw.js';
+import { frame, type Headers } from '../../../support/wire.js';
+
+const TOPIC = '/topic/a';
+/** Takes what has a number, and ms to find out where the other header is a long one. */
+const SLOW = `${Array.from({ length: 50 }, (_, n) => `a LIKE '%${n}%b%a%'`).join(' OR ')} OR n IS NOT NULL`;
+const LONG = { a: 'ab'.repeat(4_000) };
+const COUNT = 40;
+
+const durable = (name: string, selector = SLOW) => ({ 'durable-subscription-name': name, selector });
+
+/** Subscriptions to the topic, durable or not, that are all slow to tell whether they want a message. */
+async function crowd(broker: StompBroker, headersOf: (n: number) => Headers): Promise<RawPeer> {
+  const peer = await join(broker);
+  for (let n = 0; n < COUNT; n++) await peer.subscribe(TOPIC, { id: `s${n}`, ...headersOf(n) });
+  return peer;
+}
+
+/** How long something takes, and the longest turn of the event loop meanwhile, in ms. */
+async function timed(work: Promise<unknown>): Promise<{ whole: number; longest: number }> {
+  let over = false;
+  void work.finally(() => (over = true));
+  const start = performance.now();
+  let longest = 0;
+  for (let last = start; !over;) {
+    await setImmediate();
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }
+  await work;
+  return { whole: performance.now() - start, longest };
+}
+
+describe('durable subscriptions whose selectors take long', () => {
+  it('are asked in turns, and each keeps every message, in order, before its receipt', async () => {
+    const broker = await makeBroker();
+    const reader = await crowd(broker, (n) => durable(`d${n}`));
+    await leave(reader);
+    const publisher = await join(broker);
+    await sendAll(publisher, TOPIC, ['0'], { n: '0' });
+    const { whole, longest } = await timed(publisher.receipted('SEND', { destination: TOPIC, n: '1', ...LONG }, '1'));
+    expect(longest).toBeLessThan(whole / 3);
+    await sendAll(publisher, TOPIC, ['2', '3', '4'], { n: '2', ...LONG });
+    const again = await join(broker);
+    for (const name of ['d0', `d${COUNT - 1}`]) {
+      await again.subscribe(TOPIC, { id: name, ...durable(name) });
+      expect(await again.texts(5)).toEqual(['0', '1', '2', '3', '4']);
+    }
+  });
+
+  it('keep a message whose publisher has gone before all of them were asked', async () => {
+    const broker = await makeBroker();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const publisher = await join(broker);
+    publisher.send('SEND', { destination: TOPIC, n: '1', ...LONG }, 'of one that has gone');
+    await leave(publisher);
+    const again = await join(broker);
+    await again.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    expect((await again.message()).text).toBe('of one that has gone');
+  });
+
+  it('keep a message that was read before the broker ends', async () => {
+    const directory = mkdtempSync(joinPath(tmpdir(), 'rounds-'));
+    const begin = () => makeBroker({ engine: new LocalEngine(new DiskStore({ directory })) });
+    const broker = await begin();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const publisher = await join(broker);
+    const slow = frame('1.2', 'SEND', { destination: TOPIC, persistent: 'true', n: '1', ...LONG }, 'read');
+    publisher.write(Buffer.concat([frame('1.2', 'SEND', { destination: '/queue/a', receipt: 'r' }), slow]));
+    await publisher.receipt('r');
+    await broker.close(0);
+    const again = await join(await begin());
+    await again.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    expect((await again.message()).text).toBe('read');
+    rmSync(directory, { recursive: true });
+  });
+
+  it.each([
+    ['are asked first', true],
+    ['are asked last', false],
+  ])('that end meanwhile keep nothing, nor does a queue, and the others do, whether they %s', async (_when, first) => {
+    const broker = await makeBroker();
+    const ended = first ? [0, 1] : [COUNT - 2, COUNT - 1];
+    const headersOf = (n: number): Headers =>
+      n === ended[0] ? { 'x-queue-name': 'fed', 'auto-delete': 'true' } : durable(`d${n}`);
+    const reader = await crowd(broker, headersOf);
+    const [publisher, again] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+    publisher.send('SEND', { destination: TOPIC, n: '1', receipt: 'r', ...LONG }, 'slow');
+    for (const n of ended) await reader.receipted('UNSUBSCRIBE', { id: `s${n}`, ...headersOf(n) });
+    expect(publisher.received.toString()).not.toContain('receipt-id:r');
+    await publisher.receipt('r');
+    await again.subscribe('/queue/fed');
+    await again.subscribe(TOPIC, headersOf(ended[1]!));
+    await sendAll(publisher, '/queue/fed', ['to the queue']);
+    await sendAll(publisher, TOPIC, ['quick'], { n: '2' });
+    expect((await again.texts(2)).sort()).toEqual(['quick', 'to the queue']);
+    const got = await reader.messages(2 * (COUNT - 2));
+    for (let n = 0; n < COUNT; n++) {
+      const own = got.filter((message) => message.header('subscription') === `s${n}`);
+      expect(textsOf(own)).toEqual(ended.includes(n) ? [] : ['slow', 'quick']);
+    }
+  });
+});
+
+describe("messages of the broker's own to a topic whose selectors take long", () => {
+  it('come in the order in which their time has come', async () => {
+    const broker = await makeBroker();
+    const reader = await crowd(broker, () => ({ selector: SLOW }));
+    const publisher = await join(broker);
+    publisher.send('SEND', { destination: TOPIC, n: '1', 'x-delay': '100', ...LONG }, 'slow');
+    publisher.send('SEND', { destination: TOPIC, n: '2', 'x-delay': '110' }, 'quick');
+    const got = await reader.messages(2 * COUNT);
+    expect(textsOf(got.filter((message) => message.header('subscription') === `s${COUNT - 1}`))).toEqual([
+      'slow',
+      'quick',
+    ]);
+  });
+
+  it('come in the order in which they became dead letters', async () => {
+    const policies = [{ destination: '/queue/a', deadLetter: TOPIC }];
+    const broker = await makeBroker({ engine: new LocalEngine(new MemoryStore(), policies) });
+    const reader = await crowd(broker, () => ({ selector: SLOW }));
+    const peer = await join(broker);
+    await peer.subscribe('/queue/a', { ack: 'client-individual' });
+    peer.send('SEND', { destination: '/queue/a', n: '1', ...LONG }, 'slow');
+    peer.send('SEND', { destination: '/queue/a', n: '2' }, 'quick');
+    for (const message of await peer.messages(2)) {
+      await peer.receipted('NACK', { ...peer.reference(message), requeue: 'false' });
+    }
+    const got = await reader.messages(2 * COUNT);
+    expect(textsOf(got.filter((message) => message.header('subscription') === `s${COUNT - 1}`))).toEqual([
+      'slow',
+      'quick',
+    ]);
+  });
+
+  it('are delivered in turns when many are due at once', async () => {
+    const broker = await makeBroker();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const publisher = await join(broker);
+    await sendAll(publisher, TOPIC, ['1', '2', '3', '4', '5', '6'], { n: '1', 'x-delay': '50', ...LONG });
+    const again = await join(broker);
+    await again.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    const { whole, longest } = await timed(again.messages(6));
+    expect(longest).toBeLessThan((whole - 50) / 2);
+  });
+});
