@@ -382,6 +382,48 @@ describe('destinations', () => {
     // Topics without subscribers are nothing that could be counted.
     await peer.receipted('SEND', { destination: '/topic/c' }, 'x');
   });
+
+  it('of one session alone are at most 10,000, however it names them', async () => {
+    const server = await serve();
+    const [peer, other] = [await server.connect(), await server.connect()];
+    for (let n = 0; n < 5_000; n++) {
+      peer.send('SEND', { destination: `/temp-topic/${n}` }, 'x');
+      peer.send('SEND', { destination: '/topic/a', 'reply-to': `/temp-topic/of replies ${n}` }, 'x');
+    }
+    await peer.receipted('SEND', { destination: '/temp-topic/0' }, 'one of them');
+    await other.receipted('SEND', { destination: '/temp-topic/0' }, 'one of its own');
+    peer.send('SEND', { destination: '/temp-topic/one too many' }, 'x');
+    const error = await peer.refused();
+    expect([error.header('message'), error.text.trim()]).toEqual([
+      'too many destinations',
+      'a session has at most 10000 temporary destinations',
+    ]);
+    const next = await server.connect();
+    for (const command of ['SEND', 'SUBSCRIBE']) {
+      await next.receipted(command, { destination: '/temp-topic/one too many', id: '1' });
+    }
+  });
+});
+
+describe('messages that wait for their time', () => {
+  it('are at most 1,000,000: a transaction with more of them is refused as a whole', async () => {
+    const server = await serve('--max-transaction-frames', '20000');
+    const [peer, other] = [await server.connect(), await server.connect()];
+    await other.receipted('SEND', { destination: '/queue/first', 'x-delay': '3600000' }, 'x');
+    await other.subscribe('/queue/now');
+    const destination = Array.from({ length: 100 }, (_, n) => `/queue/${n}`).join(',');
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('SEND', { destination: '/queue/now', transaction: 't' }, 'of the transaction');
+    for (let n = 0; n < 10_000; n++) peer.send('SEND', { destination, 'x-delay': '1', transaction: 't' }, 'x');
+    peer.send('COMMIT', { transaction: 't' });
+    const error = await peer.refused();
+    expect([error.header('message'), error.text.trim()]).toEqual([
+      'too many scheduled messages',
+      'at most 1000000 messages wait for their time, and 1 does already',
+    ]);
+    await other.receipted('SEND', { destination: '/queue/now' }, 'another');
+    expect((await other.rest()).map(({ text }) => text)).toEqual(['another']);
+  });
 });
 
 describe('subscriptions', () => {
