@@ -344,6 +344,49 @@ describe('a refusal', () => {
     if (Filter === Swallowing) expect(seen).toEqual(['filter CONNECT ann']);
   });
 
+  it.each([
+    ['CONNECT', UnauthorizedException],
+    ['SEND', ForbiddenException],
+    ['SUBSCRIBE', ForbiddenException],
+  ] as const)(
+    'of %s by a StompError is for filters what guards of Nest throw, with that as its cause',
+    async (...row) => {
+      const [command, Exception] = row;
+      const closed = new StompError('closed', 'come back at nine');
+      const caught: [by: string, exception: Error][] = [];
+      @Injectable()
+      class Guard implements CanActivate {
+        canActivate(context: ExecutionContext): boolean {
+          if (context.switchToRpc().getData<AdmissionRequest>().command === command) throw closed;
+          return true;
+        }
+      }
+      @Catch(Exception)
+      class ByNest implements ExceptionFilter {
+        catch(exception: Error): never {
+          caught.push(['Nest', exception]);
+          throw exception;
+        }
+      }
+      @Catch(StompError)
+      class ByName implements ExceptionFilter {
+        catch(exception: Error): never {
+          caught.push(['name', exception]);
+          throw exception;
+        }
+      }
+      @UseGuards(Guard)
+      @UseFilters(ByNest, ByName)
+      class Filtered extends AdmissionController {}
+      const { peer } = openPair(await start({ admission: Filtered }));
+      peer.send('CONNECT', { 'accept-version': '1.2', host: 'h' });
+      if (command !== 'CONNECT') peer.send(command, { destination: '/queue/a', id: '1' });
+      expect((await peer.refused()).header('message')).toBe('closed');
+      expect(caught).toEqual([['Nest', expect.any(Exception)]]);
+      expect(caught[0]![1].cause).toBe(closed);
+    },
+  );
+
   it('stays one when a filter of the whole application, or of the method, handles it', async () => {
     @UseGuards(Never)
     class Guarded extends AdmissionController {}
