@@ -281,6 +281,26 @@ describe('certificates', () => {
     anns!.socket.destroy();
   });
 
+  it('end their sessions when an authority in between is all that is left of those who vouched for them', async () => {
+    const other = certificates.authority('other');
+    const between = certificates.issue('between', other, undefined, { constraints: 'CA:TRUE' });
+    const eve = certificates.issue('eve', between);
+    const [one, above, below] = [ca, other, between].map(({ cert }) => readFileSync(cert, 'utf8')) as [
+      string,
+      string,
+      string,
+    ];
+    const authorities = file(one + above + below);
+    const server = await secure('--tls', 'strict', '--cafile', authorities, '--cert-user', 'cn');
+    const [anns, eves] = [await dial(server.port, ann), await dial(server.port, eve)];
+    const told = next(eves.socket);
+    files.replace(authorities, one + below);
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
+    await expect(dial(server.port, eve)).rejects.toThrow();
+    expect(await sends(anns.socket)).toBe(true);
+    anns.socket.destroy();
+  });
+
   it.each(['has been opened', 'is being opened'])(
     'open no sessions when nobody vouches for them any more, where the connection %s before that',
     async (when) => {
@@ -304,6 +324,9 @@ describe('certificates', () => {
       }
       files.replace(authorities, one);
       await reloads(server.program, 1);
+      // Only the authorities of its own time count.
+      files.replace(authorities, one + one);
+      await reloads(server.program, 2);
       gate.open();
       socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
       expect(await next(socket)).toMatch(/^ERROR\n(.*\n)*message:session ended\n/);
@@ -399,8 +422,9 @@ describe('certificates', () => {
   it('that are revoked are those of one authority, whatever numbers another one has given out', async () => {
     const other = certificates.authority('other');
     const [eve, bob] = [
-      certificates.issue('eve', ca, undefined, { serial: '77' }),
-      certificates.issue('bob', other, undefined, { serial: '77' }),
+      // A number whose first bit is set is written with a zero before it.
+      certificates.issue('eve', ca, undefined, { serial: '0xff77' }),
+      certificates.issue('bob', other, undefined, { serial: '0xff77' }),
     ];
     const both = [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join('');
     // One after the other: both are written to the same file.

@@ -33,4 +33,4 @@ export class Revoked {
   }
 }
 
-const keyOf = (issuer: string, serial: string) => `${serial.replace(/^0+/, '').toLowerCase()} ${issuer}`;
+const keyOf = (issuer: string, serial: string) => `${serial} ${issuer}`;

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { Certificates } from '../../../support/certificates.js';
 import { RawPeer } from '../../../support/raw.js';
@@ -57,6 +58,22 @@ describe('a listener', () => {
     const peer = watch(new RawPeer(socket));
     await handshake(peer);
     expect([...server.sessions][0]?.address).toBe('127.0.0.1');
+  });
+
+  it('answers a client that has ended its side, over TLS as well', async () => {
+    const broker = new TestBroker(false);
+    const { server } = new TestServer(broker);
+    const { port } = await server.listen({ port: 0, tls });
+    const peer = watch(new RawPeer(connectTls({ port, host: '127.0.0.1', ca: readFileSync(ca.cert) })));
+    await handshake(peer);
+    peer.send('SEND', { destination: '/queue/a', receipt: 'r' });
+    await broker.untilSent(1);
+    peer.end();
+    const { session, done } = broker.sent[0]!;
+    while (session.connected) await setImmediate();
+    done!();
+    await peer.receipt('r');
+    await peer.closed();
   });
 
   it('survives a client that speaks plain text to TLS, and logs it', async () => {
