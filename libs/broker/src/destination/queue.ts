@@ -54,6 +54,8 @@ export interface QueueOwner {
    * @param deliveries how often it was
    */
   deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void;
+  /** Does what has to be there as a whole or not at all after a crash. */
+  join(work: () => void): void;
   /** A message is to be delivered later. */
   schedule(message: Message, timing: Timing, to: Queue): void;
   /**
@@ -366,8 +368,10 @@ export class Queue implements Route, DeliverySource {
     const { maxDeliveries } = this.rules;
     const requeue = outcome.headers?.get('requeue')?.toLowerCase();
     if (requeue === 'false' || (maxDeliveries > 0 && entry.failures >= maxDeliveries)) {
-      this.forget(entry);
-      this.owner.deadLetter(this, entry.message, entry.count, requeue === 'false' ? 'rejected' : 'delivery limit');
+      this.owner.join(() => {
+        this.forget(entry);
+        this.owner.deadLetter(this, entry.message, entry.count, requeue === 'false' ? 'rejected' : 'delivery limit');
+      });
       return;
     }
     const delay = readRedelivery(outcome.headers) ?? backOff(this.rules, entry.failures);
@@ -491,8 +495,10 @@ export class Queue implements Route, DeliverySource {
   }
 
   private expire(entry: Entry): void {
-    this.backlog.remove(entry);
-    if (this.rules.deadLetterExpired) this.owner.deadLetter(this, entry.message, entry.count, 'expired');
+    this.owner.join(() => {
+      this.backlog.remove(entry);
+      if (this.rules.deadLetterExpired) this.owner.deadLetter(this, entry.message, entry.count, 'expired');
+    });
   }
 
   /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
@@ -554,8 +560,10 @@ export class Queue implements Route, DeliverySource {
       }
       slice ??= new Slice(octets);
       this.count(entry, -1);
-      backlog.remove(entry);
-      this.owner.deadLetter(this, entry.message, entry.count, 'queue length');
+      this.owner.join(() => {
+        backlog.remove(entry);
+        this.owner.deadLetter(this, entry.message, entry.count, 'queue length');
+      });
       slice.look(entry.size);
     }
   }

@@ -100,13 +100,15 @@ export class LocalEngine implements Engine {
     const sent = operations.filter((operation) => 'message' in operation);
     for (const { message } of sent) world.checkStore(message);
     world.checkSchedule(checkMessages(sent));
-    this.checkSize(sent);
+    this.checkSize(operations);
     for (const { message } of sent) if (message.replyTo !== undefined) world.addressReply(message, session);
     const one = done && onceAll(sent.length + 1, done);
-    for (const operation of operations) {
-      if ('message' in operation) deliver(operation.route, operation.message, session, one);
-      else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
-    }
+    this.store.join(() => {
+      for (const operation of operations) {
+        if ('message' in operation) deliver(operation.route, operation.message, session, one);
+        else operation.delivery.source?.settle(operation.delivery, operation.outcome, operation.subscription);
+      }
+    });
     // Each message tells for itself.
     if (sent.length < operations.length && one !== undefined) this.store.sync(one);
     else one?.();
@@ -123,10 +125,16 @@ export class LocalEngine implements Engine {
   }
 
   /** @throws StompError when it is more than can be kept as a whole */
-  private checkSize(sent: readonly Sent[]): void {
+  private checkSize(operations: readonly Operation[]): void {
     const { together } = this.store;
     let octets = 0;
-    for (const { route, message } of sent) if (isPersistent(message)) octets += waysOf(route).length * message.size;
+    for (const operation of operations) {
+      const sent = 'message' in operation;
+      // What is refused may be written anew, as a dead letter.
+      if (!sent && operation.outcome.kind !== 'nack') continue;
+      const { message } = sent ? operation : operation.delivery;
+      if (isPersistent(message)) octets += (sent ? waysOf(operation.route).length : 1) * message.size;
+    }
     if (octets <= together) return;
     throw new StompError(
       'too large',

@@ -48,6 +48,8 @@ export interface ScheduleOwner {
   /** A job is there, or has changed. */
   keep(job: Job): void;
   forget(job: Job): void;
+  /** Does what has to be there as a whole or not at all after a crash. */
+  join(work: () => void): void;
 }
 
 /**
@@ -110,6 +112,11 @@ export class Schedule {
   }
 
   private run(job: Job): void {
+    // It is in neither place for a moment.
+    this.owner.join(() => this.move(job));
+  }
+
+  private move(job: Job): void {
     const { message, to, left } = job;
     this.owner.forget(job);
     const { expires, timing } = readTerms(message);

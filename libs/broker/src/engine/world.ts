@@ -123,6 +123,7 @@ export class World implements QueueOwner, TopicOwner {
           }
         },
         forget: ({ id }) => this.store.forget('scheduled', this.key(id)),
+        join: (work) => this.join(work),
       },
       limits.memory,
     );
@@ -390,6 +391,10 @@ export class World implements QueueOwner, TopicOwner {
 
   unsubscribed(subscription: Subscription): void {
     this.advisory.subscription('unsubscribed', subscription);
+  }
+
+  join(work: () => void): void {
+    this.store.join(work);
   }
 
   deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void {

@@ -171,6 +171,10 @@ export class DiskStore implements Store {
     return [...this.backlogs.keys()];
   }
 
+  join(work: () => void): void {
+    this.pending.join(work);
+  }
+
   backlog(queue: string, about: Kept['about'] = {}): Backlog {
     let backlog = this.backlogs.get(queue);
     if (backlog === undefined) {

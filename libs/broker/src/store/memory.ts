@@ -8,6 +8,11 @@ import type { Kept, Store } from './store.js';
 /** Keeps messages in this process: they are gone when it ends. */
 export class MemoryStore implements Store {
   readonly together = Number.POSITIVE_INFINITY;
+
+  join(work: () => void): void {
+    work();
+  }
+
   private readonly backlogs = new Map<string, MemoryBacklog>();
 
   /** @param memory is told what the messages take */

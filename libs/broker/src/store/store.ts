@@ -13,7 +13,7 @@ export interface Kept {
 
 /**
  * Where the local engine keeps the messages of its queues. What is done in one turn of the event loop is kept as a
- * whole, or not at all.
+ * whole, or not at all, unless it is much; what is done in one `join` always is.
  */
 export interface Store {
   /**
@@ -29,8 +29,10 @@ export interface Store {
    * @param about what the queue is made again of after a restart
    */
   backlog(queue: string, about?: Kept['about']): Backlog;
-  /** So many octets of messages are there as a whole or not at all after a crash, when they were added together. */
+  /** So many octets of messages are there as a whole or not at all after a crash, when they were added in one `join`. */
   readonly together: number;
+  /** Does what has to be there as a whole or not at all after a crash, however much else is done in this turn. */
+  join(work: () => void): void;
   /** Forgets a queue and all that it holds. */
   drop(queue: string): void;
   /** Keeps a thing, in place of the one of that kind and key. */

@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import fs, { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
-import { DiskStore, LocalEngine } from 'nestjs-stomp-broker';
+import { DiskStore, LocalEngine, readStore } from 'nestjs-stomp-broker';
 import { join, makeBroker } from '../../../support/broker.js';
 import { type RawPeer } from '../../../support/raw.js';
 
@@ -33,6 +33,15 @@ async function start(together?: number) {
   let held: (() => void)[] | undefined;
   let failing = false;
   const written: number[] = [];
+  let copies: string[] | undefined;
+  const copy = () => {
+    if (copies === undefined) return;
+    copies.push(mkdtempSync(joinPath(directory, 'copy-')));
+    const filter = (path: string) => !/^(lock|copy-.*)$/.test(basename(path));
+    for (const name of fs.readdirSync(directory).filter(filter)) {
+      cpSync(joinPath(directory, name), joinPath(copies.at(-1)!, name), { recursive: true });
+    }
+  };
   const disk = {
     ...fs,
     writeSync: (fd: number, bytes: Buffer, at: number, length: number, position: number) => {
@@ -41,9 +50,13 @@ async function start(together?: number) {
     },
     fdatasync: (fd: number, done: (error: Error | null) => void) => {
       syncs.emit('begun');
+      const synced = (error: Error | null) => {
+        copy();
+        done(error);
+      };
       if (failing) setImmediate(done, Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
-      else if (held === undefined) fs.fdatasync(fd, done);
-      else held.push(() => fs.fdatasync(fd, done));
+      else if (held === undefined) fs.fdatasync(fd, synced);
+      else held.push(() => fs.fdatasync(fd, synced));
     },
   };
   const store = new DiskStore({ directory }, disk, undefined, together);
@@ -51,6 +64,22 @@ async function start(together?: number) {
   return {
     broker,
     written,
+    /** What a kill after each sync from now on would leave: how many messages there are, by where they are. */
+    watch: () => {
+      copies = [];
+      return async () => {
+        const found: Record<string, number>[] = [];
+        for (const each of copies ?? []) {
+          const counts: Record<string, number> = {};
+          for await (const { name, kind } of readStore(each)) {
+            const where = kind === 'queue' ? name : kind;
+            counts[where] = (counts[where] ?? 0) + 1;
+          }
+          found.push(counts);
+        }
+        return found;
+      };
+    },
     peer: await join(broker),
     fail: (whether: boolean) => {
       failing = whether;
@@ -164,6 +193,47 @@ describe('more than is written together', () => {
       expect((await consumer.message()).text).toBe(body);
     }
     rmSync(copy, { recursive: true, force: true });
+  });
+
+  it('keeps a transaction whole, whatever else is done in that turn', async () => {
+    const { peer, watch } = await start(TOGETHER);
+    const frame = (command: string, head: string, text = '') => `${command}\n${head}\n\n${text}\0`;
+    const send = (name: string, more = '') => frame('SEND', `destination:/queue/${name}\npersistent:true${more}`, body);
+    await peer.receipted('SEND', { destination: '/queue/t', ...KEPT }, 'the queue is there');
+    const look = watch();
+    const before = Array.from({ length: 2 }, () => send('other'));
+    const transaction = Array.from({ length: 3 }, () => send('t', '\ntransaction:t'));
+    peer.write([...before, frame('BEGIN', 'transaction:t'), ...transaction, frame('COMMIT', 'transaction:t')].join(''));
+    await peer.receipted('SEND', { destination: '/queue/last', ...KEPT }, 'x');
+    const counts = (await look()).map(({ t }) => t);
+    expect(counts.length).toBeGreaterThan(1);
+    expect(counts.filter((count) => count !== 1 && count !== 4)).toEqual([]);
+    expect(counts.at(-1)).toBe(4);
+  });
+
+  it('has each message in one place: its queue, or the dead letters', async () => {
+    const { peer, watch } = await start(TOGETHER);
+    for (let n = 0; n < 20; n++)
+      await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, body.slice(0, 8_000));
+    await peer.subscribe('/queue/a', { id: 's', ack: 'client-individual', 'prefetch-count': '20' });
+    const messages = await peer.messages(20);
+    const look = watch();
+    peer.write(messages.map((one) => `NACK\nid:${one.header('ack')}\nrequeue:false\n\n\0`).join(''));
+    await peer.receipted('SEND', { destination: '/queue/last', ...KEPT }, 'x');
+    const counts = await look();
+    expect(counts.length).toBeGreaterThan(1);
+    for (const { a = 0, 'DLQ.a': dead = 0 } of counts) expect(a + dead).toBe(20);
+  });
+
+  it('counts what a transaction refuses, which is written once more', async () => {
+    const { peer } = await start(TOGETHER);
+    for (let n = 0; n < 10; n++) await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, body);
+    await peer.subscribe('/queue/a', { id: 's', ack: 'client-individual', 'prefetch-count': '20' });
+    const messages = await peer.messages(10);
+    peer.send('BEGIN', { transaction: 't' });
+    for (const one of messages) peer.send('NACK', { ...peer.reference(one), requeue: 'false', transaction: 't' });
+    peer.send('COMMIT', { transaction: 't', receipt: 'r' });
+    expect((await peer.refused()).header('message')).toBe('too large');
   });
 
   it('is refused as a whole where it was to be there as a whole or not at all', async () => {

@@ -1,6 +1,7 @@
 /*
  * What is to be written, in the order in which it was done, and who waits for it. It is taken in groups of a bounded size.
- * What was done together, in one turn of the event loop, goes into one group as long as that is large enough.
+ * What was done together, in one turn of the event loop, goes into one group as long as that is large enough; what was
+ * joined does in any case.
  */
 import type { Done } from 'nestjs-stomp/server';
 import type { Task } from './group.js';
@@ -33,6 +34,9 @@ export class Pending {
   /** Where a turn has ended. */
   private ends: number[] = [];
   private turning = false;
+  /** What belongs together: where each begins and ends. */
+  private joins: { readonly start: number; readonly end: number }[] = [];
+  private joining = false;
 
   /** @param most octets that are taken at a time */
   constructor(private readonly most: number) {}
@@ -58,6 +62,23 @@ export class Pending {
     });
   }
 
+  /** What is added by this is taken as a whole, unless it is more than twice of what is taken at a time. */
+  join(work: () => void): void {
+    if (this.joining) {
+      work();
+      return;
+    }
+    this.joining = true;
+    const start = this.tasks.length;
+    try {
+      work();
+    } finally {
+      this.joining = false;
+      const end = this.tasks.length;
+      if (end - start > 1) this.joins.push({ start, end });
+    }
+  }
+
   /** Somebody waits for all that was added so far. */
   wait(done: Done, patient: boolean): void {
     this.waiting.push({ done, patient, at: this.tasks.length });
@@ -72,12 +93,21 @@ export class Pending {
       octets += sizeOf(this.tasks[count]!);
       if (count > 0 && octets > this.most) break;
     }
-    return this.cut(this.ends.findLast((end) => end > 0 && end <= count) ?? count);
+    return this.cut(this.ends.findLast((end) => end > 0 && end <= count) ?? this.besides(count));
   }
 
   /** Nothing of it is to be written. */
   clear(): void {
     this.cut(this.tasks.length);
+  }
+
+  /** The place next to that one where nothing is parted that belongs together. */
+  private besides(count: number): number {
+    const parted = this.joins.find(({ start, end }) => start < count && count < end);
+    if (parted === undefined) return count;
+    if (parted.start > 0) return parted.start;
+    const octets = this.tasks.slice(0, parted.end).reduce((sum, task) => sum + sizeOf(task), 0);
+    return octets <= 2 * this.most ? parted.end : count;
   }
 
   private cut(count: number): Batch {
@@ -86,11 +116,14 @@ export class Pending {
       this.tasks = [];
       this.waiting = [];
       this.ends = [];
+      this.joins = [];
       this.octets = 0;
       return { tasks, waiting };
     }
     this.tasks = tasks.slice(count);
     this.octets = this.tasks.reduce((sum, task) => sum + sizeOf(task), 0);
+    const joins = this.joins.filter(({ end }) => end > count);
+    this.joins = joins.map(({ start, end }) => ({ start: Math.max(0, start - count), end: end - count }));
     this.ends = this.ends.filter((end) => end > count).map((end) => end - count);
     this.waiting = waiting.filter(({ at }) => at > count);
     for (const one of this.waiting) one.at -= count;
