@@ -374,6 +374,15 @@ describe('destinations', () => {
     const durable = { 'durable-subscription-name': 'a.b.c' };
     expect(await refusal('/topic/a', 'SUBSCRIBE', durable)).toContain('has 4 levels');
     const peer = await server.connect();
+    for (const id of ['a.b.c', 'x'.repeat(34)]) {
+      // One of another name was granted before: that says nothing of this one.
+      const [other, lasting] = [await server.connect(), { durable: 'true', 'auto-delete': 'false' }];
+      await other.subscribe('/topic/a', { id: 'short', ...lasting });
+      other.send('SUBSCRIBE', { destination: '/topic/a', id, ...lasting });
+      expect(await textOf(other)).toMatch(/has 4 levels|longer than 40 characters/);
+    }
+    await peer.subscribe('/topic/a', { id: 'short', durable: 'true', 'auto-delete': 'false' });
+    await peer.receipted('UNSUBSCRIBE', { id: 'short', durable: 'true', 'auto-delete': 'false' });
     for (const name of ['a', 'b', 'a']) await peer.receipted('SEND', { destination: `/queue/${name}` }, 'x');
     const full = 'there are 2 queues, the limit: those that are empty and not used go by themselves';
     expect(await refusal('/queue/c')).toBe(full);

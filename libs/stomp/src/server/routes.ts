@@ -14,6 +14,8 @@ const ADDRESS = Known.destination | Known.destinationType;
 
 /** Headers of a SUBSCRIBE that say nothing of what is subscribed to. */
 const OWN: ReadonlySet<string> = new Set(['id', 'ack', 'receipt']);
+/** The same of one that is to be durable: RabbitMQ's are known by their ids. */
+const OWN_OF_DURABLE: ReadonlySet<string> = new Set(['ack', 'receipt']);
 
 /**
  * What a route is kept under: of a SEND its destination, and Artemis' `destination-type` where there is one. A SUBSCRIBE
@@ -23,7 +25,8 @@ export function keyOf(action: Action, { headers }: Pick<Frame, 'headers'>): stri
   const destination = headers.get('destination')!;
   if (action === 'subscribe') {
     // Names and values may hold any character, so none of them can part them.
-    return JSON.stringify([...headers].filter(([name]) => !OWN.has(name)));
+    const own = headers.has('durable') || headers.has('persistent') ? OWN_OF_DURABLE : OWN;
+    return JSON.stringify([...headers].filter(([name]) => !own.has(name)));
   }
   const type = headers.get('destination-type');
   return type === undefined ? destination : JSON.stringify([destination, type]);

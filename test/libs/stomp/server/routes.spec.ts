@@ -45,6 +45,13 @@ describe('a route', () => {
     expect(broker.sent).toHaveLength(types.length);
   });
 
+  it.each(['durable', 'persistent'])('is another one for each id where a SUBSCRIBE is %s by it', async (header) => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    for (const id of ['1', '2']) await peer.subscribe('/a', { id, [header]: 'true', 'auto-delete': 'false' });
+    expect(broker.asked).toEqual(['subscribe /a', 'subscribe /a']);
+  });
+
   it.each([
     ['value', { foo: 'bar"],["x-queue-name","theirs' }],
     ['name', { 'foo","bar"],["x-queue-name': 'theirs' }],
