@@ -38,6 +38,8 @@ export interface Admission {
   connect(session: Session, frame: Frame): Promise<void>;
   /** @throws StompError to refuse the destination */
   use(session: Session, destination: string, action: Action, frame: Frame): Promise<void>;
+  /** A destination is refused that nobody may use so, whatever `use` says of it. */
+  denied?(session: Session, destination: string, action: Action, error: StompError): void;
   /**
    * Asked when a client has come in, and when users have changed.
    *
@@ -191,7 +193,11 @@ export class StompBroker {
 
   /** @internal */
   route(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
-    if (destination === REFRESH) return new Refresh(this.admission, (who) => this.refreshed(who));
+    if (destination === REFRESH) {
+      const refresh = new Refresh(this.admission, (who) => this.refreshed(who));
+      if (action === 'subscribe') this.watchDenial(session, destination, action, () => refresh.subscribe());
+      return refresh;
+    }
     const parts = destinationsOf(destination, action, frame.headers);
     if (parts.length === 1) return this.part(session, parts[0]!, action, frame);
     if (parts.length > MAX_PARTS) {
@@ -227,10 +233,23 @@ export class StompBroker {
   }
 
   private part(session: Session, destination: string, action: Action, frame: Frame): Route | Promise<Route> {
-    const address = checkName(destination, action, this.names);
-    const uses = usesOf(destination, address, action, frame, this.names);
-    const route = () => this.engine.route(session, address, action, frame);
+    const watch = <T>(step: () => T) => this.watchDenial(session, destination, action, step);
+    const address = watch(() => checkName(destination, action, this.names));
+    const uses = watch(() => usesOf(destination, address, action, frame, this.names));
+    const route = () => watch(() => this.engine.route(session, address, action, frame));
     return this.admission === undefined ? route() : this.admit(session, frame, uses).then(route);
+  }
+
+  /** Tells of a destination that nobody may use so, whatever the rules are. */
+  private watchDenial<T>(session: Session, destination: string, action: Action, step: () => T): T {
+    try {
+      return step();
+    } catch (error) {
+      if (error instanceof StompError && error.message === 'access refused') {
+        this.admission?.denied?.(session, destination, action, error);
+      }
+      throw error;
+    }
   }
 
   private async admit(session: Session, frame: Frame, uses: readonly Use[]): Promise<void> {

@@ -46,7 +46,7 @@ export class Refresh implements Route {
     // What was begun for it comes to its end.
   }
 
-  subscribe(): void {
+  subscribe(): never {
     throw new StompError('access refused', '/session/refresh is for sending new credentials to');
   }
 

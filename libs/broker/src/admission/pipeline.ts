@@ -85,10 +85,14 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     try {
       await this.ask(action === 'send' ? 'SEND' : 'SUBSCRIBE', session, frame, destination);
     } catch (error) {
-      const what = { action, destination, ...describeError(error) };
-      this.audit?.({ event: 'access refused', ...describeSession(session), ...what });
+      this.denied(session, destination, action, error);
       throw error;
     }
+  }
+
+  denied(session: Session, destination: string, action: 'send' | 'subscribe', error: unknown): void {
+    const what = { action, destination, ...describeError(error) };
+    this.audit?.({ event: 'access refused', ...describeSession(session), ...what });
   }
 
   check({ user, certificate, since }: Session): void {
