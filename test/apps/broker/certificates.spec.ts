@@ -335,6 +335,25 @@ describe('certificates', () => {
     },
   );
 
+  it('open no session for an address that is denied while TLS shakes hands', async () => {
+    const [config, log] = [file('deny: []\n'), file('')];
+    const server = await secure('--tls', 'true', '--config', config, '--audit-log', log);
+    const gate = await Gate.before(server.port);
+    const socket = connectTls({ port: gate.port, servername: 'localhost', ca: readFileSync(ca.cert) });
+    let text = '';
+    socket.on('error', () => undefined).on('data', (chunk: Buffer) => (text += chunk.toString()));
+    socket.write('CONNECT\naccept-version:1.2\nhost:h\n\n\0');
+    await gate.shut;
+    files.replace(config, 'deny: [127.0.0.0/8]\n');
+    await reloads(server.program, 1);
+    gate.open();
+    if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+    expect(text).toBe('');
+    gate.close();
+    await server.program.stop();
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ error: 'address not allowed', address: '127.0.0.1' });
+  });
+
   it('end their sessions when another authority takes the name of theirs', async () => {
     const both = (other: Pem) => [ca, other].map(({ cert }) => readFileSync(cert, 'utf8')).join('');
     const first = certificates.authority('same');

@@ -15,7 +15,10 @@ import { socketUnder, whyNoTls } from './tls.js';
 export interface StompServerOptions extends SessionOptions, ConnectionLimits {
   /** What turns SENDs into deliveries. */
   broker: Broker;
-  /** Says whether that address may connect at all; by default any may. The refused get no answer. */
+  /**
+   * Says whether that address may connect at all; by default any may. The refused get no answer. It is asked when a
+   * connection is taken, and once more when TLS has shaken hands.
+   */
   admits?: (address: string) => boolean;
 }
 
@@ -117,7 +120,10 @@ export class StompServer {
     const clients = new WeakMap<Socket, string>();
     const take = (socket: Socket) => {
       socket.allowHalfOpen = true;
-      this.take(socket, guests.get(nameOf(socket)));
+      const guest = guests.get(nameOf(socket));
+      // Its address may have been denied while TLS shook hands.
+      if (tls !== undefined && guest !== undefined && !this.allows(guest.address)) socket.destroy();
+      else this.take(socket, guest);
     };
     const server: NetServer =
       tls === undefined
@@ -246,8 +252,7 @@ export class StompServer {
       socket.destroy();
       return undefined;
     }
-    if (this.admits?.(address) === false) {
-      this.turnAway(address, new StompError('address not allowed', 'the address is not allowed'));
+    if (!this.allows(address)) {
       socket.destroy();
       return undefined;
     }
@@ -260,6 +265,12 @@ export class StompServer {
       else this.refuse(socket, told);
       return undefined;
     }
+  }
+
+  private allows(address: string): boolean {
+    if (this.admits?.(address) !== false) return true;
+    this.turnAway(address, new StompError('address not allowed', 'the address is not allowed'));
+    return false;
   }
 
   private turnAway(address: string | undefined, error: StompError): void {
