@@ -11,6 +11,8 @@ import fs, {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { FrameDecoder } from 'nestjs-stomp/frame';
 import { Frame, Message } from 'nestjs-stomp/server';
@@ -86,6 +88,16 @@ describe('a store on disk', () => {
   };
   /** Where what was written ends, and zeros may follow. */
   const endOf = (bytes: Buffer) => bytes.findLastIndex((octet) => octet !== 0) + 1;
+  const collect = () => {
+    setFlagsFromString('--expose-gc');
+    (runInNewContext('gc') as () => void)();
+  };
+  /** Octets that are in use. */
+  const memory = () => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
   type Read = (error: Error | null, got: number) => void;
   const numbers = (bodies: string[]) => bodies.map((body) => Number(body.split(' ')[0]));
 
@@ -425,6 +437,79 @@ describe('a store on disk', () => {
     const inOrder = Array.from({ length: 16 }, (_, n) => n);
     for (const queue of queues) expect(numbers(drain(queue))).toEqual(inOrder);
     expect(store.memory).toBe(0);
+  });
+
+  it.each([
+    ['one of 512', 512, 2_000],
+    ['one of 64', 64, 8_000],
+    ['all', 1, 50_000],
+  ])(
+    'keeps some tens of octets in memory for each message that waits where of those that come it is %s',
+    async (_, of, waiting) => {
+      const store = await opened(make(undefined, { memory: 0, sync: 'never' }));
+      const [kept, other] = [store.backlog('kept'), store.backlog('other')];
+      const passing = message('x');
+      const fill = async (count: number) => {
+        for (let i = 0; i < count; i++) {
+          push(kept, 1);
+          for (let k = 1; k < of; k++) {
+            other.push(passing, undefined);
+            other.remove(other.shift()!);
+          }
+          if (i % 64 === 0) await synced(store);
+        }
+        await synced(store);
+      };
+      await fill(waiting / 10);
+      const before = memory();
+      await fill(waiting);
+      expect((memory() - before) / waiting).toBeLessThan(150);
+    },
+  );
+
+  it('knows of each of many messages where it stands and when it expires, whichever are left, and moved', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    directories.push(directory);
+    const start = () => opened(new DiskStore({ directory, memory: 0, sync: 'never' }, fs, 256 * 1024));
+    const later = Date.now() + 3_600_000;
+    const expiry = (i: number) => (i % 3 === 0 ? later + i : 0);
+    const rounds = [(i: number) => i % 4 !== 1, (i: number) => i % 100 < 30, (i: number) => i % 1_000 < 3];
+    let left = Array.from({ length: 30_000 }, (_, i) => i);
+    let store = await start();
+    for (const i of left) {
+      store.backlog('q').push(message(String(i), { persistent: 'true', expires: String(expiry(i)) }), undefined);
+    }
+    await synced(store);
+    const expiries = () => {
+      const found: number[] = [];
+      const cursor = store.backlog('q').cursor();
+      const accepts = (expires: number) => found.push(expires) < 0;
+      const slice = new Slice();
+      do {
+        slice.begin(1024 * 1024);
+        store.backlog('q').sweep(cursor, { wanted: false, accepts }, slice);
+      } while (slice.over);
+      cursor.close();
+      return found;
+    };
+    for (const stays of rounds) {
+      const backlog = store.backlog('q');
+      const kept = [];
+      for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
+        if (stays(Number(entry.message.body.toString()))) kept.push(entry);
+        else backlog.remove(entry);
+      }
+      left = left.filter(stays);
+      expect(kept.map(({ message }) => Number(message.body.toString()))).toEqual(left);
+      for (const entry of kept) backlog.restore(entry);
+      await synced(store);
+      expect(expiries()).toEqual(left.map(expiry));
+      await store.close();
+      store = await start();
+      await synced(store);
+      expect(expiries()).toEqual(left.map(expiry));
+    }
+    expect(numbers(drain(store.backlog('q')))).toEqual(left);
   });
 
   it('sets a long queue aside a piece at a time, whole or not at all', async () => {
