@@ -12,6 +12,7 @@
  *             RabbitMQ: none
  *   selector  selector; RabbitMQ: none selector                    selector
  *   NACK      requeue; our own: delay  to the dead letters         discards the message
+ *   ERROR     ends the connection      concerns one frame          ends the connection
  *
  * What a broker would pass over in silence, a delay or a selector, is refused by this transport instead.
  */
@@ -34,6 +35,8 @@ export interface Peer {
   readonly selectors: boolean;
   /** Whether a NACK may ask for a delay; where not, the NACK itself is held back. */
   readonly delaysNack: boolean;
+  /** Whether the connection outlives an ERROR: which frame it is about, only its receipt tells then. */
+  readonly survivesErrors: boolean;
   /** Whether a body without content-length is text, as bodies from JMS clients are. */
   readonly textWithoutLength: boolean;
 }
@@ -50,6 +53,7 @@ const OURS: Peer = {
   delay: 'AMQ_SCHEDULED_DELAY',
   selectors: true,
   delaysNack: true,
+  survivesErrors: false,
   textWithoutLength: false,
 };
 
@@ -87,6 +91,7 @@ const PEERS: readonly (readonly [RegExp, Peer])[] = [
       prefetch: 'activemq.prefetchSize',
       durable: activemq,
       delaysNack: false,
+      survivesErrors: true,
       textWithoutLength: true,
     },
   ],

@@ -47,7 +47,9 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
       if (status === 'connected') this.waiting.release();
       else
         this.replies.failAll(
-          new Error(`the connection to the broker was lost${reason === undefined ? '' : `: ${reason.message}`}`),
+          new Error(`the connection to the broker was lost${reason === undefined ? '' : `: ${reason.message}`}`, {
+            cause: reason,
+          }),
         );
       if (status !== 'disconnected') return;
       // The next message tries anew.
@@ -135,10 +137,11 @@ export class StompClientProxy extends ClientProxy<StompEvents> {
       const replyTo = this.replies.address();
       const request = (id = this.replies.open(callback));
       try {
+        const { client, peer } = this.connection;
         const { body, ...options } = write({ [REPLY_TO]: replyTo, [CORRELATION_ID]: request });
-        this.connection.client.publish(destination, body, options).catch((error: unknown) => {
-          this.replies.fail(request, error);
-        });
+        // The reply confirms it, and whoever refuses it ends the connection: a receipt would wake this process once more.
+        if (!peer.survivesErrors) client.send(destination, body, options);
+        else client.publish(destination, body, options).catch((error: unknown) => this.replies.fail(request, error));
       } catch (error) {
         this.replies.fail(request, error);
       }

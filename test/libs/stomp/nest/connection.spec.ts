@@ -320,11 +320,39 @@ describe('without a broker', () => {
       const failed = rejection(call);
       const { peer } = await scripted.handshake('1.2');
       const frame = await peer.take('SEND', ({ command }) => command === 'SEND');
-      peer.send('ERROR', { 'receipt-id': frame.header('receipt')!, message: 'access refused' });
+      const receipt = frame.header('receipt');
+      peer.send('ERROR', { ...(receipt === undefined ? {} : { 'receipt-id': receipt }), message: 'access refused' });
       peer.end();
       expect(await failed).toMatchObject({ message: expect.stringContaining('access refused') });
     }
     expect(client.pendingRequests).toBe(0);
+  });
+
+  test('a request asks for no receipt: its reply says more, and an ERROR fails it with the connection', async () => {
+    const scripted = await makeServer();
+    const failed = rejection(proxy({ url: scripted.url }).send('/queue/secret', 1));
+    const { peer } = await scripted.handshake('1.2', { server: 'nestjs-stomp/1.0.0' });
+    const frame = await peer.take('SEND', ({ command }) => command === 'SEND');
+    expect(frame.header('receipt')).toBeUndefined();
+    peer.send('ERROR', { message: 'access refused' });
+    peer.end();
+    expect(await failed).toMatchObject({
+      message: 'the connection to the broker was lost: the server sent an ERROR: access refused',
+      cause: { code: 'server-error' },
+    });
+  });
+
+  test('where a connection survives an ERROR, it fails the request that it is about and no other', async () => {
+    const scripted = await makeServer();
+    const client = proxy({ url: scripted.url });
+    const [secret, open] = [rejection(client.send('/queue/secret', 1)), rejection(client.send('/queue/open', 1))];
+    const { peer } = await scripted.handshake('1.2', { server: 'ActiveMQ/5.17.2' });
+    const frame = await peer.take('SEND', ({ command }) => command === 'SEND');
+    peer.send('ERROR', { 'receipt-id': frame.header('receipt')!, message: 'access refused' });
+    expect(await secret).toMatchObject({ code: 'server-error', message: expect.stringContaining('access refused') });
+    expect(client.pendingRequests).toBe(1);
+    await Promise.all([client.close(), answerDisconnect(peer)]);
+    expect(await open).toMatchObject({ message: 'Connection closed' });
   });
 
   test('a subscription that the broker refuses fails listen', async () => {
