@@ -114,6 +114,10 @@ export interface Backlog {
    * there any more, or the disk does not give it: at the moment, where `stalled` says so, then it is the next one too.
    */
   values(): IterableIterator<Entry | undefined>;
+  /** Whether messages of it may stand in the chunks that they came in, and are to be taken out. */
+  loose: boolean;
+  /** Takes those out that waited at the last call already; tells whether others have come. */
+  detach(): boolean;
   /** Puts one that was taken back into its place. */
   restore(entry: Entry): void;
   /** Remembers how often one that was taken was delivered: it comes back, at once or later. */

@@ -1,28 +1,30 @@
 /*
  * A message that waits is taken out of the chunk of the socket that it came in: otherwise one small message could keep
  * 64 KiB in memory. But most messages of a busy queue wait for a few milliseconds, and the copy would be the dearest
- * part of their way. So only those are taken out that still wait after a moment.
+ * part of their way. So each moment only those are taken out that waited a moment ago.
+ *
+ * Queues are remembered for that, not messages: a list of these would keep them when they are long gone, and what is
+ * kept while it is young the garbage collector copies.
  */
-import type { Entry } from './backlog.js';
+import type { Backlog } from './backlog.js';
 
-/** How long a message may stay in its chunk, in ms. */
+/** How long a message may stay in its chunk, in ms; at most twice as long. */
 const MOMENT = 10;
-/** So many are looked at without waiting for that. */
-const MANY = 8_192;
 
-let young: Entry[] = [];
-let timer: NodeJS.Timeout | undefined;
+let backlogs: Backlog[] = [];
 
-/** Takes a message out of its chunk, unless somebody has it in a moment. */
-export function detachLater(entry: Entry): void {
-  if (young.push(entry) >= MANY) detach();
-  else timer ??= setTimeout(detach, MOMENT);
+/** Takes those messages of a backlog out of their chunks that nobody has in a moment. */
+export function detachLater(backlog: Backlog): void {
+  if (backlog.loose) return;
+  backlog.loose = true;
+  if (backlogs.push(backlog) === 1) setTimeout(detach, MOMENT);
 }
 
 function detach(): void {
-  clearTimeout(timer);
-  timer = undefined;
-  const entries = young;
-  young = [];
-  for (const { holder, message } of entries) if (holder === undefined) message.detach();
+  const due = backlogs;
+  backlogs = [];
+  for (const backlog of due) {
+    backlog.loose = false;
+    if (backlog.detach()) detachLater(backlog);
+  }
 }

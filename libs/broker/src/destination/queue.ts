@@ -245,7 +245,7 @@ export class Queue implements Route, DeliverySource {
     this.consumers.wakeAll();
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
-      detachLater(entry);
+      detachLater(backlog);
       // Those who go on looking in another turn come first.
       if (this.consumers.searches || backlog.stalled > 0) this.dropLater();
       else this.dropOldest(this.dropping ? ONE : SHORT);
@@ -396,7 +396,7 @@ export class Queue implements Route, DeliverySource {
       return;
     }
     this.unacknowledged--;
-    detachLater(entry);
+    entry.message.detach();
     if (entry.expires !== 0) this.watch();
     this.backlog.restore(entry);
     this.count(entry, 1);

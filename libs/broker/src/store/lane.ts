@@ -53,6 +53,10 @@ export class Lane {
   private head = 0;
   private offset = 0;
   private holes = 0;
+  /** Messages of this order and above may stand in the chunks that they came in. */
+  private loose = 0;
+  /** Where `loose` was to end at the last look. */
+  private ripe = 0;
   private returned: (Entry | Paged)[] = [];
   /** Where `returned` begins: what is before has been taken. */
   private first = 0;
@@ -71,6 +75,19 @@ export class Lane {
     if (this.fresh[at] !== entry) return false;
     this.fresh[at] = seq;
     return true;
+  }
+
+  /** Takes those out of their chunks that waited at the last call already; tells whether others have come. */
+  detach(): boolean {
+    const { fresh, offset } = this;
+    const end = this.ripe - offset;
+    for (let at = Math.max(this.head, this.loose - offset); at < end; at++) {
+      const slot = fresh[at];
+      if (typeof slot === 'object') slot.message.detach();
+    }
+    this.loose = this.ripe;
+    this.ripe = this.next;
+    return Math.max(this.loose, offset + this.head) < this.next;
   }
 
   shift(): Loaded {
@@ -297,7 +314,9 @@ export class Lane {
     if (this.holes < MANY_HOLES || this.holes * 2 < this.fresh.length - this.head) return;
     const left: (Entry | Paged)[] = [];
     for (const [at, slot] of this.fresh.entries()) {
-      if (slot !== undefined) left.push(typeof slot === 'number' ? { order: this.offset + at, seq: slot } : slot);
+      const order = this.offset + at;
+      if (typeof slot === 'object' && order >= this.loose) slot.message.detach();
+      if (slot !== undefined) left.push(typeof slot === 'number' ? { order, seq: slot } : slot);
     }
     this.returned = [...this.returned.slice(this.first), ...left].sort((a, b) => a.order - b.order);
     this.first = 0;

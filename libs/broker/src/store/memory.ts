@@ -104,6 +104,7 @@ export class MemoryBacklog implements Backlog {
   protected readonly lanes: (Lane | undefined)[] = new Array<Lane | undefined>(10).fill(undefined);
   private occupied = 0;
   length = 0;
+  loose = false;
   readonly stalled: number = 0;
 
   get withheld(): number {
@@ -185,6 +186,12 @@ export class MemoryBacklog implements Backlog {
 
   values(): IterableIterator<Entry | undefined> {
     return inTurn(this.lanes.flatMap((lane) => lane?.values() ?? []).reverse());
+  }
+
+  detach(): boolean {
+    let more = false;
+    for (const lane of this.lanes) if (lane?.detach() === true) more = true;
+    return more;
   }
 
   restore(entry: Entry): void {

@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { FrameDecoder } from 'nestjs-stomp/frame';
 import { Frame, Message } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, type Entry, MemoryStore, Slice, type Sweep } from 'nestjs-stomp-broker';
 
@@ -141,4 +142,39 @@ it('what comes back by the ten thousand costs a particular consumer one look at 
     backlog.take(cursor, () => ++looks < 0, slice);
   }
   expect(looks).toBeLessThanOrEqual(2 * size);
+});
+
+/** Messages that came in one chunk, and whether one still stands in it. */
+function inOneChunk(count: number): { messages: Message[]; isThere: (message: Message) => boolean } {
+  const text = Array.from({ length: count }, (_, i) => `SEND\ndestination:/queue/q\n\n${i}\0`).join('');
+  const chunk = Buffer.alloc(text.length, text);
+  const messages: Message[] = [];
+  const onFrame = (frame: Frame) => void messages.push(new Message('/queue/q', frame));
+  new FrameDecoder({ version: '1.2', onFrame }).push(chunk);
+  return { messages, isThere: ({ body }) => body.buffer === chunk.buffer };
+}
+
+it('takes messages out of the chunk that they came in at the second look, not before and no others', () => {
+  const backlog = new MemoryStore().backlog('q');
+  const { messages, isThere } = inOneChunk(30);
+  for (const message of messages.slice(0, 20)) backlog.push(message, undefined);
+  for (let i = 0; i < 5; i++) backlog.shift();
+  expect(backlog.detach()).toBe(true);
+  expect(messages.every(isThere)).toBe(true);
+  for (const message of messages.slice(20)) backlog.push(message, undefined);
+  expect(backlog.detach()).toBe(true);
+  expect(messages.map(isThere)).toEqual(messages.map((_, i) => i < 5 || i >= 20));
+  expect(backlog.detach()).toBe(false);
+  expect(messages.map(isThere)).toEqual(messages.map((_, i) => i < 5));
+});
+
+it('those that move to close holes are taken out, too', () => {
+  const backlog = new MemoryStore().backlog('q');
+  const { messages, isThere } = inOneChunk(9_000);
+  for (const message of messages) backlog.push(message, undefined);
+  const cursor = backlog.cursor();
+  const kept = (entry: Entry) => number(entry) % 3 === 1;
+  while (takeFirst(backlog, cursor, (entry) => !kept(entry)) !== undefined);
+  while (backlog.detach());
+  expect([...backlog.values()].filter(({ message }) => isThere(message))).toEqual([]);
 });
