@@ -3,9 +3,9 @@
  *
  *   MESSAGE                       the subscription's, the same for all that it gets
  *   subscription:0
+ *   redelivered:false             the delivery's
  *   message-id:lq2x-1             the message's own
  *   ack:0-17                      the delivery's
- *   redelivered:false
  *   destination:/queue/a          the publisher's: passed on as the bytes that came in, where they mean the same to
  *   content-type:text/plain       the receiver's version and hold nothing that must not be passed on
  *
@@ -49,8 +49,8 @@ interface Block {
 
 // Ids are unique over restarts too: the moment of this start, then a count.
 const EPOCH = Date.now().toString(36);
-const FIRST = Buffer.from('redelivered:false\n');
-const AGAIN = Buffer.from('redelivered:true\ndelivery-count:');
+/** How the server's own lines of most messages begin: made by this start, and not delivered before. */
+const USUAL = ownLines(EPOCH, 0);
 const LENGTH_LINE = Buffer.from('content-length:');
 /** Octets that the objects take which a message is made of, roughly. */
 const OBJECTS = 256;
@@ -248,22 +248,14 @@ export class Message {
     let at = outbox.at;
     slab.set(prefix, at);
     at += prefix.length;
-    if (this.epoch !== EPOCH) {
-      // The prefix ends with the epoch of this start.
-      at -= EPOCH.length + 1;
-      at += slab.write(`${this.epoch}-`, at, 'latin1');
+    if (count > 0 || this.epoch !== EPOCH) {
+      at -= USUAL.length;
+      at += slab.write(ownLines(this.epoch, count), at, 'latin1');
     }
     at = writeNumber(slab, at, this.serial);
     if (ack !== undefined) {
       for (let i = 0; i < ack.length; i++) slab[at++] = ack[i]!;
       at = writeNumber(slab, at, number);
-    }
-    if (count === 0) {
-      slab.set(FIRST, at);
-      at += FIRST.length;
-    } else {
-      at += AGAIN.copy(slab, at);
-      at = writeNumber(slab, at, count);
     }
     const { bytes, end } = block;
     let { start } = block;
@@ -327,9 +319,14 @@ function lineFor(name: string, value: string, version: Version): string {
   }
 }
 
-/** How every MESSAGE to a subscription begins, up to the count in its id. */
+/** How most MESSAGEs to a subscription begin, up to the count in their ids. */
 export function messagePrefix(subscription: string): Buffer {
-  return Buffer.from(`MESSAGE\n${subscription}message-id:${EPOCH}-`);
+  return Buffer.from(`MESSAGE\n${subscription}${USUAL}`);
+}
+
+function ownLines(epoch: string, count: number): string {
+  const delivered = count === 0 ? 'redelivered:false' : `redelivered:true\ndelivery-count:${count}`;
+  return `${delivered}\nmessage-id:${epoch}-`;
 }
 
 /** Writes a count in decimal digits and a line feed; returns where the next byte goes. */
