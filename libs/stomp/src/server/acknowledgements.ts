@@ -39,7 +39,7 @@ export class Acknowledgements {
     if (named?.ack !== 'client-individual' || named.binds(number) || named.pending.get(number) === undefined)
       return false;
     named.settle(number, ACKNOWLEDGED);
-    this.acknowledged.push(named);
+    this.note(named);
     return true;
   }
 
@@ -68,7 +68,12 @@ export class Acknowledgements {
       }
     }
     subscription.answered();
-    this.acknowledged.push(subscription);
+    this.note(subscription);
+  }
+
+  private note(subscription: Subscription): void {
+    const { acknowledged } = this;
+    if (acknowledged[acknowledged.length - 1] !== subscription) acknowledged.push(subscription);
   }
 
   /** Acknowledgements that came together make room for messages together. */
@@ -76,11 +81,7 @@ export class Acknowledgements {
     const subscriptions = this.acknowledged;
     if (subscriptions.length === 0) return;
     this.acknowledged = [];
-    let last: Subscription | undefined;
-    for (const subscription of subscriptions) {
-      if (subscription !== last) subscription.wake();
-      last = subscription;
-    }
+    for (const subscription of subscriptions) subscription.wake();
   }
 
   /** By the `ack` header of its MESSAGE in 1.2, by its message-id before, there even when `subscription` is wrong. */
