@@ -61,6 +61,7 @@ const INLINE = 4096;
 /** A message is worth taking out of a chunk so many times its size. */
 const DETACH_FROM = 4;
 const LF = 10;
+const MAX_INT32 = 0x7fffffff;
 
 let serials = 0;
 /** The start that the last kept message came from; a string that many of them share. */
@@ -331,11 +332,13 @@ function ownLines(epoch: string, count: number): string {
 
 /** Writes a count in decimal digits and a line feed; returns where the next byte goes. */
 function writeNumber(slab: Buffer, at: number, value: number): number {
+  if (value > MAX_INT32) return at + slab.write(`${value}\n`, at, 'latin1');
   let digits = 1;
   for (let limit = 10; value >= limit; limit *= 10) digits++;
-  let rest = value;
+  let rest = value | 0;
   for (let i = at + digits - 1; i >= at; i--) {
-    const next = Math.floor(rest / 10);
+    // Whole numbers of 32 bits: of others a division takes twice as long.
+    const next = (rest / 10) | 0;
     slab[i] = 48 + rest - next * 10;
     rest = next;
   }
