@@ -337,7 +337,7 @@ describe('without a broker', () => {
     peer.send('ERROR', { message: 'access refused' });
     peer.end();
     expect(await failed).toMatchObject({
-      message: 'the connection to the broker was lost: the server sent an ERROR: access refused',
+      message: 'the connection to the broker was lost: the server sent an ERROR: "access refused"',
       cause: { code: 'server-error' },
     });
   });
