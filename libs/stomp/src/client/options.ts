@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { DEFAULT_LIMITS, type FrameLimits } from '../frame/decoder.js';
 import { FrameHeaders, type HeadersInit } from '../frame/headers.js';
+import { DEFAULT_LIMITS, type FrameLimits } from '../frame/limits.js';
 import { type Version, VERSIONS } from '../frame/version.js';
 import type { HeartBeatOffer } from '../wire/heartbeat.js';
 import { parseStompUrl, type StompAddress } from '../wire/url.js';

@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
-import type { FrameLimits } from '../frame/decoder.js';
 import { encodeHeader } from '../frame/encoder.js';
 import { quote } from '../frame/error.js';
 import { escapingOf } from '../frame/escape.js';
 import { Frame } from '../frame/frame.js';
+import type { FrameLimits } from '../frame/limits.js';
 import type { Version } from '../frame/version.js';
 import { Connection } from '../wire/connection.js';
 import { explain } from '../wire/dial.js';

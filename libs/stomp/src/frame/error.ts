@@ -39,6 +39,16 @@ export class FrameError extends Error {
   }
 }
 
+/** A limit is passed. */
+export function tooLong(code: FrameErrorCode, what: string, limit: number): FrameError {
+  return new FrameError(code, `${what} is longer than ${limit} octets, the limit`);
+}
+
+/** A body stands where there may be none. */
+export function bodyForbidden(command: string): FrameError {
+  return new FrameError('body-forbidden', `${command} has no body: only SEND, MESSAGE and ERROR may have one`);
+}
+
 /** A piece of a peer's text made fit for an error message or a log: short, on one line, no control characters. */
 export function quote(text: string, most = 64): string {
   // Control characters, separators of lines, and what turns the direction of text around.

@@ -76,3 +76,16 @@ export function unescapeHeader(text: string, escaping: Escaping): string {
     return meant;
   });
 }
+
+/**
+ * Checks the escapes in header lines.
+ *
+ * @throws FrameError `escape-undefined` as `unescapeHeader` does
+ */
+export function checkEscapes(lines: string, escaping: Escaping): void {
+  for (const line of lines.split('\n')) {
+    const colon = line.indexOf(':');
+    unescapeHeader(line.slice(0, colon), escaping);
+    unescapeHeader(line.slice(colon + 1).replace(/\r$/, ''), escaping);
+  }
+}

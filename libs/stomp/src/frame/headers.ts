@@ -1,4 +1,5 @@
 import { type Escaping, unescapeHeader } from './escape.js';
+import type { Version } from './version.js';
 
 const COLON = 58;
 /**
@@ -14,6 +15,18 @@ export interface HeaderStyle {
   readonly trim: boolean;
   /** A carriage return before the line feed belongs to the end of line (1.2, and before a version is agreed on). */
   readonly crlf: boolean;
+}
+
+const OPENING: HeaderStyle = { escaping: 'raw', trim: false, crlf: true };
+const STYLES: Record<Version, HeaderStyle> = {
+  '1.0': { escaping: '1.0', trim: true, crlf: false },
+  '1.1': { escaping: '1.1', trim: false, crlf: false },
+  '1.2': { escaping: '1.2', trim: false, crlf: true },
+};
+
+/** How the headers of that version are to be read; undefined before one is agreed on. */
+export function styleOf(version: Version | undefined): HeaderStyle {
+  return version === undefined ? OPENING : STYLES[version];
 }
 
 /** What headers can be made of: pairs, an object (undefined values are left out), or other headers. */

@@ -1,8 +1,9 @@
-export { FrameDecoder, DEFAULT_LIMITS, type FrameDecoderOptions, type FrameLimits } from './decoder.js';
+export { FrameDecoder, type FrameDecoderOptions } from './decoder.js';
 export { encodeFrame, type EncodeOptions } from './encoder.js';
 export { FrameError, type FrameErrorCode } from './error.js';
 export { Frame } from './frame.js';
 export { FrameHeaders, type HeadersInit } from './headers.js';
+export { DEFAULT_LIMITS, type FrameLimits } from './limits.js';
 export { CLIENT_COMMANDS, SERVER_COMMANDS, type ClientCommand, type Command, type ServerCommand } from './names.js';
 export { checkFrame, requiredHeaders } from './rules.js';
 export { decodeText, encodeText } from './text.js';

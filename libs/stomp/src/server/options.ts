@@ -1,4 +1,4 @@
-import { DEFAULT_LIMITS, type FrameLimits } from '../frame/decoder.js';
+import { DEFAULT_LIMITS, type FrameLimits } from '../frame/limits.js';
 import type { HeartBeatOffer } from '../wire/heartbeat.js';
 import type { Memory } from './memory.js';
 import type { TransactionLimits } from './transaction.js';

@@ -1,9 +1,10 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { FrameDecoder, type FrameLimits } from '../frame/decoder.js';
+import { FrameDecoder } from '../frame/decoder.js';
 import { encodeHead } from '../frame/encoder.js';
 import type { FrameError } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
+import type { FrameLimits } from '../frame/limits.js';
 import type { Version } from '../frame/version.js';
 import { HeartBeat } from './heartbeat.js';
 import { Outbox } from './outbox.js';
