@@ -1,9 +1,7 @@
 /*
- * The durable store: a log in a directory. What is done is collected, and written as one group while nothing else is
- * being written, so many publishers share one sync, and what is done in one turn of the event loop stands or falls
- * together.
+ * The durable store: a log in a directory, and what it says.
  *
- *   push, remove, keep ... -> to be written -> one group -> log (disk/log.ts) -> synced: receipts
+ *   push, remove, keep ... -> disk/committer.ts -> disk/log.ts -> synced: receipts
  */
 import node from 'node:fs';
 import { type Done, Memory, type Session } from 'nestjs-stomp/server';
@@ -11,15 +9,15 @@ import type { Backlog } from '../destination/backlog.js';
 import { DiskBacklog } from './disk.backlog.js';
 import { Catalog } from './disk/catalog.js';
 import { Cleaner } from './disk/cleaner.js';
+import { Committer } from './disk/committer.js';
 import { DiskEntry, packCounts, unpackCounts } from './disk/entry.js';
 import { Contents, type Waiting } from './disk/contents.js';
 import { makeFormat, putEnd, takeEnd } from './disk/directory.js';
 import { type FileSystem, makeDirectory, PRIVATE_DIRECTORY } from './disk/files.js';
-import { Group, type Spot, type Task } from './disk/group.js';
-import { Health, RETRY } from './disk/health.js';
+import { Health } from './disk/health.js';
 import { Lock } from './disk/lock.js';
-import { FILE_SIZE, Log, type LogFile, nameOf, type Sync } from './disk/log.js';
-import { GROUP_SIZE, Pending, type Promised } from './disk/pending.js';
+import { FILE_SIZE, Log, nameOf, type Sync } from './disk/log.js';
+import { GROUP_SIZE } from './disk/pending.js';
 import { Publishers } from './disk/publishers.js';
 import { mend, type Mended, mendOrphans, setAside } from './disk/mend.js';
 import type { Damage } from './disk/recovery.js';
@@ -67,11 +65,11 @@ export class DiskStore implements Store {
   private readonly dying = new Set<number>();
   private readonly directory: string;
   readonly report: (line: string) => void;
-  private readonly group: Group;
   private readonly log: Log;
   private readonly window: Window;
   private readonly health: Health;
   private readonly cleaner: Cleaner;
+  private readonly committer: Committer;
   private lock: Lock | undefined;
   private seq = 0;
   /** What is numbered up to here may have been handed out by a process that was killed: nobody knows any more. */
@@ -81,14 +79,8 @@ export class DiskStore implements Store {
   /** @internal Whether what is pushed may have been handed out before. */
   redoing = false;
   private readonly publishers = new Publishers();
-  private readonly pending: Pending;
-  private underWay: Promised[] = [];
-  private writing = false;
-  private scheduled = false;
-  private closing = false;
   /** When it was told last of what the process is short of. */
   private shortage = Number.NEGATIVE_INFINITY;
-  private onIdle: (() => void) | undefined;
 
   /**
    * @param fs of tests, as is the size from which on a file of the log is followed by another
@@ -107,7 +99,6 @@ export class DiskStore implements Store {
     if (!SYNCS.includes(sync)) {
       throw new Error(`sync of a store is ${JSON.stringify(sync)}: it is one of ${SYNCS.join(', ')}`);
     }
-    this.pending = new Pending(together);
     this.directory = directory;
     this.report = options.report ?? (() => undefined);
     this.log = new Log(directory, sync, fs, fileSize, (error) => {
@@ -116,9 +107,8 @@ export class DiskStore implements Store {
       this.health.fail(error);
     });
     this.window = new Window(this.log);
-    this.group = new Group(this.log, this.catalog, this.dying);
     this.health = new Health(options.directory, fs, {
-      atRest: () => !this.writing && this.log.mend(),
+      atRest: () => !this.committer.writing && this.log.mend(),
       report: this.report,
       failing: () => {
         // Who is held gets to know, and what can be given back is.
@@ -132,11 +122,23 @@ export class DiskStore implements Store {
       catalog: this.catalog,
       counts: this.counts,
       health: this.health,
-      isClosing: () => this.closing,
-      copy: (seq, from, record) => this.add({ kind: 'copy', seq, from, record }),
+      isClosing: () => this.committer.closing,
+      copy: (seq, from, record) => this.committer.add({ kind: 'copy', seq, from, record }),
       sync: (done) => this.sync(done),
       report: this.report,
     });
+    this.committer = new Committer(
+      {
+        log: this.log,
+        catalog: this.catalog,
+        dying: this.dying,
+        health: this.health,
+        publishers: this.publishers,
+        report: this.report,
+        committed: () => this.cleaner.run(),
+      },
+      together,
+    );
   }
 
   /** @internal Octets that a queue may keep in memory. */
@@ -172,7 +174,7 @@ export class DiskStore implements Store {
   }
 
   join(work: () => void): void {
-    this.pending.join(work);
+    this.committer.join(work);
   }
 
   backlog(queue: string, about: Kept['about'] = {}): Backlog {
@@ -192,7 +194,7 @@ export class DiskStore implements Store {
     if (backlog.seq === 0) return;
     this.keptSeqs.delete(`queue\0${queue}`);
     this.dying.add(backlog.seq);
-    this.add({ kind: 'drop', seq: backlog.seq });
+    this.committer.add({ kind: 'drop', seq: backlog.seq });
     backlog.seq = 0;
   }
 
@@ -200,7 +202,7 @@ export class DiskStore implements Store {
     this.forget(kept.kind, kept.key);
     const seq = ++this.seq;
     this.keptSeqs.set(`${kept.kind}\0${kept.key}`, seq);
-    this.add({ kind: 'keep', seq, kept });
+    this.committer.add({ kind: 'keep', seq, kept });
   }
 
   forget(kind: Kept['kind'], key: string): void {
@@ -239,20 +241,12 @@ export class DiskStore implements Store {
   }
 
   sync(done: Done, patient = false): void {
-    if (!this.pending.done) this.pending.wait(done, patient);
-    else if (this.writing) this.underWay.push({ done, patient, at: 0 });
-    else done();
+    this.committer.sync(done, patient);
   }
 
   async close(): Promise<void> {
     if (this.lock === undefined) return;
-    this.closing = true;
-    if (!this.pending.empty || this.writing) {
-      await new Promise<void>((resolve) => {
-        this.onIdle = resolve;
-        this.flush();
-      });
-    }
+    await this.committer.close();
     await this.cleaner.running;
     this.health.end();
     this.log.close();
@@ -269,14 +263,14 @@ export class DiskStore implements Store {
 
   /** @internal A publisher has added something: it is not read until the disk has caught up. */
   hold(publisher: Session): void {
-    if (this.pending.octets > BEHIND) this.publishers.hold(publisher);
+    if (this.committer.octets > BEHIND) this.publishers.hold(publisher);
   }
 
   /** @internal A message is to be written. */
   push(backlog: DiskBacklog, entry: DiskEntry): void {
     this.name(backlog);
     entry.seq = ++this.seq;
-    this.add({ kind: 'push', backlog, entry });
+    this.committer.add({ kind: 'push', backlog, entry });
   }
 
   /** @internal A message is gone. */
@@ -291,7 +285,7 @@ export class DiskStore implements Store {
     if (this.dying.has(seq)) return;
     this.dying.add(seq);
     this.counts.delete(seq);
-    this.add({ kind: 'remove', seq });
+    this.committer.add({ kind: 'remove', seq });
   }
 
   /** @internal A message was delivered, and comes back. */
@@ -300,7 +294,7 @@ export class DiskStore implements Store {
     this.counts.set(entry.seq, packCounts(entry));
     if (entry.counting) return;
     entry.counting = true;
-    this.add({ kind: 'count', entry });
+    this.committer.add({ kind: 'count', entry });
   }
 
   /** @internal */
@@ -349,94 +343,6 @@ export class DiskStore implements Store {
     backlog.seq = this.seq;
   }
 
-  private add(task: Task): void {
-    this.pending.add(task);
-    if (this.scheduled || this.writing) return;
-    this.scheduled = true;
-    // All that comes in this turn goes together.
-    setImmediate(() => {
-      this.scheduled = false;
-      this.flush();
-    });
-  }
-
-  /** Writes what there is to be written. */
-  private flush(): void {
-    if (this.writing) return;
-    if (this.pending.empty) {
-      this.onIdle?.();
-      this.onIdle = undefined;
-      return;
-    }
-    const { tasks, waiting } = this.pending.take();
-    this.underWay = waiting;
-    this.writing = true;
-    this.group.fill(tasks);
-    if (this.group.spots.length === 0) this.complete();
-    else this.write(false);
-    this.publishers.release();
-  }
-
-  private write(again: boolean): void {
-    const { bytes, spots } = this.group;
-    const records = spots.map(({ at }) => at);
-    this.log.append(bytes, records, (error, file) => {
-      if (file !== undefined) {
-        for (const spot of spots) this.written(spot, file, file.size - bytes.length);
-        // Where memory is short, the last to come are the first to leave it.
-        for (const { task } of spots.toReversed()) {
-          if (task.kind === 'push' && !task.entry.gone) task.backlog.page(task.entry);
-        }
-        this.complete();
-        return;
-      }
-      // What was promised is held by the room that was kept for it.
-      if (this.health.fail(error!)) {
-        this.write(true);
-        return;
-      }
-      const { underWay } = this;
-      this.underWay = this.closing ? [] : underWay.filter(({ patient }) => patient);
-      for (const one of underWay) if (!this.underWay.includes(one)) one.done(this.health.error());
-      if (this.closing) {
-        this.report('the last changes, none of them confirmed, could not be written');
-        this.pending.clear();
-        this.complete();
-        return;
-      }
-      if (!again) this.report('what is not confirmed is tried again until it can be written');
-      setTimeout(() => this.write(true), RETRY);
-    });
-  }
-
-  private complete(): void {
-    this.writing = false;
-    this.group.empty();
-    const { underWay } = this;
-    this.underWay = [];
-    for (const { done } of underWay) done();
-    this.cleaner.run();
-    this.flush();
-  }
-
-  /** A record stands in the log. */
-  private written({ task, at, length }: Spot, file: LogFile, base: number): void {
-    const { catalog } = this;
-    switch (task.kind) {
-      case 'push':
-        catalog.set(task.entry.seq, file.number, base + at, length, task.entry.expires);
-        return;
-      case 'keep':
-      case 'copy':
-        if (task.seq > 0) catalog.set(task.seq, file.number, base + at, length, catalog.expires(task.seq));
-        return;
-      case 'remove':
-      case 'drop':
-        catalog.delete(task.seq);
-        this.dying.delete(task.seq);
-    }
-  }
-
   private async recover(): Promise<void> {
     const begun = performance.now();
     this.log.settleNewest();
@@ -459,7 +365,7 @@ export class DiskStore implements Store {
       // Under the number that their records say.
       const kept = { kind: 'queue' as const, key, about: {} };
       this.keptSeqs.set(`queue\0${key}`, seq);
-      this.add({ kind: 'keep', seq, kept });
+      this.committer.add({ kind: 'keep', seq, kept });
       this.recoveredKept.push(kept);
       messages += this.revive(seq, kept, waiting);
       return 'they are back in it, with the rules of any other queue';

@@ -487,7 +487,7 @@ describe('a store on disk', () => {
       const slice = new Slice();
       do {
         slice.begin(1024 * 1024);
-        store.backlog('q').sweep(cursor, { wanted: false, accepts }, slice);
+        store.backlog('q').sweep(cursor, { wanted: false, accepts, missed: () => undefined }, slice);
       } while (slice.over);
       cursor.close();
       return found;

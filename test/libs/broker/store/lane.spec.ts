@@ -176,5 +176,5 @@ it('those that move to close holes are taken out, too', () => {
   const kept = (entry: Entry) => number(entry) % 3 === 1;
   while (takeFirst(backlog, cursor, (entry) => !kept(entry)) !== undefined);
   while (backlog.detach());
-  expect([...backlog.values()].filter(({ message }) => isThere(message))).toEqual([]);
+  expect([...backlog.values()].filter((entry) => isThere(entry!.message))).toEqual([]);
 });

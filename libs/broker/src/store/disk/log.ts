@@ -326,7 +326,10 @@ export class Log {
   /** What was not confirmed must not come back once other records have the numbers of those in it. */
   private cutOff(): void {
     if (this.broken === undefined) return;
-    cutFile(this.fs, join(this.directory, nameOf(this.broken.number)), this.broken.size);
+    const { number, size } = this.broken;
+    // While a disk is full each try would leave one that holds nothing.
+    if (size <= FILE_HEAD) this.remove(number);
+    else cutFile(this.fs, join(this.directory, nameOf(number)), size);
     this.broken = undefined;
   }
 

@@ -96,9 +96,9 @@ export class Pending {
     return this.cut(this.ends.findLast((end) => end > 0 && end <= count) ?? this.besides(count));
   }
 
-  /** Nothing of it is to be written. */
-  clear(): void {
-    this.cut(this.tasks.length);
+  /** Nothing of it is to be written; tells who waited for it. */
+  clear(): readonly Promised[] {
+    return this.cut(this.tasks.length).waiting;
   }
 
   /** The place next to that one where nothing is parted that belongs together. */
