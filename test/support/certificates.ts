@@ -25,14 +25,15 @@ export class Certificates {
     name: string,
     authority: Pem,
     names = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'],
-    { constraints = 'CA:FALSE', days = 2, subject = `/CN=${name}`, serial = '' } = {},
+    { constraints = 'CA:FALSE', days = 2, subject = `/CN=${name}`, serial = '', extension = '' } = {},
   ): Pem {
     const pem = this.files(name);
     const request = join(this.folder, `${name}.csr`);
     const extensions = join(this.folder, `${name}.ext`);
     // In a section of their own, a name may have commas.
     const list = names.map((each, at) => each.replace(/:/, `.${at} = `)).join('\n');
-    writeFileSync(extensions, `subjectAltName=@names\nbasicConstraints=${constraints}\n[names]\n${list}\n`);
+    const own = ['subjectAltName=@names', `basicConstraints=${constraints}`, extension].join('\n');
+    writeFileSync(extensions, `${own}\n[names]\n${list}\n`);
     this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', subject);
     const signer = ['-CA', authority.cert, '-CAkey', authority.key];
     const number = serial === '' ? ['-CAcreateserial'] : ['-set_serial', serial];

@@ -79,11 +79,11 @@ export class Rounds {
 
   /** It is the end: what is to be written is written at once. */
   finish(): void {
+    this.topics.underWay.delete(this);
     for (const round of this.open.splice(0)) {
       this.refresh(round);
       keep(round);
     }
-    this.topics.underWay.delete(this);
   }
 
   /** A publisher is gone; what it has sent is not. */
