@@ -88,11 +88,28 @@ export function findVhost(vhosts: readonly string[], host: string): string | und
   return vhosts.find((entry) => entry.toLowerCase() === name) ?? vhosts.find((entry) => matches(entry, name));
 }
 
+/**
+ * Hosts are whatever a client says before its login: however many asterisks there are, it takes no more steps than the
+ * two lengths come to, multiplied.
+ */
 function matches(glob: string, name: string): boolean {
-  const source = glob
-    .toLowerCase()
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replace(/\?/g, '.');
-  return new RegExp(`^${source}$`, 's').test(name);
+  const wanted = glob.toLowerCase();
+  let at = 0;
+  let star = -1;
+  let taken = 0;
+  for (let next = 0; next < name.length;) {
+    if (wanted[at] === '*') {
+      star = at++;
+      taken = next;
+    } else if (wanted[at] === '?' || wanted[at] === name[next]) {
+      at++;
+      next++;
+    } else if (star >= 0) {
+      // The last asterisk takes one more: those before it have their part.
+      at = star + 1;
+      next = ++taken;
+    } else return false;
+  }
+  while (wanted[at] === '*') at++;
+  return at === wanted.length;
 }

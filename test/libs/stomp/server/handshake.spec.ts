@@ -188,6 +188,22 @@ describe('virtual hosts', () => {
     expect(await vhostOf(vhosts, { host: 'a.b.example.org' })).toBe('*.example.org');
   });
 
+  it.each(['', 'b', 'ab', 'aab', 'abab', 'bbaab', 'a.b', 'ab*b'])('are found for %j as globs say', async (host) => {
+    const found = async (glob: string) => (await vhostOf([glob, '*'], { host })) === glob;
+    for (const glob of ['*b', 'a*', '*a*', 'a*b', '*ab*b', '**b**', '?*b', '*?b', '?', '??', 'a?a?', 'a*a*b*']) {
+      const pattern = new RegExp(`^${glob.replaceAll('*', '.*').replaceAll('?', '.')}$`);
+      expect(`${glob}: ${await found(glob)}`).toBe(`${glob}: ${pattern.test(host)}`);
+    }
+  });
+
+  it('are looked for in a moment, however long the host is, and however many asterisks a glob has', async () => {
+    const { peer } = new TestServer(new TestBroker(), { vhosts: ['*.eu.*.eu.*.eu.*.example.com'] }).open();
+    const began = performance.now();
+    peer.send('CONNECT', { 'accept-version': '1.2', host: '.eu'.repeat(500) });
+    expect((await peer.refused()).header('message')).toBe('unknown virtual host');
+    expect(performance.now() - began).toBeLessThan(1_000);
+  });
+
   it('are refused when unknown: dots and other signs of the glob stand for themselves', async () => {
     for (const host of ['', 'test', 'abc.example', 'x1test', 'a.example.organic']) {
       expect(await vhostOf(['*.test', 'a?.example', 'x.test', '*.example.org'], { host })).toBe('unknown virtual host');
