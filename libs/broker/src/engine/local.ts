@@ -67,8 +67,8 @@ export class LocalEngine implements Engine {
           `${queue.length} messages wait until it is subscribed to again`,
       );
     }
-    this.store.redo(() => {
-      for (const world of this.worlds.values()) world.catchUp();
+    await this.store.redo(async () => {
+      for (const world of this.worlds.values()) await world.catchUp();
     });
   }
 

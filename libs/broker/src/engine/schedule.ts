@@ -78,7 +78,7 @@ export class Schedule {
     else this.recur(id, message, to, cron);
   }
 
-  /** Takes a job up again that was kept; to be followed by `fire`. */
+  /** Takes a job up again that was kept; to be followed by `catchUp`. */
   recover(job: Job): void {
     this.push(job);
   }
@@ -111,6 +111,7 @@ export class Schedule {
     this.keep({ id, message, to, due: nextTime(cron), left: 0, recurs: true });
   }
 
+  /** What comes of a job is written before the job goes: whatever happens in between, nothing is lost. */
   private run(job: Job): void {
     // It is in neither place for a moment.
     this.owner.join(() => this.move(job));
@@ -118,19 +119,20 @@ export class Schedule {
 
   private move(job: Job): void {
     const { message, to, left } = job;
-    this.owner.forget(job);
     const { expires, timing } = readTerms(message);
     const { delay = 0, period = 0, repeat = 0, cron } = timing ?? {};
     if (job.recurs) {
       this.keep({ id: randomUUID(), message, to, due: Date.now() + delay, left: repeat, recurs: false });
-      if (cron !== undefined) this.recur(job.id, renew(message), to, cron);
+      if (cron === undefined) this.owner.forget(job);
+      else this.recur(job.id, renew(message), to, cron);
       return;
     }
     this.owner.release(message.readdress(message.destination, DONE, message.id), to);
+    // A period begins when the one before it has ended: what is late is not caught up with.
     const due = Date.now() + period;
     // What nobody would get any more ends: of a repetition without end it is the only end.
-    if (left === 0 || (expires > 0 && expires <= due)) return;
-    this.keep({ ...job, message: renew(message), due, left: left < 0 ? left : left - 1 });
+    if (left === 0 || (expires > 0 && expires <= due)) this.owner.forget(job);
+    else this.keep({ ...job, message: renew(message), due, left: left < 0 ? left : left - 1 });
   }
 
   private push(job: Job): void {
@@ -173,35 +175,39 @@ export class Schedule {
     clearTimeout(this.timer);
     const first = this.heap[0];
     if (first === undefined) return;
-    this.timer = setTimeout(this.goOn, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
+    this.timer = setTimeout(this.fire, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
   }
 
-  /** Delivers all that is due, and waits for the rest. */
-  fire(): void {
+  /** Delivers all that is due by now, and waits for the rest. */
+  async catchUp(): Promise<void> {
     const now = Date.now();
-    for (let job; (job = this.next(now)) !== undefined;) this.run(job);
+    this.firing = true;
+    while (!this.release(now)) await new Promise<void>((goOn) => later(goOn));
+    this.firing = false;
     this.arm();
   }
 
-  /** The same in turns: all may be due at once, and each may be for many. */
-  private readonly goOn = (): void => {
+  private readonly fire = (): void => {
     this.firing = true;
-    const now = Date.now();
-    let since = performance.now();
-    for (let job; (job = this.next(now)) !== undefined; since = performance.now()) {
-      this.run(job);
-      if (!spend(since)) continue;
-      later(this.goOn);
+    if (!this.release(Date.now())) {
+      later(this.fire);
       return;
     }
     this.firing = false;
     this.arm();
   };
 
-  /** The first that is due. */
-  private next(now: number): Job | undefined {
-    const first = this.heap[0];
-    return first !== undefined && first.due <= now ? this.pop().job : undefined;
+  /**
+   * Delivers what is due by a moment, for as long as a turn has time for it: all may be due at once, and each may be for
+   * many. Tells whether that was all.
+   */
+  private release(until: number): boolean {
+    for (let first; (first = this.heap[0]) !== undefined && first.due <= until;) {
+      const since = performance.now();
+      this.run(this.pop().job);
+      if (spend(since)) return false;
+    }
+    return true;
   }
 }
 

@@ -213,8 +213,8 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** All is made again that was kept: what became due meanwhile is delivered. */
-  catchUp(): void {
-    this.scheduled.fire();
+  catchUp(): Promise<void> {
+    return this.scheduled.catchUp();
   }
 
   checkStore(message: Message): void {

@@ -218,9 +218,9 @@ export class DiskStore implements Store {
     return all;
   }
 
-  redo(work: () => void): void {
+  async redo(work: () => Promise<void>): Promise<void> {
     this.redoing = this.killed;
-    work();
+    await work();
     if (this.redoing) this.doubtful = this.seq;
     this.redoing = false;
   }

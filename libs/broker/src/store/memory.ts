@@ -44,8 +44,8 @@ export class MemoryStore implements Store {
     return [];
   }
 
-  redo(work: () => void): void {
-    work();
+  redo(work: () => Promise<void>): Promise<void> {
+    return work();
   }
 
   refuse(): void {

@@ -42,7 +42,7 @@ export interface Store {
   /** What is kept, as it was when the store was opened. */
   kept(): Iterable<Kept>;
   /** Does what may have been done before the process was killed: messages that it adds may have been handed out. */
-  redo(work: () => void): void;
+  redo(work: () => Promise<void>): Promise<void>;
   /** What is kept cannot be used: it is set aside where that can be done, told of with the reason, and forgotten. */
   refuse(kept: Kept, why: string): void;
   /** Tells the operator. */
