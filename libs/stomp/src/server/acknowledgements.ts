@@ -130,13 +130,21 @@ export class Acknowledgements {
   private byMessage(messageId: string, id: string | undefined): Named | undefined {
     const { byId, bySerial } = this.subscribed;
     const named = id === undefined ? undefined : byId.get(id);
-    let late: Named | undefined;
-    for (const subscription of named === undefined ? bySerial.values() : [named, ...bySerial.values()]) {
-      const number = subscription.pending.find(messageId);
-      if (number < 0) continue;
-      if (subscription.pending.get(number)!.holder === subscription) return { subscription, number };
-      late ??= { subscription, number };
+    const found = named && waiting(named, messageId);
+    if (found !== undefined && holds(found)) return found;
+    let late = found;
+    for (const subscription of bySerial.values()) {
+      const other = waiting(subscription, messageId);
+      if (other !== undefined && holds(other)) return other;
+      late ??= other;
     }
     return late;
   }
 }
+
+function waiting(subscription: Subscription, messageId: string): Named | undefined {
+  const number = subscription.pending.find(messageId);
+  return number < 0 ? undefined : { subscription, number };
+}
+
+const holds = ({ subscription, number }: Named) => subscription.pending.get(number)!.holder === subscription;

@@ -73,9 +73,13 @@ function shareEpoch(epoch: string): string {
   return earlier;
 }
 
+/** The number that an id ends with. */
+export const serialOf = (id: string): number => Number(id.slice(id.lastIndexOf('-') + 1));
+
 /** A message on its way through a broker. Its headers and body stay bytes until somebody asks for them. */
 export class Message {
-  private readonly serial: number;
+  /** @internal Its number among the messages of that start of the broker. */
+  readonly serial: number;
   /** The start of the broker that its id is from. */
   private readonly epoch: string;
   private plain: WireHead | undefined;
@@ -98,9 +102,8 @@ export class Message {
       this.serial = ++serials;
       this.epoch = EPOCH;
     } else {
-      const dash = id.lastIndexOf('-');
-      this.serial = Number(id.slice(dash + 1));
-      this.epoch = shareEpoch(id.slice(0, dash));
+      this.serial = serialOf(id);
+      this.epoch = shareEpoch(id.slice(0, id.lastIndexOf('-')));
     }
     const wire = frame.wire;
     if (

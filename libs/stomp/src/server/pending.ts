@@ -1,5 +1,5 @@
 import type { FrameHeaders } from '../frame/headers.js';
-import type { Message } from './message.js';
+import { type Message, serialOf } from './message.js';
 import type { Subscription } from './subscription.js';
 
 /**
@@ -56,13 +56,18 @@ export class Pending {
   private list: (Delivery | undefined)[] = [];
   private head = 0;
   private offset = 0;
+  // By the serial number of the message; where it waits more than once, oldest first. Made when it is asked for: from
+  // 1.2 on deliveries are acknowledged by their numbers.
+  private places: Map<number, number | number[]> | undefined;
   /** How many wait. */
   size = 0;
 
   /** The number that the delivery got. */
   add(delivery: Delivery): number {
     this.size++;
-    return this.offset + this.list.push(delivery) - 1;
+    const number = this.offset + this.list.push(delivery) - 1;
+    if (this.places !== undefined) place(this.places, delivery.message.serial, number);
+    return number;
   }
 
   get(number: number): Delivery | undefined {
@@ -71,10 +76,10 @@ export class Pending {
 
   /** The number of the oldest delivery of the message with that id; -1 when there is none. */
   find(messageId: string): number {
-    for (let i = this.head; i < this.list.length; i++) {
-      if (this.list[i]?.message.id === messageId) return this.offset + i;
-    }
-    return -1;
+    if (this.size === 0) return -1;
+    const found = (this.places ??= this.index()).get(serialOf(messageId)) ?? [];
+    const numbers = typeof found === 'number' ? [found] : found;
+    return numbers.find((number) => this.get(number)!.message.id === messageId) ?? -1;
   }
 
   /** The deliveries up to that number which wait, oldest first. */
@@ -90,7 +95,9 @@ export class Pending {
   remove(number: number): void {
     const list = this.list;
     const at = number - this.offset;
-    if (list[at] === undefined) return;
+    const delivery = list[at];
+    if (delivery === undefined) return;
+    if (this.places !== undefined) displace(this.places, delivery.message.serial, number);
     list[at] = undefined;
     this.size--;
     while (this.head < list.length && list[this.head] === undefined) this.head++;
@@ -109,4 +116,25 @@ export class Pending {
   all(): Delivery[] {
     return this.list.filter((delivery) => delivery !== undefined);
   }
+
+  private index(): Map<number, number | number[]> {
+    const places = new Map<number, number | number[]>();
+    this.list.forEach((delivery, at) => {
+      if (delivery !== undefined) place(places, delivery.message.serial, this.offset + at);
+    });
+    return places;
+  }
+}
+
+function place(places: Map<number, number | number[]>, serial: number, number: number): void {
+  const known = places.get(serial);
+  if (known === undefined) places.set(serial, number);
+  else if (typeof known === 'number') places.set(serial, [known, number]);
+  else known.push(number);
+}
+
+function displace(places: Map<number, number | number[]>, serial: number, number: number): void {
+  const known = places.get(serial);
+  if (typeof known === 'object' && known.length > 1) known.splice(known.indexOf(number), 1);
+  else places.delete(serial);
 }
