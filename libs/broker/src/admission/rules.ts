@@ -1,6 +1,6 @@
 import { StompError } from 'nestjs-stomp/server';
 import { readDestination } from '../destination/name.js';
-import { isPattern } from '../destination/pattern.js';
+import { fits, isPattern, isRest } from '../destination/pattern.js';
 import type { User } from './users.js';
 
 /** What a client does with a destination: read (SUBSCRIBE), write (SEND), manage (say how a queue is to be made). */
@@ -143,54 +143,40 @@ function readPlace(destination: string): Place {
   };
 }
 
-const isRest = (level: string | undefined) => level === '#' || level === '>';
 const isHidden = ({ kind, levels }: Place) => kind === 'topic' && levels[0]!.startsWith('$');
 const isWild = (level: string | undefined) => level === '*' || isRest(level);
 
 /** Whether a pattern stands for all that another one, or a name, stands for. In doubt it does not. */
 function covers(rule: Place, place: Place): boolean {
   if (isHidden(place) && isWild(rule.levels[0])) return false;
-  return walk(rule.levels, place.levels, (own, other) => own === other || (own === '*' && !isRest(other)), false);
+  return fits(rule.levels, place.levels, 0, (own, other) => own === other || (own === '*' && !isRest(other)));
 }
 
 /** Whether there may be a name that both patterns stand for. */
 function overlap(rule: Place, place: Place): boolean {
   if (isHidden(place) && isWild(rule.levels[0])) return false;
   if (isHidden(rule) && isWild(place.levels[0])) return false;
-  return walk(rule.levels, place.levels, (own, other) => own === other || own === '*' || other === '*', true);
+  return share(rule.levels, place.levels);
 }
 
 /**
- * Passes over two patterns at once, level by level, in one pass for each level of the first.
- *
- * @param same whether two levels, none of them the rest of the first pattern, go together
- * @param both whether the rest of the second pattern may stand for levels of the first, too
+ * Whether levels of two patterns stand for something that is the same. What comes before the first `#` of either has to
+ * go together level by level, and so has what comes behind the last. Of what is in between, one that has a `#` of its
+ * own besides those of the other can be moved out of its way.
  */
-function walk(
-  own: readonly string[],
-  other: readonly string[],
-  same: (own: string, other: string) => boolean,
-  both: boolean,
-): boolean {
-  // reached[j]: the levels of `own` so far go with the first j of `other`.
-  let reached = other.map(() => false);
-  reached.unshift(true);
-  const spread = (row: boolean[]) => {
-    if (both) for (let j = 0; j < other.length; j++) if (isRest(other[j]) && row[j]) row[j + 1] = true;
-    return row;
-  };
-  reached = spread(reached);
-  for (const level of own) {
-    const next = reached.map(() => false);
-    for (let j = 0; j <= other.length; j++) {
-      if (isRest(level)) next[j] = reached[j]! || (j > 0 && next[j - 1]!);
-      else if (j > 0) {
-        // The rest of the other one takes this level, and maybe more.
-        const taken = both && isRest(other[j - 1]) && (reached[j]! || reached[j - 1]!);
-        next[j] = taken || (reached[j - 1]! && same(level, other[j - 1]!));
-      }
-    }
-    reached = spread(next);
+function share(one: readonly string[], other: readonly string[]): boolean {
+  const bound = (a: string | undefined, b: string | undefined) =>
+    a !== undefined && b !== undefined && !isRest(a) && !isRest(b);
+  let from = 0;
+  for (; bound(one[from], other[from]); from++) if (!together(one[from]!, other[from]!)) return false;
+  let [end, otherEnd] = [one.length, other.length];
+  while (end > from && otherEnd > from && bound(one[end - 1], other[otherEnd - 1])) {
+    if (!together(one[--end]!, other[--otherEnd]!)) return false;
   }
-  return reached[other.length]!;
+  const [left, right] = [one.slice(from, end), other.slice(from, otherEnd)];
+  if (!right.some(isRest)) return fits(left, right, 0, together);
+  if (!left.some(isRest)) return fits(right, left, 0, together);
+  return true;
 }
+
+const together = (one: string, other: string) => one === other || one === '*' || other === '*';

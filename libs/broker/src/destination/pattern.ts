@@ -8,7 +8,7 @@ export function levelsOf(name: string): string[] {
 /** Whether names with and without the prefix of topics are meant: they are never the same. */
 export const isPrefixed = (name: string): boolean => name.startsWith(PREFIX);
 
-const isWild = (level: string) => level === '*' || level === '#' || level === '>';
+const isWild = (level: string) => level === '*' || isRest(level);
 
 /** Whether a destination that is subscribed to stands for more than one name. */
 export function isPattern(name: string): boolean {
@@ -21,30 +21,39 @@ export function isPattern(name: string): boolean {
  */
 export const isHidden = (name: string): boolean => name.startsWith(`${PREFIX}$`) || name.startsWith('\0');
 
+/** Whether a level of a pattern stands for any levels, or none. */
+export const isRest = (level: string | undefined): boolean => level === '#' || level === '>';
+
 /** Whether a name is one of those that a pattern stands for; a pattern without wildcards stands for itself. */
-export function matches(pattern: string, name: string): boolean {
-  if (!isPattern(pattern)) return pattern === name;
-  if (isPrefixed(pattern) !== isPrefixed(name)) return false;
-  const wanted = levelsOf(pattern);
-  if (isHidden(name) && isWild(wanted[0]!)) return false;
-  const levels = levelsOf(name);
-  // Which parts of the pattern may come next: one pass over the name, however many wildcards there are.
-  let next = new Set([0]);
-  const reach = (at: number, into: Set<number>) => {
-    into.add(at);
-    while (wanted[at] === '#' || wanted[at] === '>') into.add(++at);
-  };
-  const first = new Set<number>();
-  for (const at of next) reach(at, first);
-  next = first;
-  for (const level of levels) {
-    const after = new Set<number>();
-    for (const at of next) {
-      const part = wanted[at];
-      if (part === '#' || part === '>') reach(at, after);
-      else if (part === '*' || part === level) reach(at + 1, after);
-    }
-    next = after;
-  }
-  return next.has(wanted.length);
+export const matches = (pattern: string, name: string): boolean => matcher(pattern)(name);
+
+/** The same, for many names. */
+export function matcher(pattern: string): (name: string) => boolean {
+  if (!isPattern(pattern)) return (name) => name === pattern;
+  const [wanted, prefixed] = [levelsOf(pattern), isPrefixed(pattern)];
+  const open = !isWild(wanted[0]!);
+  return (name) => isPrefixed(name) === prefixed && (open || !isHidden(name)) && fits(wanted, levelsOf(name));
 }
+
+/**
+ * Whether the levels of a pattern stand for those of a name from one on. Each `#` takes as few as it can: only the last
+ * of them ever has to take more, so that however many there are it takes no more steps than the levels of both multiplied.
+ *
+ * @param same whether a level of the pattern, none that stands for many, stands for one of the name
+ */
+export function fits(wanted: readonly string[], levels: readonly string[], from = 0, same = isSame): boolean {
+  let [part, level] = [0, from];
+  let [rest, taken] = [-1, 0];
+  while (level < levels.length) {
+    if (isRest(wanted[part])) [rest, taken] = [part++, level];
+    else if (part < wanted.length && same(wanted[part]!, levels[level]!)) {
+      part++;
+      level++;
+    } else if (rest >= 0) [part, level] = [rest + 1, ++taken];
+    else return false;
+  }
+  while (isRest(wanted[part])) part++;
+  return part === wanted.length;
+}
+
+const isSame = (wanted: string, level: string) => wanted === '*' || wanted === level;

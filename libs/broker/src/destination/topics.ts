@@ -1,14 +1,14 @@
 /*
  * Who reads what: the topic subscriptions of one virtual host.
  *
- * Exact names stand in a map. Patterns stand in a tree of levels; a name is matched level by level against the set
- * of nodes that are still possible, so the cost grows with the patterns that share its beginning, never with those
- * that do not.
+ * Exact names stand in a map. Patterns stand in a tree of levels up to their first `#`; a name is matched level by level
+ * against the nodes that are still possible, so the cost grows with the patterns that share its beginning, never with
+ * those that do not. What a pattern is from its first `#` on is matched with the rest of the name.
  *
  *   /topic/a.*.c      root - a - * - c
- *   /topic/a.#        root - a - #        (# stays possible for any number of levels, none included)
+ *   /topic/a.#.b      root - a, with the tail #.b
  */
-import { isHidden, isPattern, isPrefixed, levelsOf } from './pattern.js';
+import { fits, isHidden, isPattern, isPrefixed, isRest, levelsOf } from './pattern.js';
 import type { TopicReader } from './reader.js';
 
 /** Those who read one name. A list is made of them when it is asked for, not whenever somebody comes or goes. */
@@ -35,24 +35,22 @@ class Readers {
   }
 }
 
+/** What patterns are from their first `#` or `>` on. */
+interface Tail {
+  readonly levels: readonly string[];
+  readonly readers: Readers;
+}
+
 interface Node {
   readonly children: Map<string, Node>;
   /** Below `*`: any one level. */
   one: Node | undefined;
-  /** Below `#` or `>`: any levels, or none. */
-  rest: Node | undefined;
-  /** Whether this is such a node itself. */
-  readonly many: boolean;
+  /** By their text. */
+  readonly tails: Map<string, Tail>;
   readonly readers: Readers;
 }
 
-const newNode = (many = false): Node => ({
-  children: new Map(),
-  one: undefined,
-  rest: undefined,
-  many,
-  readers: new Readers(),
-});
+const newNode = (): Node => ({ children: new Map(), one: undefined, tails: new Map(), readers: new Readers() });
 
 export class Topics {
   /** Grows whenever somebody comes or goes: what was found under an older one may be wrong. */
@@ -72,9 +70,17 @@ export class Topics {
       return;
     }
     let node = this.root(name);
-    for (const level of levelsOf(name)) {
+    const levels = levelsOf(name);
+    for (const [at, level] of levels.entries()) {
+      if (isRest(level)) {
+        const tail = levels.slice(at);
+        const text = tail.join('.');
+        let known = node.tails.get(text);
+        if (known === undefined) node.tails.set(text, (known = { levels: tail, readers: new Readers() }));
+        known.readers.add(reader);
+        return;
+      }
       if (level === '*') node = node.one ??= newNode();
-      else if (level === '#' || level === '>') node = node.many ? node : (node.rest ??= newNode(true));
       else {
         let child = node.children.get(level);
         if (child === undefined) node.children.set(level, (child = newNode()));
@@ -99,23 +105,28 @@ export class Topics {
   match(name: string): readonly TopicReader[] {
     const exact = this.exact.get(name)?.list ?? [];
     const root = this.root(name);
-    if (root.children.size === 0 && root.one === undefined && root.rest === undefined) return exact;
-    let possible = new Set<Node>();
-    reach(root, possible);
+    if (isBare(root)) return exact;
+    const found = [...exact];
+    const levels = levelsOf(name);
     // No wildcard stands for the first level of a hidden name.
-    if (isHidden(name)) possible = new Set([{ ...root, one: undefined, rest: undefined }]);
-    for (const level of levelsOf(name)) {
-      const next = new Set<Node>();
-      for (const node of possible) {
-        if (node.many) next.add(node);
-        reach(node.children.get(level), next);
-        reach(node.one, next);
+    let possible = isHidden(name) ? [{ ...root, one: undefined, tails: new Map<string, Tail>() }] : [root];
+    for (let at = 0; possible.length > 0; at++) {
+      const next: Node[] = [];
+      for (const { children, one, tails, readers } of possible) {
+        for (const tail of tails.values()) {
+          if (tail.levels.length === 1 || fits(tail.levels, levels, at))
+            for (const reader of tail.readers.list) found.push(reader);
+        }
+        if (at === levels.length) {
+          for (const reader of readers.list) found.push(reader);
+          continue;
+        }
+        const child = children.get(levels[at]!);
+        if (child !== undefined) next.push(child);
+        if (one !== undefined) next.push(one);
       }
       possible = next;
-      if (possible.size === 0) return exact;
     }
-    const found = [...exact];
-    for (const { readers } of possible) for (const reader of readers.list) found.push(reader);
     return found;
   }
 
@@ -125,25 +136,23 @@ export class Topics {
 
   /** Takes a reader out, and the nodes that nobody needs any more; tells whether this one is needed. */
   private prune(node: Node, levels: readonly string[], at: number, reader: TopicReader): boolean {
-    if (at === levels.length) node.readers.remove(reader);
-    else {
-      const level = levels[at]!;
-      const rest = level === '#' || level === '>';
-      const child = level === '*' ? node.one : rest ? (node.many ? node : node.rest) : node.children.get(level);
-      if (child === node) return this.prune(node, levels, at + 1, reader);
+    const level = levels[at];
+    if (level === undefined) node.readers.remove(reader);
+    else if (isRest(level)) {
+      const text = levels.slice(at).join('.');
+      const tail = node.tails.get(text);
+      tail?.readers.remove(reader);
+      if (tail?.readers.size === 0) node.tails.delete(text);
+    } else {
+      const child = level === '*' ? node.one : node.children.get(level);
       if (child !== undefined && !this.prune(child, levels, at + 1, reader)) {
         if (level === '*') node.one = undefined;
-        else if (rest) node.rest = undefined;
         else node.children.delete(level);
       }
     }
-    return node.readers.size + node.children.size > 0 || node.one !== undefined || node.rest !== undefined;
+    return node.readers.size > 0 || !isBare(node);
   }
 }
 
-/** Adds a node, and the one that any further levels lead to, none included. */
-function reach(node: Node | undefined, into: Set<Node>): void {
-  if (node === undefined) return;
-  into.add(node);
-  if (node.rest !== undefined) into.add(node.rest);
-}
+/** Whether no pattern goes on here. */
+const isBare = ({ children, one, tails }: Node) => children.size === 0 && one === undefined && tails.size === 0;
