@@ -18,6 +18,7 @@ import { makesQueue, readDeadLetter, readDurableName, readQueueName } from './de
 import { type Address, checkLimits, isAdvisory, type NameLimits, readDestination } from './destination/name.js';
 import { nameOf } from './destination/owner.js';
 import { isPattern } from './destination/pattern.js';
+import { later, spend } from './destination/slice.js';
 import { destinationsOf } from './destination/spelling.js';
 import type { Policy } from './destination/policy.js';
 import { virtualTopics } from './destination/virtual.js';
@@ -268,7 +269,11 @@ export class StompBroker {
       const sent = [...session.uncommitted].map(({ destination, headers }) => {
         return [destination, 'send', new Frame('SEND', headers)] as const;
       });
+      let since = performance.now();
       for (const [destination, action, frame] of [...used, ...sent]) {
+        if (spend(since)) await new Promise<void>((goOn) => later(goOn));
+        if (!session.connected) return;
+        since = performance.now();
         for (const part of destinationsOf(destination, action, frame.headers)) {
           await this.admit(session, frame, usesOf(part, readDestination(part), action, frame, this.names));
         }

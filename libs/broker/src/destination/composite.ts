@@ -62,16 +62,25 @@ export class Composite implements Route {
   subscribe(subscription: Subscription, done: Done): void {
     this.checkDurable(subscription);
     const wakes: (() => void)[] = [];
+    const wakeAll = () => {
+      for (const wake of wakes) wake();
+    };
+    // Each of them wants to be told; the subscription knows only the last.
+    const gather = () => {
+      const { onReady } = subscription;
+      if (onReady === undefined || onReady === wakeAll) return;
+      wakes.push(onReady);
+      subscription.onReady = wakeAll;
+    };
     // One more, so that messages begin only when all of them can be told that they may.
     const one = onceAll(this.parts.length + 1, done);
     for (const { route } of this.parts) {
-      route.subscribe(subscription, one);
-      // Each of them wants to be told; the subscription knows only the last.
-      if (subscription.onReady !== undefined) wakes.push(subscription.onReady);
+      route.subscribe(subscription, (error) => {
+        gather();
+        one(error);
+      });
+      gather();
     }
-    subscription.onReady = () => {
-      for (const wake of wakes) wake();
-    };
     one();
   }
 

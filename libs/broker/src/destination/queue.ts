@@ -25,7 +25,7 @@ import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
 import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
-import { isOver, later, LONG, SHORT, Slice } from './slice.js';
+import { giveWay, isOver, later, LONG, SHORT, Slice, spend } from './slice.js';
 import { stamp } from './stamp.js';
 
 /** Octets of a slice of which a message is more. */
@@ -152,7 +152,11 @@ export class Queue implements Route, DeliverySource {
 
   send(message: Message, session: Session, done: Done | undefined): void {
     const { current } = this;
-    if (current.refuses && (!message.special || readTerms(message).timing === undefined)) current.checkRoom([message]);
+    if (current.refuses && (!message.special || readTerms(message).timing === undefined)) {
+      const since = performance.now();
+      current.checkRoom([message]);
+      if (spend(since)) giveWay(session);
+    }
     if (message.persistent !== undefined) this.owner.checkStore(message);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     this.accept(message, session, done);
@@ -207,9 +211,9 @@ export class Queue implements Route, DeliverySource {
     return messages.filter((message) => {
       const group = message.special ? readTerms(message).group : undefined;
       const taker = able.find(({ consumer, room }) => {
+        if (room <= 0) return false;
         const { selector } = consumer.terms;
-        const wanted = selector === undefined || takes(selector, message, 0);
-        return room > 0 && wanted && this.groups.admits({ group }, consumer);
+        return (selector === undefined || takes(selector, message, 0)) && this.groups.admits({ group }, consumer);
       });
       if (taker === undefined) return true;
       taker.room--;

@@ -1,5 +1,6 @@
-import type { Message } from 'nestjs-stomp/server';
-import { isPattern, matches } from './pattern.js';
+import type { Message, Session } from 'nestjs-stomp/server';
+import { isPattern, matcher } from './pattern.js';
+import { inTurns } from './slice.js';
 
 /** How many messages, and octets of them, are kept; beyond that the oldest go. */
 const MOST = 100_000;
@@ -29,12 +30,29 @@ export class Retained {
     while (this.kept.size > MOST || this.octets > MOST_OCTETS) this.forget(this.kept.keys().next().value!);
   }
 
-  /** What is kept for a topic, or for all topics of a pattern. */
-  match(name: string): Message[] {
-    if (!isPattern(name)) return this.live(name);
-    const found: Message[] = [];
-    for (const topic of [...this.kept.keys()]) if (matches(name, topic)) found.push(...this.live(topic));
-    return found;
+  /**
+   * Looks for the topics that a name stands for and that something is kept for: of a pattern in turns, and those that come
+   * meanwhile are among them.
+   *
+   * @param found told of them in the order of what is kept
+   */
+  search(name: string, session: Session, found: (topics: Iterable<string>) => void): void {
+    if (!isPattern(name)) {
+      found([name]);
+      return;
+    }
+    const [fits, topics] = [matcher(name), new Set<string>()];
+    const look = (topic: string) => {
+      if (!fits(topic)) return;
+      topics.delete(topic);
+      topics.add(topic);
+    };
+    inTurns(session, this.kept.keys(), look, () => found(topics));
+  }
+
+  /** What is kept for them. */
+  of(topics: Iterable<string>): Message[] {
+    return [...topics].flatMap((topic) => this.live(topic));
   }
 
   private live(topic: string): Message[] {

@@ -4,6 +4,8 @@
  * selector costs nobody knows beforehand: a slice is over, too, when its turn has taken long.
  */
 
+import type { Done, Session } from 'nestjs-stomp/server';
+
 /** What one look costs, in octets, besides those that are read from the disk for it. */
 const LOOK = 512;
 /** Octets of a slice in which others may take their part in the same turn. */
@@ -79,4 +81,43 @@ function next(): void {
   spent = 0;
   work();
   spent = 0;
+}
+
+/** A session is not read until others have had their turn. */
+export function giveWay(session: Session): void {
+  session.waitFor(BREATH);
+  later(() => session.goOn(BREATH));
+}
+
+const BREATH = { forget: () => undefined };
+
+/**
+ * Does something with each of many, in turns if it takes long; the session that wants it is not read before it is done.
+ * Those that are added to a map or a set meanwhile are among them.
+ *
+ * @param done told when it is, in this turn or a later one, or when something of it has failed
+ */
+export function inTurns<T>(session: Session, all: Iterator<T>, work: (one: T) => void, done: Done): void {
+  const wait = { forget: () => undefined };
+  const end = (error?: Error) => {
+    done(error);
+    session.goOn(wait);
+  };
+  const go = () => {
+    for (let next = all.next(); next.done !== true; next = all.next()) {
+      const since = performance.now();
+      try {
+        work(next.value);
+      } catch (error) {
+        end(error as Error);
+        return;
+      }
+      if (!spend(since)) continue;
+      session.waitFor(wait);
+      later(go);
+      return;
+    }
+    end();
+  };
+  go();
 }

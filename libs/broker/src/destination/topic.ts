@@ -4,6 +4,7 @@ import { offer, Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import { Rounds } from './rounds.js';
 import type { Retained } from './retained.js';
+import { giveWay, spend } from './slice.js';
 import { stamp } from './stamp.js';
 import { onceAll } from './tally.js';
 import type { Topics } from './topics.js';
@@ -25,13 +26,20 @@ export interface TopicOwner {
   /** Calls back when all that was done so far is as safe as was promised. */
   sync(done: Done): void;
   addressReply(message: Message, session: Session): void;
-  /** The queue that a subscription wants the topic's messages to wait in; undefined when it wants none. */
-  durable(name: string, subscription: Subscription, terms: ConsumerTerms): Route | undefined;
+  /**
+   * The queue that a subscription wants the topic's messages to wait in; undefined when it wants none.
+   *
+   * @param topics what is retained for them comes first
+   */
+  durable(name: string, subscription: Subscription, terms: ConsumerTerms, topics: Iterable<string>): Route | undefined;
   /** A reader lags behind. */
   slow(subscription: Subscription): void;
   subscribed(subscription: Subscription): void;
   unsubscribed(subscription: Subscription): void;
 }
+
+/** With so many readers it is looked at how long it takes to ask them all. */
+const MANY = 1_000;
 
 /**
  * A destination whose every subscription gets each message: the way of one session to one name. It remembers who
@@ -45,6 +53,8 @@ export class Topic implements Route {
   // Made when there is something in it: most sessions either send or subscribe.
   private subscribed: Map<Subscription, Reader> | undefined;
   private durable: Map<Subscription, Route> | undefined;
+  // Those for which it is still looked for what is retained.
+  private opening: Set<Subscription> | undefined;
   private readonly retains: boolean;
   private readonly stamps: boolean;
 
@@ -118,10 +128,22 @@ export class Topic implements Route {
    */
   publish(message: Message, publisher: Session | undefined, together: boolean, done: Done | undefined): void {
     const { topics } = this.owner;
-    if (this.version !== topics.version) this.find();
-    const { readers } = this;
-    if (this.rounds !== undefined) {
-      this.rounds.begin(message, publisher, readers, together, done);
+    const known = this.version === topics.version;
+    const since = known && this.readers.length < MANY ? 0 : performance.now();
+    if (!known) this.find();
+    this.distribute(message, publisher, together, done);
+    if (since > 0 && spend(since) && publisher !== undefined) giveWay(publisher);
+  }
+
+  private distribute(
+    message: Message,
+    publisher: Session | undefined,
+    together: boolean,
+    done: Done | undefined,
+  ): void {
+    const { readers, rounds } = this;
+    if (rounds !== undefined) {
+      rounds.begin(message, publisher, readers, together, done);
       return;
     }
     const one = done && onceAll(readers.length + 1, done);
@@ -142,9 +164,26 @@ export class Topic implements Route {
   }
 
   subscribe(subscription: Subscription, done: Done): void {
-    const { owner, name } = this;
     const terms = readConsumer(subscription);
-    const durable = owner.durable(name, subscription, terms);
+    const opening = (this.opening ??= new Set());
+    opening.add(subscription);
+    this.owner.retained.search(this.name, subscription.session, (topics) => {
+      if (!opening.delete(subscription)) {
+        done();
+        return;
+      }
+      try {
+        this.open(subscription, terms, topics, done);
+      } catch (error) {
+        done(error as Error);
+      }
+    });
+  }
+
+  /** @param topics those of its name that something is retained for */
+  private open(subscription: Subscription, terms: ConsumerTerms, topics: Iterable<string>, done: Done): void {
+    const { owner, name } = this;
+    const durable = owner.durable(name, subscription, terms, topics);
     if (durable !== undefined) {
       (this.durable ??= new Map()).set(subscription, durable);
       durable.subscribe(subscription, (error) => {
@@ -157,13 +196,14 @@ export class Topic implements Route {
     const reader = new Reader(subscription, terms, owner.rulesOf(name), (slow) => owner.slow(slow));
     (this.subscribed ??= new Map()).set(subscription, reader);
     owner.topics.add(name, reader);
-    const kept = owner.retained.match(name);
+    const kept = owner.retained.of(topics);
     owner.subscribed(subscription);
     done();
     for (const message of kept) offer(reader, message, undefined, undefined);
   }
 
   unsubscribe(subscription: Subscription): void {
+    this.opening?.delete(subscription);
     const durable = this.durable?.get(subscription);
     this.durable?.delete(subscription);
     durable?.unsubscribe(subscription);

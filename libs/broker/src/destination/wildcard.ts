@@ -1,7 +1,8 @@
 import { type Done, type Message, type Route, type Session, StompError, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readConsumer } from './dialect.js';
-import { matches } from './pattern.js';
+import { matcher } from './pattern.js';
 import type { Queue, QueueOwner } from './queue.js';
+import { inTurns } from './slice.js';
 
 /** Octets that it takes to have a consumer at one queue more. */
 const AT_QUEUE = 1_024;
@@ -13,6 +14,7 @@ class Consumption {
   constructor(
     private readonly subscription: Subscription,
     private readonly terms: ConsumerTerms,
+    private readonly fits: (name: string) => boolean,
   ) {
     subscription.onReady = () => {
       // Another one comes first each time, so that none waits for ever behind the others.
@@ -25,8 +27,13 @@ class Consumption {
     };
   }
 
-  /** @throws StompError when that takes too much memory */
+  /**
+   * A queue is there, which may be one of the pattern.
+   *
+   * @throws StompError when that takes too much memory
+   */
   add(queue: Queue): void {
+    if (!this.fits(queue.name) || this.queues.has(queue)) return;
     this.subscription.session.occupy(this.subscription, AT_QUEUE);
     this.queues.add(queue);
     queue.attach(this.subscription, this.terms);
@@ -44,14 +51,13 @@ class Consumption {
 
 /** Who subscribes to queues by patterns, in one virtual host. */
 export class Wildcards {
-  private readonly consumptions = new Map<Subscription, { pattern: string; consumption: Consumption }>();
+  private readonly consumptions = new Map<Subscription, Consumption>();
 
   constructor(private readonly owner: Pick<QueueOwner, 'subscribed' | 'unsubscribed'>) {}
 
   /** A queue was made. */
   added(queue: Queue): void {
-    for (const [{ session }, { pattern, consumption }] of this.consumptions) {
-      if (!matches(pattern, queue.name)) continue;
+    for (const [{ session }, consumption] of this.consumptions) {
       try {
         consumption.add(queue);
       } catch (error) {
@@ -63,11 +69,11 @@ export class Wildcards {
 
   /** A queue is gone. */
   removed(queue: Queue): void {
-    for (const { consumption } of this.consumptions.values()) consumption.drop(queue);
+    for (const consumption of this.consumptions.values()) consumption.drop(queue);
   }
 
   /** The way to all queues of a pattern. */
-  route(pattern: string, queues: () => Iterable<Queue>): Route {
+  route(pattern: string, queues: () => Iterator<Queue>): Route {
     return {
       send: (_message: Message, _session: Session, _done: Done | undefined) => {
         throw new StompError('invalid destination', 'a message goes to one queue: its name may hold no wildcards');
@@ -77,14 +83,18 @@ export class Wildcards {
         if (terms.browser) {
           throw new StompError('invalid header', 'a browser looks at one queue: its name may hold no wildcards');
         }
-        const consumption = new Consumption(subscription, terms);
-        this.consumptions.set(subscription, { pattern, consumption });
-        for (const queue of [...queues()]) if (matches(pattern, queue.name)) consumption.add(queue);
-        this.owner.subscribed(subscription);
-        done();
+        const consumption = new Consumption(subscription, terms, matcher(pattern));
+        this.consumptions.set(subscription, consumption);
+        const add = (queue: Queue) => {
+          if (this.consumptions.has(subscription)) consumption.add(queue);
+        };
+        inTurns(subscription.session, queues(), add, (error) => {
+          if (error === undefined && this.consumptions.has(subscription)) this.owner.subscribed(subscription);
+          done(error);
+        });
       },
       unsubscribe: (subscription) => {
-        this.consumptions.get(subscription)?.consumption.end();
+        this.consumptions.get(subscription)?.end();
         if (this.consumptions.delete(subscription)) this.owner.unsubscribed(subscription);
       },
     };

@@ -30,6 +30,7 @@ import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js
 import { offer } from '../destination/reader.js';
 import { REPLY_QUEUE, REPLY_TOPIC, ReplyRoute, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
+import { giveWay, spend } from '../destination/slice.js';
 import { Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
 import { virtualTopic } from '../destination/virtual.js';
@@ -137,7 +138,7 @@ export class World implements QueueOwner, TopicOwner {
       case 'queue':
         if (action === 'subscribe' && isPattern(name)) return this.wildcards.route(name, () => this.visible());
         this.checkCount(name);
-        return this.queue(name, headers);
+        return this.makeInTime(session, name, headers);
       case 'temp-queue':
         return this.temporaryQueue(session, name);
       case 'temp-topic':
@@ -154,6 +155,14 @@ export class World implements QueueOwner, TopicOwner {
           ? new Topic(TEMPORARY + name, this)
           : new ReplyRoute(() => this.queues.get(TEMPORARY + name));
     }
+  }
+
+  /** It may be that many who subscribe by patterns have to be told of a new one. */
+  private makeInTime(session: Session, name: string, headers: FrameHeaders): Queue {
+    const since = performance.now();
+    const queue = this.queue(name, headers);
+    if (spend(since)) giveWay(session);
+    return queue;
   }
 
   /**
@@ -281,7 +290,12 @@ export class World implements QueueOwner, TopicOwner {
     }
   }
 
-  durable(name: string, subscription: Subscription, { noLocal }: ConsumerTerms): Route | undefined {
+  durable(
+    name: string,
+    subscription: Subscription,
+    { noLocal }: ConsumerTerms,
+    topics: Iterable<string>,
+  ): Route | undefined {
     const own = readQueueName(subscription);
     const durable = own === undefined ? readDurable(subscription) : undefined;
     if (name.startsWith(TEMPORARY) && (own ?? durable) !== undefined) {
@@ -297,7 +311,7 @@ export class World implements QueueOwner, TopicOwner {
         const feed = this.collect(queue, name, noLocal);
         const about = { queue: own, topic: name, noLocal };
         this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about });
-        this.begin(feed, name);
+        this.begin(feed, topics);
       }
       return queue;
     }
@@ -316,13 +330,13 @@ export class World implements QueueOwner, TopicOwner {
     const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
     this.store.keep({ kind: 'durable', key: this.key(key), about });
     const { queue, feed } = this.makeDurable(key, about);
-    this.begin(feed, name);
+    this.begin(feed, topics);
     return queue;
   }
 
   /** What is retained for a topic comes before all that is still to be sent to it. */
-  private begin(feed: Feed, topic: string): void {
-    for (const message of this.retained.match(topic)) offer(feed, message, undefined, undefined);
+  private begin(feed: Feed, topics: Iterable<string>): void {
+    for (const message of this.retained.of(topics)) offer(feed, message, undefined, undefined);
   }
 
   private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Durable {

@@ -119,11 +119,12 @@ export class Subscriptions {
     if (id === undefined && this.session.version !== '1.0') {
       throw new StompError('missing header', 'an UNSUBSCRIBE frame needs the header id');
     }
-    const keys = [...this.byId].filter(([key, { destination: own }]) => {
-      return id === undefined ? own === destination : key === id;
-    });
-    for (const [key, subscription] of keys) this.leave(key, subscription);
-    return keys.map(([, subscription]) => subscription);
+    const named = id === undefined ? undefined : this.byId.get(id);
+    if (named !== undefined) this.leave(id!, named);
+    if (id !== undefined) return named === undefined ? [] : [named];
+    const meant = [...this.byId].filter(([, { destination: own }]) => own === destination);
+    for (const [key, subscription] of meant) this.leave(key, subscription);
+    return meant.map(([, subscription]) => subscription);
   }
 
   /** Whether a message waits for its acknowledgement. */
