@@ -30,6 +30,8 @@ import { stamp } from './stamp.js';
 
 /** Octets of a slice of which a message is more. */
 const ONE = 1;
+/** How long consumers are asked whether they take a message at once, in ms: those that were not asked by then do not. */
+const ASKING = 100;
 /** How often a queue looks for expired messages at most, in ms. */
 const SWEEP = 1_000;
 
@@ -208,10 +210,11 @@ export class Queue implements Route, DeliverySource {
       consumer,
       room: consumer.subscription.room,
     }));
+    const begun = performance.now();
     return messages.filter((message) => {
       const group = message.special ? readTerms(message).group : undefined;
       const taker = able.find(({ consumer, room }) => {
-        if (room <= 0) return false;
+        if (room <= 0 || performance.now() - begun > ASKING) return false;
         const { selector } = consumer.terms;
         return (selector === undefined || takes(selector, message, 0)) && this.groups.admits({ group }, consumer);
       });
