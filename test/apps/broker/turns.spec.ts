@@ -124,7 +124,7 @@ describe('nobody else is held up by', () => {
   });
 
   it('a message to a full queue that many consumers with long selectors might take', async () => {
-    const server = await serve();
+    const server = await serve('--max-memory', '2GiB');
     const [reader, publisher, witness] = await connectAll(server);
     const rules = { 'x-max-length': '0', 'x-overflow': 'reject-publish' };
     const selector = `a LIKE '${'%a'.repeat(500)}b'`;
