@@ -124,11 +124,11 @@ describe('nobody else is held up by', () => {
   });
 
   it('a message to a full queue that many consumers with long selectors might take', async () => {
-    const server = await serve('--max-memory', '2GiB');
+    const server = await serve('--max-memory', '4GiB');
     const [reader, publisher, witness] = await connectAll(server);
     const rules = { 'x-max-length': '0', 'x-overflow': 'reject-publish' };
     const selector = `a LIKE '${'%a'.repeat(500)}b'`;
-    await flood(reader, 'SUBSCRIBE', 1_400, (n) => ({ id: `${n}`, destination: '/queue/full', selector, ...rules }));
+    await flood(reader, 'SUBSCRIBE', 2_200, (n) => ({ id: `${n}`, destination: '/queue/full', selector, ...rules }));
     publisher.send('SEND', { destination: '/queue/full', a: 'a'.repeat(10_000) }, 'x');
     expect((await meanwhile(witness, publisher.refused())).header('message')).toBe('queue is full');
   });
