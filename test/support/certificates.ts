@@ -42,6 +42,23 @@ export class Certificates {
     return pem;
   }
 
+  /** A client's certificate that expires in so many seconds. */
+  issueBriefly(name: string, authority: Pem, seconds: number): Pem {
+    const pem = this.files(name);
+    const request = join(this.folder, `${name}.csr`);
+    const config = join(this.folder, `${name}.cnf`);
+    const database = join(this.folder, `${name}.txt`);
+    writeFileSync(database, '');
+    const [policy, folder] = ['policy=any\n[any]\ncommonName=supplied', `new_certs_dir=${this.folder}`];
+    const own = `database=${database}\ndefault_md=sha256\nrand_serial=yes\n${folder}\n${policy}`;
+    writeFileSync(config, `[ca]\ndefault_ca=own\n[own]\n${own}\n`);
+    this.openssl('req', '-new', ...this.newKey(pem), '-out', request, '-subj', `/CN=${name}`);
+    const end = new Date(Date.now() + seconds * 1_000).toISOString().replace(/[-:T]|\.\d+/g, '');
+    const signer = ['-config', config, '-cert', authority.cert, '-keyfile', authority.key];
+    this.openssl('ca', ...signer, '-batch', '-notext', '-enddate', end, '-in', request, '-out', pem.cert);
+    return pem;
+  }
+
   /** The list of what an authority has revoked: the certificates of these names. */
   revoke(authority: Pem, ...revoked: Pem[]): string {
     const database = join(this.folder, 'index.txt');

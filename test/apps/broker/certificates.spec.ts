@@ -335,6 +335,28 @@ describe('certificates', () => {
     },
   );
 
+  it('end the sessions that they have opened when they expire, and cannot prolong them', async () => {
+    const server = await secure('--tls', 'strict', '--cert-user', 'cn', '--users', 'joe:x');
+    // Enough for a connection on a machine that is busy.
+    const brief = certificates.issueBriefly('brief', ca, 5);
+    const [short, password, long] = await Promise.all([
+      dial(server.port, brief),
+      dial(server.port, brief, as('joe', 'x')),
+      dial(server.port, ann),
+    ]);
+    const told = next(short.socket);
+    expect(short.text).toContain('CONNECTED');
+    short.socket.write('SEND\ndestination:/session/refresh\n\n\0');
+    expect(await told).toMatch(/^ERROR\n(.*\n)*message:session expired\n/);
+    // A password counts more, and one that expires later is none of this.
+    for (const { socket } of [password, long]) {
+      socket.write('SEND\ndestination:/queue/a\nreceipt:r\n\nx\0');
+      expect(await next(socket)).toContain('RECEIPT');
+      socket.destroy();
+    }
+    await expect(dial(server.port, brief)).rejects.toThrow();
+  });
+
   it('open no session for an address that is denied while TLS shakes hands', async () => {
     const [config, log] = [file('deny: []\n'), file('')];
     const server = await secure('--tls', 'true', '--config', config, '--audit-log', log);

@@ -75,7 +75,8 @@ export class Identities implements UserDirectory {
       const name = nameIn(certificate, this.proofs);
       if (name !== undefined) {
         const holds = (proofs: Proofs) => nameIn(certificate, proofs) === name;
-        return login === undefined || login === name ? new Identity(name, holds) : undefined;
+        if (login !== undefined && login !== name) return undefined;
+        return new Identity(name, holds, { expires: Date.parse(certificate.validTo) });
       }
     }
     if (passcode !== undefined && tokens?.takes(passcode) === true) {
