@@ -159,13 +159,14 @@ it('a newest file that was cut off is named after a proper end, wherever that wa
   }
 });
 
-/** A store of whose messages every other one was acknowledged; the last acknowledgements and messages are in one file. */
-async function halved(): Promise<string> {
+/** A store of whose messages every fourth was acknowledged; its newest file has acknowledgements and messages in it. */
+async function used(): Promise<string> {
   const directory = folder();
   const { store, backlog } = await start(directory);
   await push(store, backlog, 0, MESSAGES);
   for (const { entry, number } of handOut(backlog)) {
-    if (number % 2 === 0) backlog.remove(entry);
+    if (number % 4 > 0) continue;
+    backlog.remove(entry);
     await synced(store);
   }
   await push(store, backlog, MESSAGES, MESSAGES + LAST);
@@ -173,7 +174,7 @@ async function halved(): Promise<string> {
   return directory;
 }
 const LAST = 8;
-const left = [...all.filter((number) => number % 2 > 0), ...Array.from({ length: LAST }, (_, i) => MESSAGES + i)];
+const left = [...all.filter((number) => number % 4 > 0), ...Array.from({ length: LAST }, (_, i) => MESSAGES + i)];
 
 describe.each([
   ['is a directory', (path: string) => mkdirSync(path)],
@@ -185,7 +186,7 @@ describe.each([
     ['one in the middle', 2],
     ['newest', -1],
   ])('is named and left there, the %s; the rest is served, and when it is back all of it', async (_, index) => {
-    const directory = await halved();
+    const directory = await used();
     const name = logs(directory).at(index)!;
     const path = join(directory, name);
     const hidden = numbersIn(path);
@@ -239,7 +240,7 @@ describe.each([
 it.each([1, -1])(
   'compact leaves a file there of which nothing can be read, and what belongs to it (%i)',
   async (index) => {
-    const directory = await halved();
+    const directory = await used();
     const name = logs(directory).at(index)!;
     const path = join(directory, name);
     const back = join(folder(), name);
