@@ -480,6 +480,7 @@ export class Queue implements Route, DeliverySource {
     } finally {
       this.dispatching = false;
     }
+    this.forgetUnread();
     if (expired?.over === true || unreadable) {
       this.pausing = true;
       this.goOnWith(this.resume);
@@ -575,6 +576,12 @@ export class Queue implements Route, DeliverySource {
       });
       slice.look(entry.size);
     }
+    this.forgetUnread();
+  }
+
+  /** What could not be read, and was passed over, takes no room for ever. */
+  private forgetUnread(): void {
+    if (this.backlog.length === 0) this.octets = 0;
   }
 
   private count({ message }: Entry, sign: 1 | -1): void {

@@ -229,6 +229,20 @@ describe('a queue of which the disk gives nothing', () => {
   });
 });
 
+it('what the disk does not give takes no room in its queue for ever', async () => {
+  const { broker, disk, lengthOf } = await littleMemory([{ destination: QUEUE, maxBytes: 3 * SIZE }]);
+  const [sender, consumer] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+  await sendAll(sender, QUEUE, bodies.slice(0, 3), { persistent: 'true' });
+  disk.fails = true;
+  await consumer.subscribe(QUEUE, { id: 's' });
+  expect(lengthOf('a')).toBe(0);
+  disk.fails = false;
+  await consumer.receipted('UNSUBSCRIBE', { id: 's' });
+  await sendAll(sender, QUEUE, bodies.slice(3, 6), { persistent: 'true' });
+  await consumer.subscribe(QUEUE, { id: 's' });
+  expect(await consumer.texts(3)).toEqual(bodies.slice(3, 6));
+});
+
 describe('a browser of a long queue', () => {
   it('has it read a few messages at a time: all that waited when it came, and nothing that came later', async () => {
     const { broker, disk } = await littleMemory();
