@@ -158,6 +158,7 @@ export class DiskStore implements Store {
     try {
       makeDirectory(this.fs, this.directory, PRIVATE_DIRECTORY);
       this.lock = await Lock.take(this.directory);
+      this.health.check();
       makeFormat(this.fs, this.directory);
       await this.recover();
       const end = takeEnd(this.fs, this.directory);
@@ -237,7 +238,7 @@ export class DiskStore implements Store {
   }
 
   checkRoom(destination: string): void {
-    this.health.check(destination);
+    this.health.checkRoom(destination);
   }
 
   sync(done: Done, patient = false): void {
@@ -249,7 +250,11 @@ export class DiskStore implements Store {
     await this.committer.close();
     await this.cleaner.running;
     this.health.end();
-    this.log.close();
+    try {
+      this.log.close();
+    } catch (error) {
+      this.report(`the files of the log were not closed in order: ${(error as Error).message}`);
+    }
     putEnd(this.fs, this.directory, this.doubtful);
     const { lock } = this;
     this.lock = undefined;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { EventEmitter, once } from 'node:events';
-import fs, { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import fs, { cpSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
 import { DiskStore, LocalEngine, type StompBroker, type Sync } from 'nestjs-stomp-broker';
@@ -39,6 +39,12 @@ function smallDisk(directory: string, octets: number) {
     syncFails: false,
     /** Tells of each sync that is begun, or fails. */
     syncs: new EventEmitter(),
+    /** What it says when a file is to be made. */
+    locked: undefined as string | undefined,
+    /** What it says when one is to be deleted. */
+    stuck: undefined as string | undefined,
+    /** Tells of each time that it says so. */
+    tries: new EventEmitter(),
     get used() {
       return readdirSync(directory).reduce((sum, name) => sum + statSync(joinPath(directory, name)).size, 0);
     },
@@ -49,6 +55,17 @@ function smallDisk(directory: string, octets: number) {
         if (disk.used + more > disk.octets) throw failure('ENOSPC');
         disk.written += length;
         return fs.writeSync(fd, bytes, at, length, position);
+      },
+      openSync(path: string, flags: string, mode?: number) {
+        if (disk.locked !== undefined && flags.startsWith('w')) {
+          disk.tries.emit('made');
+          throw failure(disk.locked);
+        }
+        return fs.openSync(path, flags, mode);
+      },
+      rmSync(path: string, options: { force: true }) {
+        if (disk.stuck !== undefined) throw failure(disk.stuck);
+        fs.rmSync(path, options);
       },
       fdatasync(fd: number, done: (error: Error | null) => void) {
         disk.syncs.emit(disk.syncFails ? 'failed' : 'begun');
@@ -237,6 +254,62 @@ describe('a disk that fails', () => {
     const { broker: then } = await startOn(smallDisk(again, 64 * MB), again);
     expect(await texts(then, '/queue/a', 3)).toEqual(['safe', 'confirmed', 'after']);
   });
+});
+
+describe.each(['EACCES', 'EROFS', 'EIO'])('a disk on which nothing can be made or deleted (%s)', (code) => {
+  it('has publishers told so, consumers go on, and is got over without help', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 64 * MB);
+    const { broker, lines, said } = await startOn(disk, directory, 10_000);
+    const connect = () => join(broker);
+    await (await connect()).receipted('SEND', { destination: '/queue/a', ...KEPT }, 'before');
+    disk.locked = disk.stuck = code;
+    const { receipted, error } = await fill(connect, '/queue/a', 2_000);
+    expect(error).toMatch(new RegExp(`^store failed: .*the disk of the store fails \\(${code}\\): try again later`));
+    const consumer = await connect();
+    await consumer.subscribe('/queue/a', { ack: 'client-individual' });
+    expect(await consumer.texts(1 + receipted.length)).toEqual(['before', ...receipted]);
+    // It is tried more than once, and told of once.
+    await once(disk.tries, 'made');
+    await once(disk.tries, 'made');
+    disk.locked = disk.stuck = undefined;
+    await said(/there is room again/);
+    expect(lines.filter((line) => line.startsWith('store failed'))).toHaveLength(1);
+    await (await connect()).receipted('SEND', { destination: '/queue/a', ...KEPT }, 'after');
+    const { broker: then } = await startOn(smallDisk(killed(directory), 64 * MB), directories.at(-1)!);
+    const found = await join(then);
+    await found.subscribe('/queue/a');
+    expect(await found.texts(receipted.length + 1)).toEqual(['before', ...receipted]);
+    expect((await found.rest()).map(({ text }) => text)).toContain('after');
+  });
+
+  it('does not come to a standstill over files that are not needed any more, and tells of them once', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 64 * MB);
+    const { broker, lines, said } = await startOn(disk, directory, 10_000);
+    const peer = await join(broker);
+    for (let n = 0; n < 20; n++) await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'x'.repeat(2_000));
+    const isThere = () => readdirSync(directory).includes('00000001.log');
+    disk.stuck = code;
+    await drain(peer, '/queue/a', 4);
+    await said(/^cannot give back the space of 00000001.log yet/);
+    await drain(peer, '/queue/a', 3);
+    expect(lines.filter((line) => line.startsWith('cannot give back'))).toHaveLength(1);
+    expect(isThere()).toBe(true);
+    disk.stuck = undefined;
+    await drain(peer, '/queue/a', 13);
+    while (isThere()) await peer.receipted('SEND', { destination: '/queue/b', ...KEPT }, 'more');
+  });
+});
+
+it('a store that keeps its room where a directory is does not open, and says so', async () => {
+  const directory = folder();
+  mkdirSync(joinPath(directory, 'reserve'));
+  const store = new DiskStore({ directory });
+  await expect(store.open()).rejects.toThrow(/reserve is no file: .*take it away/);
+  rmdirSync(joinPath(directory, 'reserve'));
+  await store.open();
+  await store.close();
 });
 
 it('a broker on a file system of 8 MB is filled, drained and filled again, and loses nothing', async () => {

@@ -46,6 +46,10 @@ export class Cleaner {
   /** One file after the other is read into the same memory. */
   private room: Buffer | undefined;
   private pausedUntil = 0;
+  /** After something went wrong nothing is tried before that. */
+  private failedUntil = 0;
+  /** What was told of that. */
+  private told: string | undefined;
 
   constructor(private readonly owner: CleanerOwner) {}
 
@@ -65,17 +69,23 @@ export class Cleaner {
     const file = this.choose();
     if (file === undefined) return;
     this.running = this.clean(file)
-      .catch((error: unknown) => {
-        this.pause();
-        this.owner.report(`cannot give back the space of ${nameOf(file.number)} yet: ${(error as Error).message}`);
-      })
+      .then(() => (this.told = undefined))
+      .catch((error: unknown) => this.fail(file, error as Error))
       .finally(() => {
         this.running = undefined;
         this.run();
       });
   }
 
+  private fail({ number }: LogFile, { message }: Error): void {
+    this.failedUntil = performance.now() + PAUSE;
+    const line = `cannot give back the space of ${nameOf(number)} yet: ${message}`;
+    if (line !== this.told) this.owner.report(line);
+    this.told = line;
+  }
+
   private choose(): LogFile | undefined {
+    if (performance.now() < this.failedUntil) return undefined;
     const { log } = this.owner;
     const paused = performance.now() < this.pausedUntil;
     // What a file says is gone that cannot be read must not stand behind it, or it would come again.

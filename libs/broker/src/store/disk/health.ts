@@ -44,9 +44,15 @@ export class Health {
     return !this.failing && this.free - octets >= this.reserve.size;
   }
 
+  /** @throws StoreUnavailableError where room never can be kept */
+  check(): void {
+    this.reserve.check();
+  }
+
   /** Takes the room that is kept. */
   begin(): void {
-    if (!this.reserve.take()) this.fail(new Error('ENOSPC'));
+    const why = this.reserve.take();
+    if (why !== undefined) this.fail(why);
   }
 
   end(): void {
@@ -64,13 +70,11 @@ export class Health {
     if (first) this.owner.report(`${this.error().message}: ${this.error().detail}`);
     this.owner.failing();
     this.arm();
-    if (!this.reserve.there) return false;
-    this.reserve.release();
-    return true;
+    return this.reserve.there && this.reserve.release();
   }
 
   /** @throws StompError when nothing more can be kept at the moment */
-  check(destination: string): void {
+  checkRoom(destination: string): void {
     if (this.failing) throw this.error(destination);
   }
 
@@ -100,7 +104,7 @@ export class Health {
   }
 
   private tryAgain(): void {
-    if (this.owner.atRest() && this.reserve.take()) {
+    if (this.owner.atRest() && this.reserve.take() === undefined) {
       this.trouble = undefined;
       this.owner.report('there is room again: persistent messages are taken');
       this.owner.recovered();

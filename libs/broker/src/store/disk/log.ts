@@ -265,18 +265,17 @@ export class Log {
 
   close(): void {
     clearTimeout(this.timer);
-    if (this.fd >= 0) {
-      try {
-        this.trim();
-        this.fs.fdatasyncSync(this.fd);
-      } finally {
-        this.fs.closeSync(this.fd);
-        this.fd = -1;
-        this.current = undefined;
-      }
-      this.putList();
-    }
     for (const number of [...this.open.keys()]) this.closeReader(number);
+    if (this.fd < 0) return;
+    try {
+      this.trim();
+      this.fs.fdatasyncSync(this.fd);
+    } finally {
+      this.fs.closeSync(this.fd);
+      this.fd = -1;
+      this.current = undefined;
+    }
+    this.putList();
   }
 
   private fileFor(length: number): LogFile {
@@ -295,9 +294,14 @@ export class Log {
       this.fs.fdatasyncSync(this.fd);
       syncDirectory(this.fs, this.directory);
     } catch (error) {
-      this.fs.closeSync(this.fd);
+      const { fd } = this;
       this.fd = -1;
-      this.fs.rmSync(path, { force: true });
+      try {
+        this.fs.closeSync(fd);
+        this.fs.rmSync(path, { force: true });
+      } catch {
+        // Its number is not used again.
+      }
       throw error;
     }
     this.current = { number, salt, size: FILE_HEAD };

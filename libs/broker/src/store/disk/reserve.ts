@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type FileSystem, PRIVATE_FILE, writeAll } from './files.js';
+import { StoreUnavailableError } from './unavailable.js';
 
 /** So much is kept free for what has to be written when the disk is full: acknowledgements, and what is under way. */
 const MOST = 16 * 1024 * 1024;
@@ -28,26 +29,42 @@ export class Reserve {
     return bavail * bsize;
   }
 
-  /** Takes it, if there is more than twice the room; tells whether it is there. */
-  take(): boolean {
-    if (this.there) return true;
+  /** @throws StoreUnavailableError where it never can be there */
+  check(): void {
+    if (this.fs.statSync(this.path, { throwIfNoEntry: false })?.isFile() !== false) return;
+    throw new StoreUnavailableError(
+      `${this.path} is no file: the store keeps room for a full disk there, take it away`,
+    );
+  }
+
+  /** Takes it, if there is more than twice the room; undefined when it is there, else why not. */
+  take(): Error | undefined {
+    if (this.there) return undefined;
     try {
       const { size, free } = this;
       const had = this.fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
       if (had !== size) {
-        if (free < 2 * size) return false;
+        if (free < 2 * size) return Object.assign(new Error('no room is left'), { code: 'ENOSPC' });
         this.write(size);
       }
       this.there = true;
-    } catch {
+      return undefined;
+    } catch (error) {
       this.release();
+      return error as Error;
     }
-    return this.there;
   }
 
-  release(): void {
-    this.there = false;
-    this.fs.rmSync(this.path, { force: true });
+  /** Gives it back; tells whether that could be done. */
+  release(): boolean {
+    try {
+      this.fs.rmSync(this.path, { force: true });
+      this.there = false;
+      return true;
+    } catch {
+      // The disk tells of its trouble where messages are written.
+      return false;
+    }
   }
 
   private look(): ReturnType<FileSystem['statfsSync']> {
