@@ -4,12 +4,16 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { Contents } from './disk/contents.js';
+import { othersIn } from './disk/directory.js';
 import { hasList } from './disk/list.js';
 import { DAMAGED, describeOrphans, destinationsOf } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
 import { Window } from './disk/window.js';
 import type { Kept } from './store.js';
+
+/** So many other files are named. */
+const NAMES = 5;
 
 /** What a look at a store has shown. */
 export interface StoreCheck {
@@ -61,6 +65,11 @@ export async function checkStore(
     }
     const aside = fs.existsSync(join(directory, DAMAGED)) ? fs.readdirSync(join(directory, DAMAGED)).length : 0;
     if (aside > 0) notes.push(`${DAMAGED} holds what was set aside before, ${aside} files`);
+    const others = othersIn(fs, directory).sort();
+    if (others.length > 0) {
+      const more = others.length > NAMES ? ` and ${others.length - NAMES} more` : '';
+      notes.push(`none of the store's, and left alone: ${others.slice(0, NAMES).join(', ')}${more}`);
+    }
     const files = [...visit.log.files.values()];
     if (files.length > 0 && !hasList(fs, directory)) {
       notes.push('there is no list of the files: one that is missing is not noticed; a broker that starts writes it');

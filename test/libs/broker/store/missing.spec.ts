@@ -148,6 +148,32 @@ describe.each(['a proper end', 'a kill'] as const)('after %s', (end) => {
   });
 });
 
+it('files whose names are like those of the log change nothing of it, and are named by a check', async () => {
+  const directory = folder();
+  const others = ['20261127233000.log', '4294967296.log', '0000000000003.log', '3.log', '00000000.log'];
+  const first = await start(directory);
+  for (const name of [...others, '4294967295.log']) writeFileSync(join(directory, name), 'of somebody else');
+  await push(first.store, first.backlog, 0, 100);
+  await first.store.close();
+  for (const restart of [1, 2]) {
+    const { store, said, backlog } = await start(directory);
+    expect(said).toEqual(
+      restart === 1 ? [expect.stringMatching(/^4294967295.log is no file of a store, 16 octets; set/)] : [],
+    );
+    expect([...backlog.values()].map((entry) => Number(entry?.message.body.toString().split(' ')[0]))).toEqual(
+      Array.from({ length: 100 * restart }, (_, number) => number),
+    );
+    await push(store, backlog, 100 * restart, 100 * restart + 100);
+    await store.close();
+  }
+  const names = fs.readdirSync(directory).filter((name) => name.endsWith('.log'));
+  expect(names).toEqual(expect.arrayContaining(others));
+  for (const name of names) if (!others.includes(name)) expect(name).toMatch(/^000000\d\d\.log$/);
+  const { notes, damage } = await checkStore(directory);
+  expect(damage).toEqual([]);
+  expect(notes).toContainEqual(`none of the store's, and left alone: ${[...others].sort().join(', ')}`);
+});
+
 it('a newest file that was cut off is named after a proper end, wherever that was', async () => {
   const directory = await filled('a proper end');
   const name = logs(directory).at(-1)!;

@@ -3,6 +3,7 @@
  */
 import { join } from 'node:path';
 import { type FileSystem, putFile, syncDirectory } from './files.js';
+import { numberOf } from './log.js';
 
 const FORMAT = 'nestjs-stomp store 2\n';
 /** It has no list of its files: whoever knows no other must not change them once there is one. */
@@ -28,11 +29,16 @@ export function makeFormat(fs: FileSystem, directory: string): void {
     }
     return;
   }
-  const own = /^(lock|lost\+found|(format|files|closed)(\.new)?|reserve|damaged|\d{8,}\.log)$/;
-  if (fs.readdirSync(directory).some((name) => !own.test(name))) {
+  if (othersIn(fs, directory).length > 0) {
     throw new Error(`${directory} holds other files: name a directory of the store's own, or an empty one`);
   }
   putFile(fs, path, [Buffer.from(FORMAT)]);
+}
+
+/** The names of what stands in the directory and is none of a store's. */
+export function othersIn(fs: FileSystem, directory: string): string[] {
+  const own = /^(lock|lost\+found|(format|files|closed)(\.new)?|reserve|damaged)$/;
+  return fs.readdirSync(directory).filter((name) => !own.test(name) && numberOf(name) === undefined);
 }
 
 /**

@@ -47,6 +47,15 @@ export function headOf(salt: number): Buffer {
 
 export const nameOf = (number: number): string => `${String(number).padStart(8, '0')}.log`;
 
+/** Records and the catalog hold the numbers of files as u32. */
+const LAST = 0xffffffff;
+
+/** The number of a file of a log; undefined for the name of any other. */
+export function numberOf(name: string): number | undefined {
+  const number = Number(/^(\d+)\.log$/.exec(name)?.[1]);
+  return number > 0 && number <= LAST && nameOf(number) === name ? number : undefined;
+}
+
 export class Log {
   readonly files = new Map<number, LogFile>();
   /** Those of them of which nothing can be read: they may be back at the next start. */
@@ -80,11 +89,7 @@ export class Log {
 
   /** The numbers of the files that there are, in their order. */
   list(): number[] {
-    const numbers = this.fs.readdirSync(this.directory).flatMap((name) => {
-      const match = /^(\d{8,})\.log$/.exec(name);
-      return match === null ? [] : [Number(match[1])];
-    });
-    this.last = Math.max(this.last, ...numbers);
+    const numbers = this.fs.readdirSync(this.directory).flatMap((name) => numberOf(name) ?? []);
     return numbers.sort((a, b) => a - b);
   }
 
@@ -103,7 +108,7 @@ export class Log {
 
   /** Files up to that number were there once: it is not used again. */
   skip(number: number): void {
-    this.last = Math.max(this.last, number);
+    if (number <= LAST) this.last = Math.max(this.last, number);
   }
 
   /**
@@ -284,6 +289,7 @@ export class Log {
     this.endFile();
     this.cutOff();
     const number = this.last + 1;
+    if (number > LAST) throw new Error(`no file of the log can follow ${nameOf(this.last)}`);
     const path = join(this.directory, nameOf(number));
     const salt = randomBytes(4).readUInt32LE(0);
     this.fd = this.fs.openSync(path, 'wx', PRIVATE_FILE);

@@ -60,7 +60,8 @@ export function mend(log: Log, damage: Damage): Mended {
     }
     case 'strange': {
       const mended = keep(nameOf(file));
-      if (!mended.stays) log.fs.rmSync(path, { force: true });
+      if (mended.stays) log.skip(file);
+      else log.fs.rmSync(path, { force: true });
       return mended;
     }
     case 'record':

@@ -87,6 +87,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
   for (const { number, path, why } of files) {
     const least = listed.get(number) ?? 0;
     if (why !== undefined) {
+      log.skip(number);
       log.admitShut(number, least);
       reader.damage({ kind: 'shut', file: number, from: 0, to: least, bytes: NOTHING, why });
       continue;
@@ -103,6 +104,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
     const last = number === newest && unreadable.length === 0;
     const file = log.admit(number, bytes);
     if (file !== undefined) {
+      log.skip(number);
       const head = bytes.subarray(0, FILE_HEAD);
       if (unreadable[0]?.from !== 0 && !head.equals(headOf(file.salt))) {
         reader.damage({ kind: 'head', file: number, from: 0, to: FILE_HEAD, bytes: head });
@@ -111,7 +113,8 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       // What stands behind it may come to be read.
       file.size = unreadable.length === 0 ? end : bytes.length;
       if (bytes.length >= least && file.size < least) short(file.size);
-    } else if (unreadable.length === 0) {
+    } else if (unreadable.length > 0) log.skip(number);
+    else {
       const kind = last && least === 0 && bytes.length <= FILE_HEAD ? 'torn' : 'strange';
       reader.damage({ kind, file: number, from: 0, to: bytes.length, bytes });
     }
