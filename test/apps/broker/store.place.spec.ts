@@ -134,6 +134,65 @@ describe('a data directory that cannot be used is named, with the way out', () =
   });
 });
 
+describe('a broker that runs', () => {
+  async function serveBy(command: readonly string[]) {
+    const program = startBy(command, 'stompserver', '--port', '0', '--data-dir', directory);
+    const [, url = ''] = await program.line(/^listening (\S+)$/);
+    const port = Number(new URL(url).port);
+    const open = async () => {
+      const peer = watch(await RawPeer.connect(port));
+      await handshake(peer);
+      return peer;
+    };
+    return { program, open, port };
+  }
+
+  it('goes on where its directory may be written no more, and takes messages again when it may', async () => {
+    mkdirSync(directory);
+    chmodSync(directory, 0o777);
+    const { program, open } = await serveBy(bound);
+    const publisher = await open();
+    const send = (body: string) => {
+      publisher.send('SEND', { destination: '/queue/a', persistent: 'true', receipt: 'r' }, body);
+      return publisher.frame();
+    };
+    expect((await send('first')).command).toBe('RECEIPT');
+    chmodSync(directory, 0o555);
+    // Until the store needs another file.
+    let answer = await send('x'.repeat(1_000_000));
+    while (answer.command === 'RECEIPT') answer = await send('x'.repeat(1_000_000));
+    expect(answer.text).toContain('the disk of the store fails (EACCES)');
+    const consumer = await open();
+    await consumer.subscribe('/queue/a');
+    expect(await consumer.texts(1)).toEqual(['first']);
+    chmodSync(directory, 0o777);
+    await program.says(/there is room again/);
+    await (await open()).receipted('SEND', { destination: '/queue/b', persistent: 'true' }, 'again');
+  });
+
+  it('hands out what waits on disk while it has no descriptor for another connection', async () => {
+    const bodies = Array.from({ length: 100 }, (_, n) => `${n} `.padEnd(400_000, 'x'));
+    const { program, peer } = await serve();
+    for (const body of bodies) peer.send('SEND', { destination: '/queue/a', persistent: 'true' }, body);
+    await peer.receipted('SEND', { destination: '/queue/b', persistent: 'true' }, 'the last');
+    program.signal('SIGTERM');
+    await program.exited;
+
+    const { open, port, program: again } = await serveBy(['prlimit', '--nofile=60:60']);
+    const consumer = await open();
+    const idle: RawPeer[] = [];
+    // The system takes more connections than the program has descriptors for.
+    while (again.handles < 60) idle.push(await RawPeer.connect(port));
+    await consumer.subscribe('/queue/a', { ack: 'client-individual', 'prefetch-count': '10' });
+    for (const body of bodies) {
+      const message = await consumer.message();
+      expect(message.text).toBe(body);
+      consumer.send('ACK', consumer.reference(message));
+    }
+    for (const one of idle) one.destroy();
+  });
+});
+
 describe('what a store holds is for the user alone that the broker runs as', () => {
   const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
   /** All that is there but sockets, with who may use it. */
