@@ -53,7 +53,7 @@ const LAST = 0xffffffff;
 /** The number of a file of a log; undefined for the name of any other. */
 export function numberOf(name: string): number | undefined {
   const number = Number(/^(\d+)\.log$/.exec(name)?.[1]);
-  return number > 0 && number <= LAST && nameOf(number) === name ? number : undefined;
+  return number >= 0 && number <= LAST && nameOf(number) === name ? number : undefined;
 }
 
 export class Log {
