@@ -20,6 +20,7 @@ import type { Backlog, Cursor, Entry, Sweep } from './backlog.js';
 import { browse } from './browser.js';
 import { detachLater } from './chunk.js';
 import { Consumer, Consumers } from './consumers.js';
+import type { DeadReason } from './dead.letter.js';
 import { type ConsumerTerms, readConsumer, readRedelivery, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
@@ -34,9 +35,6 @@ const ONE = 1;
 const ASKING = 100;
 /** How often a queue looks for expired messages at most, in ms. */
 const SWEEP = 1_000;
-
-/** Why a message is not delivered any more; the `dead-letter-reason` of its dead letter. */
-export type DeadReason = 'rejected' | 'delivery limit' | 'expired' | 'queue length';
 
 export interface QueueOwner {
   /** The queue of this name that is there: a session may hold one that is gone. That one, when there is none. */

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   type Done,
   type Frame,
@@ -9,24 +8,21 @@ import {
   type Session,
   StompError,
   type Subscription,
-  weighSelector,
 } from 'nestjs-stomp/server';
+import { deadLetter, type DeadReason, ORIGIN } from '../destination/dead.letter.js';
 import {
   type ConsumerTerms,
   isPersistent,
-  readDeletion,
   readDurable,
   readQueueName,
   readQueueRules,
   type Timing,
 } from '../destination/dialect.js';
 import { Feed, type FeedTerms } from '../destination/feed.js';
-import { compileSelector } from '../destination/selector.js';
 import { type Address, DURABLE, readDestination } from '../destination/name.js';
-import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
-import { type DeadReason, Queue, type QueueOwner } from '../destination/queue.js';
+import { Queue, type QueueOwner } from '../destination/queue.js';
 import { offer } from '../destination/reader.js';
 import { REPLY_QUEUE, REPLY_TOPIC, ReplyRoute, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
@@ -38,19 +34,9 @@ import { Wildcards } from '../destination/wildcard.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Kept, Store } from '../store/store.js';
 import { Advisory } from './advisory.js';
+import { type DurableAbout, type DurableOwner, Durables } from './durables.js';
 import { type Job, Schedule, type Target } from './schedule.js';
-
-/** Headers of a dead letter that tell how it became one. */
-const DEAD_REASON = 'dead-letter-reason';
-const DEAD_ORIGIN = 'dead-letter-origin';
-const DEAD_COUNT = 'dead-letter-deliveries';
-/** ActiveMQ's word for where a message was sent to at first. */
-const ORIGIN = 'original-destination';
-
-// A name that no client can say, and no pattern stands for.
-const TEMPORARY = '\0temporary\0';
-/** The most temporary destinations of a session. */
-const MOST_TEMPORARY = 10_000;
+import { TEMPORARY, Temporary } from './temporary.js';
 
 /** What a local engine may hold. */
 export interface EngineLimits {
@@ -67,28 +53,8 @@ interface QueueAbout {
   readonly autoDelete: boolean;
 }
 
-/** What a durable subscription is made again of. */
-interface DurableAbout {
-  readonly topic: string;
-  readonly name: string;
-  readonly selector?: string | undefined;
-  readonly noLocal: boolean;
-  /** Who made it. */
-  readonly clientId?: string | undefined;
-  readonly user?: string | undefined;
-}
-
-/** A durable subscription: a queue that is fed by a topic until it is deleted. */
-interface Durable {
-  readonly topic: string;
-  readonly selector: string | undefined;
-  readonly noLocal: boolean;
-  readonly queue: Queue;
-  readonly feed: Feed;
-}
-
 /** One virtual host: its destinations, and what stands between them. */
-export class World implements QueueOwner, TopicOwner {
+export class World implements QueueOwner, TopicOwner, DurableOwner {
   readonly topics = new Topics();
   readonly retained = new Retained((topic) => this.store.forget('retained', this.key(topic)));
   readonly advisory = new Advisory(this);
@@ -97,11 +63,10 @@ export class World implements QueueOwner, TopicOwner {
   private readonly queues = new Map<string, Queue>();
   /** What feeds a queue, by topic. */
   private readonly feeds = new Map<Queue, Map<string, Feed>>();
-  private readonly durables = new Map<string, Durable>();
+  private readonly durables: Durables;
   /** By name: those that messages of the broker's own are on their way to. */
   private readonly reached = new Map<string, Topic>();
-  /** What a session calls its temporary destinations, and what they are called here: names that cannot be guessed. */
-  private readonly temporary = new Map<Session, Map<string, string>>();
+  private readonly temporary = new Temporary();
   private readonly idle = new Map<Queue, NodeJS.Timeout>();
   private readonly wildcards = new Wildcards(this);
   private readonly scheduled: Schedule;
@@ -115,6 +80,14 @@ export class World implements QueueOwner, TopicOwner {
     private readonly limits: Required<EngineLimits>,
   ) {
     this.transient = new MemoryStore(limits.memory);
+    this.durables = new Durables(
+      this,
+      {
+        keep: (key, about) => this.store.keep({ kind: 'durable', key: this.key(key), about }),
+        forget: (key) => this.store.forget('durable', this.key(key)),
+      },
+      limits.memory,
+    );
     this.scheduled = new Schedule(
       {
         release: (message, to) => this.releaseScheduled(message, to),
@@ -142,7 +115,7 @@ export class World implements QueueOwner, TopicOwner {
       case 'temp-queue':
         return this.temporaryQueue(session, name);
       case 'temp-topic':
-        return new Topic(TEMPORARY + this.nameTemporary(session, name), this);
+        return new Topic(TEMPORARY + this.temporary.name(session, name), this);
       case 'reply-queue':
       case 'reply-topic':
         if (action === 'subscribe') {
@@ -208,11 +181,9 @@ export class World implements QueueOwner, TopicOwner {
         if (fed.idle) this.giveUp(fed);
         return;
       }
-      case 'durable': {
-        this.limits.memory.upkeep.give(-weighSelector(about['selector'] as string | undefined));
-        this.makeDurable(key, about as unknown as DurableAbout);
+      case 'durable':
+        this.durables.recover(key, about as unknown as DurableAbout);
         return;
-      }
       case 'retained':
         this.retained.keep(key, message!, Number(about['expires']));
         return;
@@ -284,9 +255,9 @@ export class World implements QueueOwner, TopicOwner {
       if (local === '') return;
       const queue = this.temporaryQueue(session, local);
       if (!queue.used) session.attach(replyTo, queue);
-      message.setHeader('reply-to', REPLY_QUEUE + this.nameTemporary(session, local));
+      message.setHeader('reply-to', REPLY_QUEUE + this.temporary.name(session, local));
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
-      message.setHeader('reply-to', REPLY_TOPIC + this.nameTemporary(session, replyTo.slice(TEMP_TOPIC.length)));
+      message.setHeader('reply-to', REPLY_TOPIC + this.temporary.name(session, replyTo.slice(TEMP_TOPIC.length)));
     }
   }
 
@@ -315,55 +286,16 @@ export class World implements QueueOwner, TopicOwner {
       }
       return queue;
     }
-    if (durable === undefined) return undefined;
-    const { key } = durable;
-    const text = subscription.headers.get('selector');
-    const known = this.durables.get(key);
-    // Another topic, selector or no-local under the same name is another subscription, as in JMS.
-    const same = known?.topic === name && known.selector === text && known.noLocal === noLocal;
-    if (known !== undefined && same) return known.queue;
-    if (known !== undefined) this.deleteDurable(key, known);
-    this.checkCount(DURABLE + key);
-    // Its selector stays when its session has gone.
-    this.limits.memory.upkeep.take(0, weighSelector(text));
-    const { clientId, user } = subscription.session;
-    const about = { topic: name, name: durable.name, selector: text, noLocal, clientId, user: nameOf(user) };
-    this.store.keep({ kind: 'durable', key: this.key(key), about });
-    const { queue, feed } = this.makeDurable(key, about);
-    this.begin(feed, topics);
-    return queue;
+    return durable === undefined ? undefined : this.durables.open(durable, name, subscription, noLocal, topics);
   }
 
-  /** What is retained for a topic comes before all that is still to be sent to it. */
-  private begin(feed: Feed, topics: Iterable<string>): void {
+  begin(feed: Feed, topics: Iterable<string>): void {
     for (const message of this.retained.of(topics)) offer(feed, message, undefined, undefined);
-  }
-
-  private makeDurable(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Durable {
-    // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
-    const rules = { ...this.rulesOf(topic), overflow: 'drop-oldest' as const };
-    const queue = this.make(DURABLE + key, `/queue/${name}`, rules, false, {});
-    // Also while it is away, and comes back under another connection.
-    const isOwn = (publisher: Session) =>
-      queue.serves(publisher) ||
-      (clientId !== undefined && publisher.clientId === clientId && nameOf(publisher.user) === user);
-    const feed = new Feed(() => queue, {
-      selector: text === undefined || text.trim() === '' ? undefined : compileSelector(text),
-      skips: noLocal ? isOwn : undefined,
-    });
-    this.topics.add(topic, feed);
-    const durable = { topic, selector: text, noLocal, queue, feed };
-    this.durables.set(key, durable);
-    return durable;
   }
 
   /** Deletes the durable subscription that an UNSUBSCRIBE names; tells whether there was one. */
   leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean {
-    const durable = readDeletion(frame, session, ended[0]?.destination);
-    const known = durable === undefined ? undefined : this.durables.get(durable.key);
-    if (durable === undefined || known === undefined) return false;
-    this.deleteDurable(durable.key, known);
-    return true;
+    return this.durables.leave(session, frame, ended);
   }
 
   current(queue: Queue): Queue {
@@ -413,24 +345,9 @@ export class World implements QueueOwner, TopicOwner {
 
   deadLetter(queue: Queue, message: Message, deliveries: number, reason: DeadReason): void {
     this.advisory.deadLetter(reason, queue.destination, message.id);
-    const { deadLetter } = queue.rules;
-    const name = queue.destination.slice('/queue/'.length);
-    // A dead letter that nobody wants is not buried twice.
-    if (deadLetter === false || (deadLetter === undefined && name.startsWith('DLQ.'))) return;
-    const destination = deadLetter ?? `/queue/DLQ.${name}`;
-    if (destination === queue.destination) return;
-    // Full queues that name each other would pass it round for ever.
-    if (reason === 'queue length' && message.headers.get(DEAD_REASON) === reason) return;
-    const letter = message.readdress(destination, {
-      [DEAD_REASON]: reason,
-      [DEAD_ORIGIN]: message.destination,
-      [ORIGIN]: message.headers.get(ORIGIN) ?? message.destination,
-      [DEAD_COUNT]: String(deliveries),
-      // It has expired, or waited, once.
-      expires: undefined,
-      expiration: undefined,
-    });
-    const address = readDestination(destination);
+    const letter = deadLetter(queue, message, deliveries, reason);
+    if (letter === undefined) return;
+    const address = readDestination(letter.destination);
     if (address.kind === 'queue') this.adopt(this.queue(address.name)).offer(letter);
     else this.reach(address.name, (topic) => topic.publish(letter, undefined, true, undefined));
   }
@@ -456,11 +373,10 @@ export class World implements QueueOwner, TopicOwner {
   /** A session is over: its temporary queues go. */
   release(session: Session): void {
     this.sessions.delete(session.id);
-    for (const name of this.temporary.get(session)?.values() ?? []) {
+    for (const name of this.temporary.release(session)) {
       const queue = this.queues.get(TEMPORARY + name);
       if (queue !== undefined) this.remove(queue);
     }
-    this.temporary.delete(session);
   }
 
   stop(): void {
@@ -488,7 +404,7 @@ export class World implements QueueOwner, TopicOwner {
     return queue;
   }
 
-  private make(name: string, destination: string, rules: Rules, autoDelete: boolean, about: object): Queue {
+  make(name: string, destination: string, rules: Rules, autoDelete = false, about: object = {}): Queue {
     const backlog = this.storeOf(name).backlog(this.key(name), about as Kept['about']);
     const queue = new Queue(name, destination, rules, autoDelete, about, backlog, this);
     this.queues.set(name, queue);
@@ -496,7 +412,7 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   /** @throws StompError when that would be one queue too many */
-  private checkCount(name: string): void {
+  checkCount(name: string): void {
     if (this.queues.size < this.limits.maxQueues || this.queues.has(name)) return;
     throw new StompError(
       'too many queues',
@@ -517,7 +433,7 @@ export class World implements QueueOwner, TopicOwner {
     for (const queue of this.queues.values()) if (!isHidden(queue)) yield queue;
   }
 
-  private remove(queue: Queue): void {
+  remove(queue: Queue): void {
     clearTimeout(this.idle.get(queue));
     this.idle.delete(queue);
     if (this.queues.get(queue.name) !== queue) return;
@@ -534,26 +450,14 @@ export class World implements QueueOwner, TopicOwner {
   }
 
   private temporaryQueue(session: Session, local: string): Queue {
-    const name = TEMPORARY + this.nameTemporary(session, local);
+    const name = TEMPORARY + this.temporary.name(session, local);
     const known = this.queues.get(name);
     if (known !== undefined) return known;
     this.checkCount(name);
     const rules = { ...this.rulesOf(TEMP_QUEUE + local), deadLetter: false as const };
-    const queue = this.make(name, TEMP_QUEUE + local, rules, false, {});
+    const queue = this.make(name, TEMP_QUEUE + local, rules);
     this.giveUp(queue);
     return queue;
-  }
-
-  private nameTemporary(session: Session, local: string): string {
-    let names = this.temporary.get(session);
-    if (names === undefined) this.temporary.set(session, (names = new Map<string, string>()));
-    let name = names.get(local);
-    if (name !== undefined) return name;
-    if (names.size >= MOST_TEMPORARY) {
-      throw new StompError('too many destinations', `a session has at most ${MOST_TEMPORARY} temporary destinations`);
-    }
-    names.set(local, (name = randomUUID()));
-    return name;
   }
 
   /** A topic's messages are to wait in a queue. That stays as it was made, like the queue. */
@@ -569,21 +473,6 @@ export class World implements QueueOwner, TopicOwner {
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();
     this.feeds.set(queue, feeds.set(topic, feed));
     return feed;
-  }
-
-  /** @throws StompError while somebody else uses it */
-  private deleteDurable(key: string, { topic, selector, queue, feed }: Durable): void {
-    if (queue.used) {
-      throw new StompError(
-        'durable subscription in use',
-        'another subscription takes its messages: it can be changed and deleted once that has ended',
-      );
-    }
-    this.durables.delete(key);
-    this.limits.memory.upkeep.give(weighSelector(selector));
-    this.store.forget('durable', this.key(key));
-    this.topics.remove(topic, feed);
-    this.remove(queue);
   }
 }
 

@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto';
+import { type Session, StompError } from 'nestjs-stomp/server';
+
+/** How the names of queues and topics begin that die with a session: no client can say it, and no pattern stands for it. */
+export const TEMPORARY = '\0temporary\0';
+/** The most temporary destinations of a session. */
+const MOST = 10_000;
+
+/** What sessions call their temporary destinations, and what they are called here: names that cannot be guessed. */
+export class Temporary {
+  private readonly sessions = new Map<Session, Map<string, string>>();
+
+  /** @throws StompError when it is one too many */
+  name(session: Session, local: string): string {
+    let names = this.sessions.get(session);
+    if (names === undefined) this.sessions.set(session, (names = new Map<string, string>()));
+    let name = names.get(local);
+    if (name !== undefined) return name;
+    if (names.size >= MOST) {
+      throw new StompError('too many destinations', `a session has at most ${MOST} temporary destinations`);
+    }
+    names.set(local, (name = randomUUID()));
+    return name;
+  }
+
+  /** A session is over; returns the names that it had. */
+  release(session: Session): Iterable<string> {
+    const names = this.sessions.get(session);
+    this.sessions.delete(session);
+    return names?.values() ?? [];
+  }
+}
