@@ -577,7 +577,7 @@ describe('memory', () => {
     const both = await server.connect();
     await both.subscribe(destination, { id: '1', ack: 'client-individual', 'prefetch-count': '1' });
     // Past the limit, but by less than one client's share of what is kept for those who are read on.
-    const count = 70;
+    const count = 66;
     for (let n = 0; n < count; n++) both.send('SEND', { destination }, body(n));
     await server.program.says(/publishers are held up/);
     for (let n = 0; n < count; n++) {
