@@ -16,11 +16,12 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import type { Backlog, Cursor, Entry, Sweep } from './backlog.js';
+import type { Backlog, Entry } from './backlog.js';
 import { browse } from './browser.js';
 import { detachLater } from './chunk.js';
 import { Consumer, Consumers } from './consumers.js';
 import type { DeadReason } from './dead.letter.js';
+import { Delays } from './delays.js';
 import { type ConsumerTerms, readConsumer, readRedelivery, readTerms, type Timing } from './dialect.js';
 import { Groups } from './groups.js';
 import { HIGH, Pace } from './pace.js';
@@ -28,13 +29,12 @@ import { backOff, type Rules } from './policy.js';
 import { takes } from './selector.js';
 import { giveWay, isOver, later, LONG, SHORT, Slice, spend } from './slice.js';
 import { stamp } from './stamp.js';
+import { Sweeper } from './sweeper.js';
 
 /** Octets of a slice of which a message is more. */
 const ONE = 1;
 /** How long consumers are asked whether they take a message at once, in ms: those that were not asked by then do not. */
 const ASKING = 100;
-/** How often a queue looks for expired messages at most, in ms. */
-const SWEEP = 1_000;
 
 export interface QueueOwner {
   /** The queue of this name that is there: a session may hold one that is gone. That one, when there is none. */
@@ -86,16 +86,13 @@ export class Queue implements Route, DeliverySource {
   /** Whether a message of a group was ever here: from then on consumers do not take just any message. */
   private grouped = false;
   private readonly waiting = () => this.backlog.length;
-  private readonly delayed = new Map<Entry, NodeJS.Timeout>();
+  private readonly delays = new Delays();
   /** Handed out, and neither acknowledged nor back. */
   private unacknowledged = 0;
   /** Octets of the bodies that wait; counted where there is a limit to them. */
   private octets = 0;
-  /** The same of those that wait out a delay. */
-  private delayedOctets = 0;
-  private sweeper: NodeJS.Timeout | undefined;
-  /** Where it looks for expired messages at the moment. */
-  private sweeping: Cursor | undefined;
+  /** Once there is something that expires. */
+  private sweeper: Sweeper | undefined;
   /** Whether it may refuse a message. */
   private readonly refuses: boolean;
 
@@ -136,13 +133,13 @@ export class Queue implements Route, DeliverySource {
   /** Whether it holds no message and has no consumer. */
   get idle(): boolean {
     const { backlog } = this;
-    const holds = backlog.length + backlog.withheld + this.unacknowledged + this.delayed.size > 0;
+    const holds = backlog.length + backlog.withheld + this.unacknowledged + this.delays.size > 0;
     return !holds && this.consumers.size === 0;
   }
 
   /** Messages that wait. */
   get length(): number {
-    return this.backlog.length + this.delayed.size;
+    return this.backlog.length + this.delays.size;
   }
 
   /** The queue of its name that is there: this one, unless it is gone and there is another. */
@@ -197,7 +194,7 @@ export class Queue implements Route, DeliverySource {
   /** Whether that much more may wait. */
   private holds(messages: readonly Message[]): boolean {
     const { maxLength, maxBytes } = this.rules;
-    let octets = this.octets + this.delayedOctets;
+    let octets = this.octets + this.delays.octets;
     for (const { length } of messages) octets += length;
     return this.length + messages.length <= maxLength && octets <= maxBytes;
   }
@@ -332,19 +329,18 @@ export class Queue implements Route, DeliverySource {
   /** Does nothing more of itself. */
   stop(): void {
     this.stopped = true;
-    for (const timer of this.delayed.values()) clearTimeout(timer);
-    this.delayed.clear();
-    this.endSweep();
+    this.delays.stop();
+    this.sweeper?.stop();
     this.pace.stop();
   }
 
   /** Drops everything: the queue is not wanted any more. */
   clear(): void {
     this.cleared = true;
-    for (const entry of this.delayed.keys()) this.backlog.remove(entry);
+    for (const entry of this.delays.entries) this.backlog.remove(entry);
     this.stop();
     this.backlog.clear();
-    this.octets = this.delayedOctets = 0;
+    this.octets = 0;
   }
 
   private forget(entry: Entry): void {
@@ -354,19 +350,8 @@ export class Queue implements Route, DeliverySource {
 
   /** An acknowledgement came late, but before somebody else was handed the message. */
   private cancel(entry: Entry): void {
-    const timer = this.delayed.get(entry);
-    if (timer === undefined) {
-      if (this.backlog.cancel(entry)) this.count(entry, -1);
-      return;
-    }
-    clearTimeout(timer);
-    this.endDelay(entry);
-    this.backlog.remove(entry);
-  }
-
-  private endDelay(entry: Entry): void {
-    this.delayed.delete(entry);
-    this.delayedOctets -= entry.message.length;
+    if (this.delays.cancel(entry)) this.backlog.remove(entry);
+    else if (this.backlog.cancel(entry)) this.count(entry, -1);
   }
 
   private refuse(entry: Entry, outcome: Outcome): void {
@@ -386,13 +371,10 @@ export class Queue implements Route, DeliverySource {
       return;
     }
     this.unacknowledged--;
-    const timer = setTimeout(() => {
-      this.endDelay(entry);
+    this.delays.add(entry, delay, () => {
       this.unacknowledged++;
       this.restore(entry);
-    }, delay);
-    this.delayed.set(entry, timer);
-    this.delayedOctets += entry.message.length;
+    });
   }
 
   private restore(entry: Entry): void {
@@ -509,49 +491,19 @@ export class Queue implements Route, DeliverySource {
     });
   }
 
-  /** A queue that holds messages which expire looks for them now and then, so that nobody has to come for them. */
   private watch(): void {
-    if (this.sweeper !== undefined) return;
-    this.sweeper = setTimeout(() => this.sweep(Date.now(), this.backlog.cursor()), SWEEP);
-    this.sweeper.unref();
-  }
-
-  private sweep(now: number, cursor: Cursor): void {
-    const { rules, backlog } = this;
-    let left = false;
-    const sweep: Sweep = {
-      wanted: rules.deadLetterExpired || rules.maxBytes !== Number.POSITIVE_INFINITY,
-      accepts: (expires) => {
-        left ||= expires > now;
-        return expires !== 0 && expires <= now;
-      },
-      missed: () => (left = true),
-    };
-    const slice = new Slice();
-    const look = (octets: number) => {
-      if (this.sweeping !== cursor) return;
-      slice.begin(octets);
-      for (const entry of backlog.sweep(cursor, sweep, slice)) {
+    this.sweeper ??= new Sweeper(this.backlog, {
+      buries: this.rules.deadLetterExpired || this.rules.maxBytes !== Number.POSITIVE_INFINITY,
+      expired: (entry) => {
         this.count(entry, -1);
         this.expire(entry);
-      }
-      if (slice.over) {
-        later(() => look(LONG));
-        return;
-      }
-      this.endSweep();
-      if (left || this.delayed.size > 0) this.watch();
-      if (this.idle) this.owner.giveUp(this);
-    };
-    this.sweeping = cursor;
-    look(SHORT);
-  }
-
-  private endSweep(): void {
-    clearTimeout(this.sweeper);
-    this.sweeper = undefined;
-    this.sweeping?.close();
-    this.sweeping = undefined;
+      },
+      swept: (left) => {
+        if (left || this.delays.size > 0) this.watch();
+        if (this.idle) this.owner.giveUp(this);
+      },
+    });
+    this.sweeper.watch();
   }
 
   /** @param octets that go before others have their turn: a limit may be new, and much too much be there */
