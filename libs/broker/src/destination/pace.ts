@@ -3,9 +3,9 @@
  * take a moment later, and a pile costs more than a message that goes straight on. So it is not read until they have
  * caught up.
  *
- * Nobody waits long for that: where consumers do not take an eighth of what waits in a moment, the queue does what queues
- * are for, and takes whatever comes, until it has been emptied or they take as much again. So clients that wait for each
- * other never stand still, and consumers that were not let run by a busy machine do not count as slow for longer than that.
+ * Nobody waits long for that: where an eighth less does not wait after each moment, the queue does what queues are for,
+ * and takes whatever comes until it has been emptied. So clients that wait for each other never stand still, and a
+ * machine that is busy with other things does not make consumers slow.
  */
 import type { Session } from 'nestjs-stomp/server';
 
@@ -22,8 +22,8 @@ export class Pace {
   /** The consumers do not keep up. */
   private behind = false;
   private releasing = false;
-  /** How many were taken since the last judgement, and how many wait now. */
-  private taken = 0;
+  /** How many waited at the last judgement, and how many wait now. */
+  private before = 0;
   private left = 0;
 
   /** Whether there is anything to do once the queue is short. */
@@ -33,19 +33,17 @@ export class Pace {
 
   /** The queue is so long, and a publisher has added to it. */
   hold(publisher: Session, length: number): void {
-    this.left = length;
     // Somebody may wait for the acknowledgements that a publisher has still to send.
-    if (publisher.owes || this.held.has(publisher)) return;
-    if (!this.behind) {
-      this.held.add(publisher);
-      publisher.waitFor(this);
-    }
-    this.watch();
+    if (this.behind || publisher.owes || this.held.has(publisher)) return;
+    this.held.add(publisher);
+    publisher.waitFor(this);
+    this.before = Math.max(this.before, length);
+    this.left = length;
+    this.timer ??= setTimeout(() => this.judge(), MOMENT).unref();
   }
 
-  /** So many were taken: publishers go on, in turns, as long as the queue is short. */
-  relax(taken: number, length: () => number): void {
-    this.taken += taken;
+  /** The queue has become shorter: publishers go on, in turns, as long as it is short. */
+  relax(length: () => number): void {
     if (this.releasing) return;
     this.left = length();
     if (this.left > LOW) return;
@@ -58,8 +56,8 @@ export class Pace {
     }
     this.releasing = false;
     if (this.held.size === 0) return;
-    this.left = length();
-    this.watch();
+    this.before = this.left = length();
+    this.timer ??= setTimeout(() => this.judge(), MOMENT).unref();
   }
 
   /** Nobody is held up any more. */
@@ -73,23 +71,22 @@ export class Pace {
     this.held.delete(publisher);
   }
 
-  private watch(): void {
-    if (this.timer !== undefined) return;
-    this.taken = 0;
-    this.timer = setTimeout(() => this.judge(), MOMENT).unref();
-  }
-
   /** A moment is over: do they keep up? */
   private judge(): void {
     this.timer = undefined;
-    this.behind = this.taken < Math.max(LOW, (this.left + this.taken) / 8);
-    if (this.behind) this.stop();
-    else if (this.held.size > 0) this.watch();
+    if (this.before - this.left >= Math.max(LOW, this.before / 8)) {
+      this.before = this.left;
+      this.timer = setTimeout(() => this.judge(), MOMENT).unref();
+      return;
+    }
+    this.behind = true;
+    this.stop();
   }
 
   private stopTimer(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.before = 0;
   }
 
   private release(publisher: Session): void {

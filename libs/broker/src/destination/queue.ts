@@ -423,7 +423,6 @@ export class Queue implements Route, DeliverySource {
     const { backlog, consumers, slice } = this;
     let expired: Slice | undefined;
     let unreadable = false;
-    let taken = 0;
     try {
       while (backlog.length > 0 && expired?.over !== true && !unreadable) {
         const consumer = consumers.next();
@@ -445,7 +444,6 @@ export class Queue implements Route, DeliverySource {
           else if (consumers.search(consumer)) later(this.goOn);
           continue;
         }
-        taken++;
         this.count(entry, -1);
         if (entry.expires !== 0 && entry.expires <= Date.now()) {
           this.expire(entry);
@@ -465,7 +463,7 @@ export class Queue implements Route, DeliverySource {
       this.pausing = true;
       this.goOnWith(this.resume);
     }
-    if (this.pace.engaged) this.pace.relax(taken, this.waiting);
+    if (this.pace.engaged) this.pace.relax(this.waiting);
   }
 
   private suits(entry: Entry, consumer: Consumer): boolean {
