@@ -247,7 +247,7 @@ export class Queue implements Route, DeliverySource {
     this.consumers.wakeAll();
     if (this.consumers.waiting) this.dispatch();
     if (entry.holder === undefined) {
-      detachLater(backlog);
+      detachLater(entry, backlog);
       // Those who go on looking in another turn come first.
       if (this.consumers.searches || backlog.stalled > 0) this.dropLater();
       else this.dropOldest(this.dropping ? ONE : SHORT);

@@ -214,7 +214,8 @@ export class Message {
     const lines = end - start;
     const length = frame.length;
     const size = lines + 1 + length;
-    if (wire.bytes.buffer.byteLength < DETACH_FROM * size) return;
+    // Where nothing stands before its headers it was taken out before.
+    if (start === 0 || wire.bytes.buffer.byteLength < DETACH_FROM * size) return;
     const own = Buffer.allocUnsafe(size);
     if (wire.bodyStart === end + 1) wire.bytes.copy(own, 0, start, wire.bodyEnd);
     else {
