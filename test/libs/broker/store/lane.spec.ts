@@ -3,6 +3,10 @@ import fc from 'fast-check';
 import { FrameDecoder } from 'nestjs-stomp/frame';
 import { Frame, Message } from 'nestjs-stomp/server';
 import { type Backlog, type Cursor, type Entry, MemoryStore, Slice, type Sweep } from 'nestjs-stomp-broker';
+// No door shows where the bytes of a message are.
+import { detachLater } from '../../../../libs/broker/src/destination/chunk.js';
+
+const leave = detachLater as unknown as (entry: Entry, backlog: Backlog) => void;
 
 /** What a backlog holds, kept in the plainest way: by priority, then by arrival. */
 class Plain {
@@ -166,6 +170,21 @@ it('takes messages out of the chunk that they came in at the second look, not be
   expect(messages.map(isThere)).toEqual(messages.map((_, i) => i < 5 || i >= 20));
   expect(backlog.detach()).toBe(false);
   expect(messages.map(isThere)).toEqual(messages.map((_, i) => i < 5));
+});
+
+it('a message that was taken out is not copied again', () => {
+  const [message] = inOneChunk(30).messages as [Message];
+  message.detach();
+  const { buffer, byteOffset } = message.body;
+  message.detach();
+  expect(message.body).toMatchObject({ buffer, byteOffset });
+});
+
+it('behind thousands of others a message leaves its chunk at once', () => {
+  const backlog = new MemoryStore().backlog('q');
+  const { messages, isThere } = inOneChunk(5_000);
+  for (const message of messages) leave(backlog.push(message, undefined), backlog);
+  expect(messages.map(isThere)).toEqual(messages.map((_, i) => i < 4_096));
 });
 
 it('those that move to close holes are taken out, too', () => {
