@@ -497,6 +497,40 @@ describe('subscriptions', () => {
     expect(await refusal()).toContain('all may take');
   });
 
+  const collect = (peer: RawPeer, queue: string, name: (n: number) => string, headers: Headers = {}) => {
+    for (let n = 0; n < 1_000; n++) {
+      peer.send('SUBSCRIBE', { id: '1', destination: name(n), 'x-queue-name': queue, ...headers });
+      peer.send('UNSUBSCRIBE', { id: '1' });
+    }
+  };
+
+  it('make a queue collect from at most 1,000 topics, however many there were before', async () => {
+    const server = await serve();
+    const [peer, other] = [await server.connect(), await server.connect()];
+    collect(peer, 'a', (n) => `/topic/${n}`);
+    for (const name of ['a', 'b']) await peer.subscribe('/topic/7', { 'x-queue-name': name });
+    peer.send('SUBSCRIBE', { id: '1', destination: '/topic/another', 'x-queue-name': 'a' });
+    const error = await peer.refused();
+    expect([error.header('message'), error.text.trim()]).toEqual([
+      'too many topics',
+      'a queue collects from at most 1000 topics: subscribe to a pattern of them, or name another queue',
+    ]);
+    await other.subscribe('/queue/a');
+    for (const topic of ['another', '7']) await other.receipted('SEND', { destination: `/topic/${topic}` }, topic);
+    expect(await other.texts(1)).toEqual(['7']);
+  });
+
+  it('take memory for the topics that queues collect from, until these go', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const peer = await server.connect();
+    for (let n = 0; n < 20; n++) {
+      collect(peer, `short ${n}`, (topic) => `/topic/${topic}`, { 'x-expires': '1' });
+      await peer.receipted('SEND', { destination: '/topic/none' }, 'x');
+    }
+    for (let n = 0; n < 20; n++) collect(peer, `${n}`, (topic) => `/topic/${topic}`);
+    expect((await peer.refused()).text).toContain('subscriptions take memory, all may take 16777216 octets here');
+  });
+
   it('by patterns take memory at each queue', async () => {
     const server = await serve('--max-memory', '1MiB');
     const [maker, reader] = [await server.connect(), await server.connect()];

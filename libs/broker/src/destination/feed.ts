@@ -3,6 +3,12 @@ import type { Queue } from './queue.js';
 import type { TopicReader } from './reader.js';
 import { type Selector, takes } from './selector.js';
 
+/** Octets that it takes to collect from a topic, besides its name. */
+const FEED = 1_024;
+
+/** The octets that it takes to collect from a topic, whether anybody is there or not. */
+export const weighFeed = (topic: string): number => FEED + 4 * topic.length;
+
 /** What of a topic's messages a queue gets, and how they look to its consumers. */
 export interface FeedTerms {
   readonly selector?: Selector | undefined;

@@ -18,7 +18,7 @@ import {
   readQueueRules,
   type Timing,
 } from '../destination/dialect.js';
-import { Feed, type FeedTerms } from '../destination/feed.js';
+import { Feed, type FeedTerms, weighFeed } from '../destination/feed.js';
 import { type Address, DURABLE, readDestination } from '../destination/name.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
@@ -37,6 +37,9 @@ import { Advisory } from './advisory.js';
 import { type DurableAbout, type DurableOwner, Durables } from './durables.js';
 import { type Job, Schedule, type Target } from './schedule.js';
 import { TEMPORARY, Temporary } from './temporary.js';
+
+/** The most topics that a queue collects from. */
+const MOST_FEEDS = 1_000;
 
 /** What a local engine may hold. */
 export interface EngineLimits {
@@ -101,6 +104,10 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
       },
       limits.memory,
     );
+  }
+
+  private get upkeep(): Memory['upkeep'] {
+    return this.limits.memory.upkeep;
   }
 
   /** @param headers of the frame that asks: they may say how a queue is to be made */
@@ -177,6 +184,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
       case 'feed': {
         const { queue, topic, noLocal = false } = about as { queue: string; topic: string; noLocal?: boolean };
         const fed = this.queue(queue);
+        this.upkeep.give(-weighFeed(topic));
         this.collect(fed, topic, noLocal);
         if (fed.idle) this.giveUp(fed);
         return;
@@ -278,7 +286,15 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     if (own !== undefined) {
       this.checkCount(own);
       const queue = this.queue(own, subscription.headers);
-      if (this.feeds.get(queue)?.has(name) !== true) {
+      const feeds = this.feeds.get(queue);
+      if (feeds?.has(name) !== true) {
+        if (feeds !== undefined && feeds.size >= MOST_FEEDS) {
+          throw new StompError(
+            'too many topics',
+            `a queue collects from at most ${MOST_FEEDS} topics: subscribe to a pattern of them, or name another queue`,
+          );
+        }
+        this.upkeep.take(0, weighFeed(name));
         const feed = this.collect(queue, name, noLocal);
         const about = { queue: own, topic: name, noLocal };
         this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about });
@@ -399,6 +415,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     const topic = virtualTopic(queue.name);
     if (topic !== undefined) {
       const readdress = (message: Message) => message.readdress(queue.destination, { [ORIGIN]: message.destination });
+      this.upkeep.give(-weighFeed(topic));
       this.feed(queue, topic, { readdress });
     }
     return queue;
@@ -439,6 +456,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     if (this.queues.get(queue.name) !== queue) return;
     for (const [topic, feed] of this.feeds.get(queue) ?? []) {
       this.topics.remove(topic, feed);
+      this.upkeep.give(weighFeed(topic));
       this.store.forget('feed', this.key(`${queue.name}\0${topic}`));
     }
     this.feeds.delete(queue);
