@@ -531,6 +531,25 @@ describe('subscriptions', () => {
     expect((await peer.refused()).text).toContain('subscriptions take memory, all may take 16777216 octets here');
   });
 
+  it('to patterns take memory for each level, those that are durable while they are away, too', async () => {
+    const server = await serve('--max-memory', '1MiB');
+    const pattern = (n: number) => `/topic/*.${n}${'.a'.repeat(125)}`;
+    const peer = await server.connect();
+    for (let n = 0; n < 60; n++) peer.send('SUBSCRIBE', { id: `${n}`, destination: pattern(n) });
+    expect((await peer.refused()).text).toContain('those of a session may take 4194304 octets here');
+    const durable = (name: string) => ({ id: '1', 'durable-subscription-name': name });
+    const next = await server.connect();
+    for (let n = 0; n < 250; n++) {
+      await next.subscribe(pattern(n), durable('one'));
+      await next.receipted('UNSUBSCRIBE', { destination: pattern(n), ...durable('one') });
+    }
+    for (let n = 0; n < 250; n++) {
+      next.send('SUBSCRIBE', { destination: pattern(n), ...durable(`${n}`) });
+      next.send('UNSUBSCRIBE', { id: '1' });
+    }
+    expect((await next.refused()).text).toContain('subscriptions take memory, all may take 16777216 octets here');
+  });
+
   it('by patterns take memory at each queue', async () => {
     const server = await serve('--max-memory', '1MiB');
     const [maker, reader] = [await server.connect(), await server.connect()];

@@ -1,4 +1,5 @@
 import type { Done, Message, Session } from 'nestjs-stomp/server';
+import { weighPattern } from './pattern.js';
 import type { Queue } from './queue.js';
 import type { TopicReader } from './reader.js';
 import { type Selector, takes } from './selector.js';
@@ -7,7 +8,7 @@ import { type Selector, takes } from './selector.js';
 const FEED = 1_024;
 
 /** The octets that it takes to collect from a topic, whether anybody is there or not. */
-export const weighFeed = (topic: string): number => FEED + 4 * topic.length;
+export const weighFeed = (topic: string): number => FEED + 4 * topic.length + weighPattern(topic);
 
 /** What of a topic's messages a queue gets, and how they look to its consumers. */
 export interface FeedTerms {

@@ -15,6 +15,12 @@ export function isPattern(name: string): boolean {
   return levelsOf(name).some(isWild);
 }
 
+/** Octets that a level of a pattern takes where patterns are looked up. */
+const LEVEL = 600;
+
+/** The octets that it takes to look a name up because it is a pattern. */
+export const weighPattern = (name: string): number => (isPattern(name) ? LEVEL * levelsOf(name).length : 0);
+
 /**
  * Whether no wildcard stands for the first level of a name: topics that begin with a dollar sign are asked for by name,
  * and the broker's own names, which begin with NUL, by nobody.

@@ -1,5 +1,6 @@
 import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
+import { weighPattern } from './pattern.js';
 import { offer, Reader, type TopicReader } from './reader.js';
 import type { Rules } from './policy.js';
 import { Rounds } from './rounds.js';
@@ -192,6 +193,7 @@ export class Topic implements Route {
       });
       return;
     }
+    subscription.session.occupy(subscription, weighPattern(name));
     subscription.prefetch = terms.prefetch;
     const reader = new Reader(subscription, terms, owner.rulesOf(name), (slow) => owner.slow(slow));
     (this.subscribed ??= new Map()).set(subscription, reader);

@@ -12,6 +12,7 @@ import { DURABLE } from '../destination/name.js';
 import { nameOf } from '../destination/owner.js';
 import type { Rules } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
+import { weighPattern } from '../destination/pattern.js';
 import { compileSelector } from '../destination/selector.js';
 import type { Topics } from '../destination/topics.js';
 
@@ -56,7 +57,7 @@ export interface DurableRecords {
 export class Durables {
   private readonly all = new Map<string, Durable>();
 
-  /** @param memory is told what their selectors take, which stay when their sessions have gone */
+  /** @param memory is told what of them stays when their sessions have gone */
   constructor(
     private readonly owner: DurableOwner,
     private readonly records: DurableRecords,
@@ -83,9 +84,9 @@ export class Durables {
     if (known !== undefined && same) return known.queue;
     if (known !== undefined) this.delete(key, known);
     this.owner.checkCount(DURABLE + key);
-    this.memory.upkeep.take(0, weighSelector(selector));
     const { clientId, user } = session;
     const about = { topic, name, selector, noLocal, clientId, user: nameOf(user) };
+    this.memory.upkeep.take(0, weigh(about));
     this.records.keep(key, about);
     const { queue, feed } = this.make(key, about);
     this.owner.begin(feed, topics);
@@ -94,7 +95,7 @@ export class Durables {
 
   /** Makes one again that was kept. */
   recover(key: string, about: DurableAbout): void {
-    this.memory.upkeep.give(-weighSelector(about.selector));
+    this.memory.upkeep.give(-weigh(about));
     this.make(key, about);
   }
 
@@ -130,7 +131,8 @@ export class Durables {
     return durable;
   }
 
-  private delete(key: string, { topic, selector, queue, feed }: Durable): void {
+  private delete(key: string, durable: Durable): void {
+    const { topic, queue, feed } = durable;
     if (queue.used) {
       throw new StompError(
         'durable subscription in use',
@@ -138,9 +140,13 @@ export class Durables {
       );
     }
     this.all.delete(key);
-    this.memory.upkeep.give(weighSelector(selector));
+    this.memory.upkeep.give(weigh(durable));
     this.records.forget(key);
     this.owner.topics.remove(topic, feed);
     this.owner.remove(queue);
   }
 }
+
+/** What of one stays when its session has gone, in octets. */
+const weigh = ({ topic, selector }: Pick<DurableAbout, 'topic' | 'selector'>): number =>
+  weighSelector(selector) + weighPattern(topic);
