@@ -15,11 +15,18 @@ export function isPattern(name: string): boolean {
   return levelsOf(name).some(isWild);
 }
 
-/** Octets that a level of a pattern takes where patterns are looked up. */
+/** Octets that a level of a pattern takes where patterns are looked up, and one behind its first `#` or `>`. */
 const LEVEL = 600;
+const TAIL_LEVEL = 64;
 
 /** The octets that it takes to look a name up because it is a pattern. */
-export const weighPattern = (name: string): number => (isPattern(name) ? LEVEL * levelsOf(name).length : 0);
+export function weighPattern(name: string): number {
+  if (!isPattern(name)) return 0;
+  const levels = levelsOf(name);
+  const tail = levels.findIndex(isRest);
+  const nodes = tail < 0 ? levels.length : tail + 1;
+  return LEVEL * nodes + TAIL_LEVEL * (levels.length - nodes);
+}
 
 /**
  * Whether no wildcard stands for the first level of a name: topics that begin with a dollar sign are asked for by name,
