@@ -4,6 +4,8 @@ import type { Route } from './broker.js';
 
 /** How many routes a session keeps; beyond that all are asked for again. */
 const MOST = 1_000;
+/** The same in characters that it takes to say them: lists lead to many destinations each. */
+const CHARACTERS = 64 * 1024;
 /** Nor is one kept that takes more characters to say. */
 const LONGEST = 8_192;
 
@@ -39,6 +41,7 @@ export function keyOf(action: Action, { headers }: Pick<Frame, 'headers'>): stri
 export class Routes {
   // Made when there is something in it: most sessions either send or subscribe.
   private readonly granted: Record<Action, Map<string, Route> | undefined> = { send: undefined, subscribe: undefined };
+  private readonly characters: Record<Action, number> = { send: 0, subscribe: 0 };
   private lastBytes: Buffer | undefined;
   private lastRoute: Route | undefined;
   /** The destination of the last SEND. */
@@ -78,13 +81,18 @@ export class Routes {
   keep(action: Action, key: string, route: Route): void {
     if (key.length > LONGEST) return;
     const routes = (this.granted[action] ??= new Map<string, Route>());
-    if (routes.size >= MOST) routes.clear();
+    if (routes.size >= MOST || this.characters[action] + key.length > CHARACTERS) {
+      routes.clear();
+      this.characters[action] = 0;
+    }
+    this.characters[action] += key.length;
     routes.set(key, route);
   }
 
   clear(): void {
     this.epoch++;
     this.granted.send = this.granted.subscribe = undefined;
+    this.characters.send = this.characters.subscribe = 0;
     this.lastBytes = this.lastRoute = undefined;
   }
 }

@@ -32,6 +32,20 @@ describe('a route', () => {
     expect(broker.sent.map(({ destination }) => destination)).toEqual('/a /b /a /a /b /ü /ü /a:b /a:b'.split(' '));
   });
 
+  it('is asked for again where a session has used others of 65,536 characters in all since', async () => {
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker).connect();
+    const names = (length: number) => Array.from({ length: 10 }, (_, n) => `/${n}${'x'.repeat(length - 2)}`);
+    for (const [length, asked] of [
+      [6_000, 10],
+      [7_000, 20],
+    ] as const) {
+      broker.asked.length = 0;
+      for (const destination of [...names(length), ...names(length)]) await peer.receipted('SEND', { destination });
+      expect(broker.asked).toHaveLength(asked);
+    }
+  });
+
   it('is another one with another destination-type, and with other headers of a SUBSCRIBE than its own', async () => {
     const broker = new TestBroker();
     const { peer } = await new TestServer(broker).connect();
