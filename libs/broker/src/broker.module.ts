@@ -179,7 +179,9 @@ function createBroker(options: BrokerOptions, admission: AdmissionPipeline): Sto
     ...rest
   } = options;
   const memory = new Memory(maxMemory, options.log);
-  const engine = new LocalEngine(makeStore(store, memory), policies, { memory, maxQueues });
+  const { maxDestination, maxDestinationDepth } = rest;
+  const limits = { memory, maxQueues, maxDestination, maxDestinationDepth };
+  const engine = new LocalEngine(makeStore(store, memory), policies, limits);
   return new StompBroker({ ...rest, memory, engine, admission });
 }
 

@@ -355,7 +355,7 @@ function usesOf(destination: string, address: Address, action: Action, frame: Fr
   const topics = virtualTopics(fed);
   if (topics !== undefined && (action === 'subscribe' || makesQueue(frame.headers))) uses.push([topics, 'subscribe']);
   const durable = action === 'subscribe' && isTopic(address) ? readDurableName(frame.headers) : undefined;
-  if (durable !== undefined) checkLimits(`/queue/DLQ.${durable}`, { kind: 'queue', name: `DLQ.${durable}` }, limits);
+  if (durable !== undefined) checkLimits(`/queue/DLQ.${durable}`, { name: `DLQ.${durable}` }, limits);
   // A queue that is named there is made: it has to be one that messages can be sent to.
   for (const [name] of uses.slice(1)) if (name !== topics) checkName(name, 'send', limits);
   return uses;

@@ -371,6 +371,11 @@ describe('destinations', () => {
       expect(await refusal('/topic/a.b/c.d', command)).toContain('has 4 levels, parted by dots and slashes: 3 is');
     }
     expect(await refusal('/queue/a', 'SUBSCRIBE', { 'x-dead-letter-routing-key': 'a.b.c.d' })).toContain('4 levels');
+    for (const kind of ['queue', 'topic']) {
+      const reply = (name: string) => refusal('/topic/a', 'SEND', { 'reply-to': `/temp-${kind}/${name}` });
+      expect(await reply('x'.repeat(40))).toBe('the reply-to is longer than 40 characters, the limit');
+      expect(await reply('a.b.c.d')).toContain('the reply-to has 4 levels, parted by dots and slashes: 3 is the limit');
+    }
     const durable = { 'durable-subscription-name': 'a.b.c' };
     expect(await refusal('/topic/a', 'SUBSCRIBE', durable)).toContain('has 4 levels');
     const peer = await server.connect();

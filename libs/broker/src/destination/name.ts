@@ -31,23 +31,24 @@ export interface NameLimits {
   maxDestinationDepth?: number;
 }
 
-/** @throws StompError when a destination is longer or deeper than that */
+/**
+ * @param what how whoever named it calls it
+ * @throws StompError when a destination is longer or deeper than that
+ */
 export function checkLimits(
   destination: string,
-  { name }: Address,
+  { name }: Pick<Address, 'name'>,
   { maxDestination = 1_024, maxDestinationDepth = 128 }: NameLimits,
+  what = 'the destination',
 ): void {
   if (destination.length > maxDestination) {
-    throw new StompError(
-      'invalid destination',
-      `the destination is longer than ${maxDestination} characters, the limit`,
-    );
+    throw new StompError('invalid destination', `${what} is longer than ${maxDestination} characters, the limit`);
   }
   const depth = levelsOf(name).length;
   if (depth > maxDestinationDepth) {
     throw new StompError(
       'invalid destination',
-      `the destination has ${depth} levels, parted by dots and slashes: ${maxDestinationDepth} is the limit`,
+      `${what} has ${depth} levels, parted by dots and slashes: ${maxDestinationDepth} is the limit`,
     );
   }
 }

@@ -17,7 +17,7 @@ import type { Queue } from '../destination/queue.js';
 import { onceAll } from '../destination/tally.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
-import { type EngineLimits, World } from './world.js';
+import { type EngineLimits, type KnownLimits, World } from './world.js';
 
 /** A message of a transaction, and its way. */
 type Sent = { readonly route: Route; readonly message: Message };
@@ -25,7 +25,7 @@ type Sent = { readonly route: Route; readonly message: Message };
 /** The engine that owns its messages: they live in this process, above a store. */
 export class LocalEngine implements Engine {
   private readonly worlds = new Map<string, World>();
-  private readonly limits: Required<EngineLimits>;
+  private readonly limits: KnownLimits;
 
   /**
    * @param policies how destinations are treated; see {@link Policy}
@@ -38,8 +38,8 @@ export class LocalEngine implements Engine {
     limits: EngineLimits = {},
   ) {
     checkPolicies(policies);
-    const { memory = new Memory(), maxQueues = 100_000 } = limits;
-    this.limits = { memory, maxQueues };
+    const { memory = new Memory(), maxQueues = 100_000, ...names } = limits;
+    this.limits = { ...names, memory, maxQueues };
   }
 
   async start(): Promise<void> {

@@ -19,7 +19,7 @@ import {
   type Timing,
 } from '../destination/dialect.js';
 import { Feed, type FeedTerms, weighFeed } from '../destination/feed.js';
-import { type Address, DURABLE, readDestination } from '../destination/name.js';
+import { type Address, checkLimits, DURABLE, type NameLimits, readDestination } from '../destination/name.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { Queue, type QueueOwner } from '../destination/queue.js';
@@ -42,12 +42,15 @@ import { TEMPORARY, Temporary } from './temporary.js';
 const MOST_FEEDS = 1_000;
 
 /** What a local engine may hold. */
-export interface EngineLimits {
+export interface EngineLimits extends NameLimits {
   /** What messages may take; no limit by default. To be given to the store, too. */
   memory?: Memory;
   /** Queues of a virtual host, durable subscriptions and temporary queues among them; 100,000 by default. */
   maxQueues?: number;
 }
+
+/** The same, and what there is where nothing was said. */
+export type KnownLimits = EngineLimits & Required<Pick<EngineLimits, 'memory' | 'maxQueues'>>;
 
 /** What a queue that clients made with rules is made again of. */
 interface QueueAbout {
@@ -80,7 +83,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     private readonly vhost: string,
     private readonly store: Store,
     private readonly policies: () => readonly Policy[],
-    private readonly limits: Required<EngineLimits>,
+    private readonly limits: KnownLimits,
   ) {
     this.transient = new MemoryStore(limits.memory);
     this.durables = new Durables(
@@ -254,19 +257,26 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
    * A publisher names its own temporary destination; whoever answers reads there one that leads to it from every
    * session. As with RabbitMQ, the publisher need not subscribe to its queue.
    *
-   * @throws StompError when there can be no such queue, or no subscription to it
+   * @throws StompError when its name is too long or too deep, or there can be no such queue, or no subscription to it
    */
   addressReply(message: Message, session: Session): void {
     const replyTo = message.replyTo!;
     if (replyTo.startsWith(TEMP_QUEUE)) {
       const local = replyTo.slice(TEMP_QUEUE.length);
       if (local === '') return;
+      this.checkReply(replyTo, local);
       const queue = this.temporaryQueue(session, local);
       if (!queue.used) session.attach(replyTo, queue);
       message.setHeader('reply-to', REPLY_QUEUE + this.temporary.name(session, local));
     } else if (replyTo.startsWith(TEMP_TOPIC)) {
-      message.setHeader('reply-to', REPLY_TOPIC + this.temporary.name(session, replyTo.slice(TEMP_TOPIC.length)));
+      const local = replyTo.slice(TEMP_TOPIC.length);
+      this.checkReply(replyTo, local);
+      message.setHeader('reply-to', REPLY_TOPIC + this.temporary.name(session, local));
     }
+  }
+
+  private checkReply(replyTo: string, name: string): void {
+    checkLimits(replyTo, { name }, this.limits, 'the reply-to');
   }
 
   durable(
