@@ -75,6 +75,8 @@ const contents = (place: string) =>
   readdirSync(place)
     .filter((name) => name !== 'lock' && statSync(join(place, name)).isFile())
     .map((name) => [name, readFileSync(join(place, name)).toString('base64')]);
+/** Where what was written ends, and what was filled beforehand follows. */
+const endOf = (bytes: Buffer) => bytes.findLastIndex((octet) => octet !== 0xff) + 1;
 const spoil = (text: string) => {
   const [path = ''] = logs();
   const bytes = readFileSync(path);
@@ -148,11 +150,20 @@ describe('stompserver store check', () => {
 
   it('takes a write that was cut off for no damage, and says that it is there', async () => {
     const [path = ''] = logs();
-    // Behind it are zeros that were written beforehand.
-    truncateSync(path, readFileSync(path).findLastIndex((octet) => octet !== 0) - 2);
+    truncateSync(path, endOf(readFileSync(path)) - 3);
     const { code, lines } = await store('check', '--data-dir', directory);
     expect(code).toBe(0);
     expect(lines.join('\n')).toMatch(/^note: \d+\.log ends with a write that was cut off, \d+ octets from \d+/m);
+  });
+
+  it('dumps what is there beside a write that was cut off, which is no damage', async () => {
+    const [path = ''] = logs();
+    const before = (await store('dump', '--data-dir', directory)).lines;
+    const file = readFileSync(path);
+    writeFileSync(path, Buffer.concat([file.subarray(0, endOf(file)), file.subarray(8, 12), Buffer.from('cut off')]));
+    const { code, lines, stderr } = await store('dump', '--data-dir', directory);
+    expect([code, lines]).toEqual([0, before]);
+    expect(stderr).toMatch('ends with a write that was cut off');
   });
 
   it.each(['check', 'dump', 'compact'])('has %s refuse a store that a broker runs on', async (action) => {

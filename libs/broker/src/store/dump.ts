@@ -5,7 +5,7 @@ import { matches } from '../destination/pattern.js';
 import { Contents } from './disk/contents.js';
 import { unpackCounts } from './disk/entry.js';
 import { describeOrphans } from './disk/mend.js';
-import { describeDamage } from './disk/recovery.js';
+import { type Damage, describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
 import { Window } from './disk/window.js';
 
@@ -49,7 +49,9 @@ export async function* readStore(
     matches(wanted, readDestination(destination).name);
   const visit = await Visit.begin(fs, directory);
   try {
-    const contents = await new Contents().read(visit.log, (found) => damaged(describeDamage(found)), report);
+    // Of a write that was cut off nothing was confirmed.
+    const tell = (found: Damage) => (found.kind === 'torn' ? report : damaged)(describeDamage(found));
+    const contents = await new Contents().read(visit.log, tell, report);
     const window = new Window(visit.log);
     for (const [seq, { kind, key, message }] of contents.things()) {
       const [vhost, name] = place(key);

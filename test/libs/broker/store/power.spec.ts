@@ -177,7 +177,8 @@ function expectKept({ numbers, value, reports }: Served, ledger: Ledger): void {
   expect(value).toBeGreaterThanOrEqual(ledger.safeValue);
   expect(value).toBeLessThanOrEqual(ledger.value);
   // What was cut off by power loss is no damage.
-  expect(reports.filter((line) => line.search(/damage|missing|shorter/) >= 0)).toEqual([]);
+  const others = reports.filter((line) => !line.includes('ends with a write that was cut off'));
+  expect(others.filter((line) => line.search(/damage|missing|shorter/) >= 0)).toEqual([]);
 }
 
 const seeds = Array.from({ length: 8 }, (_, i) => i + 1);

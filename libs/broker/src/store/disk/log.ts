@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, whyShut, writeAll } from './files.js';
 import { dropList, putList } from './list.js';
-import { Kind, recordAt, seal } from './record.js';
+import { FILL, Kind, recordAt, seal } from './record.js';
 
 /**
  * When what was written is made safe from power loss. A killed process loses nothing in any of them.
@@ -24,8 +24,8 @@ const MAGIC = Buffer.from('STOMPLG1');
 export const FILE_HEAD = 12;
 /** The most files that stay open for reading. */
 const OPEN = 32;
-/** So many zeros are written behind a small group: a sync takes a third less where it does not make the file longer. */
-const AHEAD = Buffer.alloc(256 * 1024);
+/** What is written behind a small group: a sync takes a third less where it does not make the file longer. */
+const AHEAD = Buffer.alloc(256 * 1024, FILL);
 /** What is larger by itself takes its time for other reasons. */
 const SMALL = 16 * 1024;
 /** Where less is free, no octet of it is taken before it is needed. */
@@ -364,7 +364,7 @@ export class Log {
     this.current = undefined;
   }
 
-  /** Writes zeros behind what was just written, unless they are there; a start takes them for nothing. */
+  /** Fills the file behind what was just written, unless it is filled; a start takes that for nothing. */
   private prepare(from: number): void {
     const to = Math.min(from + AHEAD.length, this.fileSize);
     if (from <= this.prepared || to <= from) return;
@@ -374,7 +374,7 @@ export class Log {
       writeAll(this.fs, this.fd, AHEAD.subarray(0, to - from), from);
       this.prepared = to;
     } catch {
-      // They are not needed.
+      // It is not needed.
     }
   }
 

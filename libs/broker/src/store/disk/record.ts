@@ -11,6 +11,9 @@ import { crc32 } from 'node:zlib';
 
 export const HEAD = 13;
 
+/** What files are filled with ahead of their records. It is no zero: numbers end with these, and so do records. */
+export const FILL = 0xff;
+
 export const Kind = {
   /** Records that were written together. */
   group: 1,

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import { readWhole, whyShut } from './files.js';
 import { readList, type Sizes } from './list.js';
 import { FILE_HEAD, headOf, type Log, type LogFile, nameOf } from './log.js';
-import { type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
+import { FILL, type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
 
 /** Octets that a disk writes as a whole, or not at all. */
 const SECTOR = 512;
@@ -182,12 +182,11 @@ function readFile(bytes: Buffer, file: LogFile, certain: number, reader: Reader)
   return bytes.length;
 }
 
-/** What there is but for the zeros that were written beforehand, from a place on where no record is whole. */
+/** What there is but for what was filled beforehand, from a place on where no record is whole. */
 function withoutRoom(bytes: Buffer, at: number, salt: number): Buffer {
-  // Zeros at the very end of a record are its own.
   if (headAt(bytes, at, salt)?.end === bytes.length) return bytes;
   let end = bytes.length;
-  while (end > at && bytes[end - 1] === 0) end--;
+  while (end > at && bytes[end - 1] === FILL) end--;
   return bytes.subarray(0, end);
 }
 
@@ -225,12 +224,13 @@ function hasGap(bytes: Buffer, from: number, to: number): boolean {
     const part = bytes.subarray(Math.max(from, at), Math.min(at + SECTOR, to));
     // A record may end with some zeros, but does not begin so.
     if (at + SECTOR > to && part.length < HEAD) continue;
-    if (EMPTY.subarray(0, part.length).equals(part)) return true;
+    if (EMPTY.subarray(0, part.length).equals(part) || FILLED.subarray(0, part.length).equals(part)) return true;
   }
   return false;
 }
 
 const EMPTY = Buffer.alloc(SECTOR);
+const FILLED = Buffer.alloc(SECTOR, FILL);
 
 /** The records of a group that is whole. */
 function eachRecord(bytes: Buffer, group: Found, tell: (record: Found, at: number) => void): void {
