@@ -151,7 +151,20 @@ it.each([
   await peer.receipt('promise');
 });
 
-it('the receipt of an acknowledgement waits while the disk fails, and its consumer goes on; publishers are told', async () => {
+it.each([
+  [
+    'an acknowledgement',
+    (peer: RawPeer, reference: Record<string, string>) => peer.send('ACK', { ...reference, receipt: 'promise' }),
+  ],
+  [
+    'a transaction of acknowledgements',
+    (peer: RawPeer, reference: Record<string, string>) => {
+      peer.send('BEGIN', { transaction: 't' });
+      peer.send('ACK', { ...reference, transaction: 't' });
+      peer.send('COMMIT', { transaction: 't', receipt: 'promise' });
+    },
+  ],
+])('the receipt of %s waits while the disk fails, and its consumer goes on; publishers are told', async (_, answer) => {
   const { peer, broker, fail } = await start();
   await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'one');
   await peer.subscribe('/queue/a', { ack: 'client-individual' });
@@ -159,7 +172,7 @@ it('the receipt of an acknowledgement waits while the disk fails, and its consum
   fail(true);
   const other = await join(broker);
   other.send('SEND', { destination: '/queue/b', ...KEPT, receipt: 'refused' }, 'two');
-  peer.send('ACK', { ...peer.reference(message), receipt: 'promise' });
+  answer(peer, peer.reference(message));
   expect((await other.refused()).header('message')).toBe('store failed');
   peer.send('SUBSCRIBE', { destination: '/topic/witness', id: 'witness' });
   peer.send('SEND', { destination: '/topic/witness' }, 'later');
