@@ -88,6 +88,10 @@ async function start(together?: number) {
       held = [];
       return once(syncs, 'begun');
     },
+    /** So many more syncs have been begun. */
+    tries: async (count: number) => {
+      for (let n = 0; n < count; n++) await once(syncs, 'begun');
+    },
     release: () => {
       const waiting = held ?? [];
       held = undefined;
@@ -180,6 +184,25 @@ it.each([
   expect(peer.received.toString()).not.toMatch(/receipt-id:promise|ERROR/);
   fail(false);
   await peer.receipt('promise');
+});
+
+it('a broker ends while its disk fails, and what it tries meanwhile leaves no files behind', async () => {
+  const { peer, broker, fail, tries } = await start();
+  await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'one');
+  await peer.subscribe('/queue/a', { ack: 'client-individual' });
+  const message = await peer.message();
+  fail(true);
+  peer.send('ACK', { ...peer.reference(message), receipt: 'promise' });
+  await tries(6);
+  expect(fs.readdirSync(directory).filter((name) => name.endsWith('.log')).length).toBeLessThanOrEqual(3);
+  // Behind what cannot be written.
+  peer.send('SUBSCRIBE', { destination: '/topic/t', id: 'd', 'durable-subscription-name': 'd' });
+  await tries(1);
+  await broker.close(100);
+  fail(false);
+  // Whether the acknowledgement counts nobody has promised.
+  const next = await join(await makeBroker({ engine: new LocalEngine(new DiskStore({ directory })) }));
+  await next.receipted('SEND', { destination: '/queue/b', ...KEPT }, 'two');
 });
 
 describe('more than is written together', () => {
