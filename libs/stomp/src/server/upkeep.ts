@@ -12,7 +12,7 @@ const LEAST = 16 * 1024 * 1024;
 const OF_ONE = 1 / 4;
 
 /** Octets that a subscription takes in any case, each of its headers, and each character of a selector. */
-const SUBSCRIPTION = 1_536;
+const SUBSCRIPTION = 2_560;
 const HEADER = 128;
 const SELECTOR = 80;
 
