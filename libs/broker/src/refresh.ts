@@ -30,7 +30,7 @@ export class Refresh implements Route {
       .then(() => this.renewed(session))
       .then(
         () => {
-          if (nameOf(session.user) !== before) admission.changed?.(session);
+          if (session.connected && nameOf(session.user) !== before) admission.changed?.(session);
           done?.();
         },
         (error: Error) => {

@@ -123,6 +123,22 @@ export class Frame {
     return this;
   }
 
+  /** @internal Octets of the largest piece of memory that it keeps alive, maybe for a few of them. */
+  get held(): number {
+    let most = Math.max(this.wire?.bytes.buffer.byteLength ?? 0, this.bytes?.buffer.byteLength ?? 0);
+    for (const part of this.parts ?? []) most = Math.max(most, part.buffer.byteLength);
+    return most;
+  }
+
+  /** @internal The body now stands in memory of its own. */
+  moveBody(): void {
+    const { body } = this;
+    const own = Buffer.allocUnsafeSlow(body.length);
+    body.copy(own);
+    this.bytes = own;
+    this.parts = undefined;
+  }
+
   /** @internal The frame now stands in other bytes; see {@link WireHead.moved}. */
   move(bytes: Buffer, length: number): void {
     this.wire = this.wire?.moved(bytes, length);

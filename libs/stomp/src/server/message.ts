@@ -208,14 +208,18 @@ export class Message {
   detach(): void {
     const { frame } = this;
     const wire = frame.wire;
-    if (wire === undefined) return;
+    if (wire === undefined) {
+      // Its headers were changed, and stand elsewhere.
+      if (frame.held > 0 && frame.held >= DETACH_FROM * frame.length) frame.moveBody();
+      return;
+    }
     frame.forget();
     const { start, end } = wire;
     const lines = end - start;
     const length = frame.length;
     const size = lines + 1 + length;
     // Where nothing stands before its headers it was taken out before.
-    if (start === 0 || wire.bytes.buffer.byteLength < DETACH_FROM * size) return;
+    if (start === 0 || frame.held < DETACH_FROM * size) return;
     const own = Buffer.allocUnsafe(size);
     if (wire.bodyStart === end + 1) wire.bytes.copy(own, 0, start, wire.bodyEnd);
     else {

@@ -79,8 +79,8 @@ export class Routes {
   }
 
   keep(action: Action, key: string, route: Route): void {
-    if (key.length > LONGEST) return;
     const routes = (this.granted[action] ??= new Map<string, Route>());
+    if (key.length > LONGEST || routes.get(key) === route) return;
     if (routes.size >= MOST || this.characters[action] + key.length > CHARACTERS) {
       routes.clear();
       this.characters[action] = 0;

@@ -180,6 +180,25 @@ it('a message that was taken out is not copied again', () => {
   expect(message.body).toMatchObject({ buffer, byteOffset });
 });
 
+it('a message whose headers were changed is taken out, too, and one whose head came in two chunks', () => {
+  const { messages, isThere } = inOneChunk(30);
+  const [changed] = messages as [Message];
+  changed.setHeader('passcode', undefined);
+  changed.detach();
+  expect([changed.body.toString(), isThere(changed)]).toEqual(['0', false]);
+  const filler = 'x'.repeat(60_000);
+  const chunks = ['SEND\ndestination:/queue/q\nhead:', `er\n\n${'y'.repeat(300)}\0SEND\n\n${filler}\0`].map((text) => {
+    return Buffer.alloc(text.length, text);
+  });
+  const parted: Message[] = [];
+  const onFrame = (frame: Frame) => void parted.push(new Message('/queue/q', frame));
+  const decoder = new FrameDecoder({ version: '1.2', onFrame });
+  for (const chunk of chunks) decoder.push(chunk);
+  parted[0]!.detach();
+  expect(parted[0]!.body.toString()).toBe('y'.repeat(300));
+  expect(parted[0]!.body.buffer.byteLength).toBeLessThan(filler.length);
+});
+
 it('behind thousands of others a message leaves its chunk at once', () => {
   const backlog = new MemoryStore().backlog('q');
   const { messages, isThere } = inOneChunk(5_000);
