@@ -82,11 +82,17 @@ export class Durables {
     // Another topic, selector or no-local under the same name is another subscription, as in JMS.
     const same = known?.topic === topic && known.selector === selector && known.noLocal === noLocal;
     if (known !== undefined && same) return known.queue;
-    if (known !== undefined) this.delete(key, known);
-    this.owner.checkCount(DURABLE + key);
     const { clientId, user } = session;
     const about = { topic, name, selector, noLocal, clientId, user: nameOf(user) };
+    // What is refused leaves the one before as it was.
     this.memory.upkeep.take(0, weigh(about));
+    try {
+      if (known !== undefined) this.delete(key, known);
+      this.owner.checkCount(DURABLE + key);
+    } catch (error) {
+      this.memory.upkeep.give(weigh(about));
+      throw error;
+    }
     this.records.keep(key, about);
     const { queue, feed } = this.make(key, about);
     this.owner.begin(feed, topics);

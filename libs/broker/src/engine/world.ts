@@ -16,6 +16,7 @@ import {
   readDurable,
   readQueueName,
   readQueueRules,
+  readTerms,
   type Timing,
 } from '../destination/dialect.js';
 import { Feed, type FeedTerms, weighFeed } from '../destination/feed.js';
@@ -199,6 +200,8 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
         this.retained.keep(key, message!, Number(about['expires']));
         return;
       case 'scheduled':
+        // One that makes no sense is set aside now, and does not fail when its time comes.
+        readTerms(message!);
         this.scheduled.recover({ ...(about as unknown as Omit<Job, 'id' | 'message'>), id: key, message: message! });
     }
   }

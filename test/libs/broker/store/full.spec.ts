@@ -283,7 +283,7 @@ describe.each(['EACCES', 'EROFS', 'EIO'])('a disk on which nothing can be made o
     expect((await found.rest()).map(({ text }) => text)).toContain('after');
   });
 
-  it('does not come to a standstill over files that are not needed any more, and tells of them once', async () => {
+  it('does not come to a standstill over files that are not needed any more, and tells of each once', async () => {
     const directory = folder();
     const disk = smallDisk(directory, 64 * MB);
     const { broker, lines, said } = await startOn(disk, directory, 10_000);
@@ -294,7 +294,8 @@ describe.each(['EACCES', 'EROFS', 'EIO'])('a disk on which nothing can be made o
     await drain(peer, '/queue/a', 4);
     await said(/^cannot give back the space of 00000001.log yet/);
     await drain(peer, '/queue/a', 3);
-    expect(lines.filter((line) => line.startsWith('cannot give back'))).toHaveLength(1);
+    const told = lines.filter((line) => line.startsWith('cannot give back'));
+    expect(told).toEqual([...new Set(told)]);
     expect(isThere()).toBe(true);
     disk.stuck = undefined;
     await drain(peer, '/queue/a', 13);

@@ -46,10 +46,10 @@ export class Cleaner {
   /** One file after the other is read into the same memory. */
   private room: Buffer | undefined;
   private pausedUntil = 0;
-  /** After something went wrong nothing is tried before that. */
-  private failedUntil = 0;
-  /** What was told of that. */
-  private told: string | undefined;
+  /** Files with which something went wrong: when they are tried again, and what was told of it. */
+  private readonly failed = new Map<number, { readonly until: number; readonly told: string }>();
+  /** Files of which all that counts is safe elsewhere. */
+  private readonly copied = new Set<number>();
 
   constructor(private readonly owner: CleanerOwner) {}
 
@@ -69,7 +69,7 @@ export class Cleaner {
     const file = this.choose();
     if (file === undefined) return;
     this.running = this.clean(file)
-      .then(() => (this.told = undefined))
+      .then(() => void this.failed.delete(file.number))
       .catch((error: unknown) => this.fail(file, error as Error))
       .finally(() => {
         this.running = undefined;
@@ -78,21 +78,20 @@ export class Cleaner {
   }
 
   private fail({ number }: LogFile, { message }: Error): void {
-    this.failedUntil = performance.now() + PAUSE;
-    const line = `cannot give back the space of ${nameOf(number)} yet: ${message}`;
-    if (line !== this.told) this.owner.report(line);
-    this.told = line;
+    const told = `cannot give back the space of ${nameOf(number)} yet: ${message}`;
+    if (told !== this.failed.get(number)?.told) this.owner.report(told);
+    this.failed.set(number, { until: performance.now() + PAUSE, told });
   }
 
   private choose(): LogFile | undefined {
-    if (performance.now() < this.failedUntil) return undefined;
     const { log } = this.owner;
-    const paused = performance.now() < this.pausedUntil;
+    const now = performance.now();
+    const paused = now < this.pausedUntil;
     // What a file says is gone that cannot be read must not stand behind it, or it would come again.
     const shut = Math.max(0, ...log.shut);
     for (const file of log.files.values()) {
       const { number, size } = file;
-      if (number === log.head || this.stuck.has(number)) continue;
+      if (number === log.head || this.stuck.has(number) || now < (this.failed.get(number)?.until ?? 0)) continue;
       if (this.isNeeded(file)) continue;
       const octets = this.octets(number);
       if (octets === 0 && this.isOldest(number)) return file;
@@ -141,8 +140,14 @@ export class Cleaner {
     const { number, size } = file;
     const failures = log.failures;
     // How often messages were delivered may stand there also when they do not.
-    if (this.octets(number) > 0 || owner.counts.size > 0 || !this.isOldest(number)) {
-      const { bytes } = await readWhole(log.fs, join(log.directory, nameOf(number)), this.room);
+    if (!this.copied.has(number) && (this.octets(number) > 0 || owner.counts.size > 0 || !this.isOldest(number))) {
+      const { bytes, unreadable } = await readWhole(log.fs, join(log.directory, nameOf(number)), this.room);
+      if (unreadable.length > 0) {
+        // What it says is gone would come again.
+        this.stuck.add(number);
+        owner.report(`${nameOf(number)} stays: a part of it cannot be read`);
+        return;
+      }
       if (this.room === undefined || bytes.length > this.room.length) this.room = bytes;
       // Until now it was known only what of it is served; what it says is gone counts too.
       this.seen.set(number, await this.look(bytes, file));
@@ -165,6 +170,7 @@ export class Cleaner {
       owner.report(`${nameOf(number)} stays: it has records that cannot be read`);
       return;
     }
+    this.copied.add(number);
     log.remove(number);
     this.forget(number);
   }
@@ -172,6 +178,7 @@ export class Cleaner {
   /** A file is gone, and with it the need for what says that something in it is. */
   private forget(number: number): void {
     this.stale.delete(number);
+    this.copied.delete(number);
     this.owner.catalog.live.delete(number);
     this.seen.delete(number);
     for (const seen of this.seen.values()) {
