@@ -194,13 +194,20 @@ describe('a broker that runs', () => {
 });
 
 describe('what a store holds is for the user alone that the broker runs as', () => {
-  const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
-  /** All that is there but sockets, with who may use it. */
+  const modeOf = (path: string) => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found && (found.mode & 0o777).toString(8);
+  };
+  /** All that is there but sockets, with who may use it; drafts come and go while it is looked at. */
   const modes = () =>
     Object.fromEntries(
       readdirSync(directory, { recursive: true, withFileTypes: true })
         .filter((found) => !found.isSocket())
-        .map(({ parentPath, name }) => [relative(directory, join(parentPath, name)), modeOf(join(parentPath, name))]),
+        .map(({ parentPath, name }) => join(parentPath, name))
+        .flatMap((path) => {
+          const mode = modeOf(path);
+          return mode === undefined ? [] : [[relative(directory, path), mode]];
+        }),
     );
 
   it('the directory, if the broker has made it, and all that is in it', async () => {
