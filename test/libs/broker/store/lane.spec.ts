@@ -196,7 +196,7 @@ it('a message whose headers were changed is taken out, too, and one whose head c
   for (const chunk of chunks) decoder.push(chunk);
   parted[0]!.detach();
   expect(parted[0]!.body.toString()).toBe('y'.repeat(300));
-  expect(parted[0]!.body.buffer.byteLength).toBeLessThan(filler.length);
+  expect(parted[0]!.body.buffer).not.toBe(chunks[1]!.buffer);
 });
 
 it('behind thousands of others a message leaves its chunk at once', () => {
