@@ -39,7 +39,7 @@ function makeProgram(): Command {
       'Makes a certificate authority of your own, and certificates for a server and for clients, to try TLS with.\n' +
         'They are for development: keep ca.key to yourself, whoever has it can be any server and any client.',
     )
-    .addOption(new Option('--dir <folder>', 'where the files go (default: certs), e.g. --dir /tmp/certs'))
+    .addOption(new Option('--dir <folder>', 'where the files go (default: certs), e.g. --dir dev-certs'))
     .addOption(
       list(
         '--host <list>',
