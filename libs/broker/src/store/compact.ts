@@ -1,8 +1,6 @@
 import fs from 'node:fs';
-import { join } from 'node:path';
 import type { Catalog } from './disk/catalog.js';
 import { Contents } from './disk/contents.js';
-import { readWhole } from './disk/files.js';
 import { findLiving, type Living } from './disk/living.js';
 import { type Log, nameOf } from './disk/log.js';
 import { mend, mendOrphans } from './disk/mend.js';
@@ -51,7 +49,6 @@ export async function compactStore(
     const before = size(log);
     let done = 0;
     let told = performance.now();
-    let room: Buffer | undefined;
     const known = { log, catalog: contents.catalog, counts: contents.counts };
     let leftover = Math.min(...contents.stale, ...stuck);
     const shut = Math.max(0, ...log.shut);
@@ -59,8 +56,7 @@ export async function compactStore(
     for (const file of [...log.files.values()]) {
       // What it says is gone must not stand behind it, or it would come again once it can be read.
       if (file.number <= shut) continue;
-      const { bytes } = await readWhole(fs, join(directory, nameOf(file.number)), room);
-      if (room === undefined || bytes.length > room.length) room = bytes;
+      const { bytes } = await log.readFile(file.number);
       const writer = new Writer();
       let group: Living[] = [];
       const flush = async () => {

@@ -61,8 +61,6 @@ export class DiskStore implements Store {
   private readonly keptSeqs = new Map<string, number>();
   private recoveredKept: Kept[] = [];
   private readonly counts = new Map<number, number>();
-  /** Numbers of what is to be removed, and is not yet. */
-  private readonly dying = new Set<number>();
   private readonly directory: string;
   readonly report: (line: string) => void;
   private readonly log: Log;
@@ -131,7 +129,6 @@ export class DiskStore implements Store {
       {
         log: this.log,
         catalog: this.catalog,
-        dying: this.dying,
         health: this.health,
         publishers: this.publishers,
         report: this.report,
@@ -194,7 +191,6 @@ export class DiskStore implements Store {
     this.backlogs.delete(queue);
     if (backlog.seq === 0) return;
     this.keptSeqs.delete(`queue\0${queue}`);
-    this.dying.add(backlog.seq);
     this.committer.add({ kind: 'drop', seq: backlog.seq });
     backlog.seq = 0;
   }
@@ -287,8 +283,6 @@ export class DiskStore implements Store {
 
   /** @internal What has that number is gone. */
   kill(seq: number): void {
-    if (this.dying.has(seq)) return;
-    this.dying.add(seq);
     this.counts.delete(seq);
     this.committer.add({ kind: 'remove', seq });
   }

@@ -697,6 +697,36 @@ describe('a store on disk', () => {
     while (size() > 24 * 1024 * 1024) await setTimeout(10);
   });
 
+  it('does not move what is drained anyway', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    directories.push(directory);
+    let octets = 0;
+    const disk = {
+      ...fs,
+      writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
+        octets += length;
+        return fs.writeSync(fd, bytes, at, length, position);
+      },
+    };
+    const store = new DiskStore({ directory, memory: 0 }, disk);
+    made.set(store, directory);
+    await opened(store);
+    const backlog = store.backlog('q');
+    for (let i = 0; i < 22; i++) {
+      push(backlog, 100, 32_000);
+      await synced(store);
+    }
+    octets = 0;
+    while (backlog.length > 0) {
+      backlog.remove(backlog.shift()!);
+      await synced(store);
+    }
+    // 70 MB were there, and not much of them was written again; 256 KiB are filled ahead.
+    expect(octets).toBeLessThan(1_000_000);
+    const size = () => files(store).reduce((sum, path) => sum + statSync(path).size, 0);
+    while (size() > 40 * 1024 * 1024) await setTimeout(10);
+  });
+
   describe('of small files, of which one queue is gone and the other is not', () => {
     const SMALL = 64 * 1024;
     /** Two queues that were filled in turns, the first of which was then drained. */

@@ -1,5 +1,8 @@
 import { dirname } from 'node:path';
 
+/** Octets that a disk writes as a whole, or not at all. */
+const SECTOR = 512;
+
 interface Change {
   /** Where bytes were written; where there are none, the file was cut off there. */
   readonly at: number;
@@ -224,16 +227,22 @@ export class PowerDisk {
   }
 }
 
-/** A file after power loss: each change that no sync covered is there, in part, or not at all. */
+/**
+ * A file after power loss. What no sync has covered was on its way: of each sector there is what it held at some moment
+ * since, and the file is as long as it was at some moment.
+ */
 function lost({ safe, changes }: Inode, random: () => number): Inode {
-  let bytes = safe;
-  for (const change of changes) {
-    const luck = random();
-    if (luck < 0.4) bytes = apply(bytes, change);
-    else if (luck < 0.7 && change.bytes !== undefined) {
-      const part = Math.floor(random() * change.bytes.length);
-      bytes = apply(bytes, { at: change.at, bytes: change.bytes.subarray(0, part) });
-    }
+  const moments = [safe];
+  for (const change of changes) moments.push(apply(moments.at(-1)!, change));
+  const draw = () => moments[Math.floor(random() * moments.length)]!;
+  // Mostly it is the same moment for all of it, or for all up to some place.
+  const [before, after] = [draw(), draw()];
+  const scattered = random() < 0.3;
+  const turn = Math.floor(random() * Math.max(before.length, after.length));
+  const bytes = Buffer.alloc(random() < 0.5 ? after.length : draw().length);
+  for (let at = 0; at < bytes.length; at += SECTOR) {
+    const held = scattered ? draw() : at + SECTOR <= turn ? after : before;
+    bytes.set(held.subarray(at, Math.min(at + SECTOR, bytes.length)), at);
   }
   return new Inode(bytes);
 }

@@ -181,7 +181,7 @@ function expectKept({ numbers, value, reports }: Served, ledger: Ledger): void {
   expect(others.filter((line) => line.search(/damage|missing|shorter/) >= 0)).toEqual([]);
 }
 
-const seeds = Array.from({ length: 8 }, (_, i) => i + 1);
+const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
 
 describe('after power loss', () => {
   it.each(seeds)('--sync always keeps all that was confirmed, and nothing comes back (seed %i)', async (seed) => {

@@ -2,8 +2,6 @@
  * Gives back the space of files of which not much counts any more: what does is copied to the end of the log, and the
  * file goes once the copies are safe.
  */
-import { join } from 'node:path';
-import { readWhole } from './files.js';
 import type { Health } from './health.js';
 import { findLiving, type Known } from './living.js';
 import { type LogFile, nameOf } from './log.js';
@@ -14,6 +12,9 @@ const SLICE = 1024 * 1024;
 const RECORD = 128;
 /** How long to wait before a file is tried again for which there was no room, or no luck, in ms. */
 const PAUSE = 1_000;
+
+/** Where this part of a file ceases to count within that time, the rest is left to do so too. */
+const FALLING = 1 / 16;
 
 /** What was found in a file that the catalog does not know of. */
 interface Seen {
@@ -43,8 +44,9 @@ export class Cleaner {
   private readonly stuck = new Set<number>();
   /** Files that were looked at. */
   private readonly seen = new Map<number, Seen>();
-  /** One file after the other is read into the same memory. */
-  private room: Buffer | undefined;
+  /** How much of a file counted, and when, in ms. */
+  private readonly before = new Map<number, { readonly octets: number; readonly at: number }>();
+  private again: NodeJS.Timeout | undefined;
   private pausedUntil = 0;
   /** Files with which something went wrong: when they are tried again, and what was told of it. */
   private readonly failed = new Map<number, { readonly until: number; readonly told: string }>();
@@ -96,7 +98,7 @@ export class Cleaner {
       const octets = this.octets(number);
       if (octets === 0 && this.isOldest(number)) return file;
       if (number < shut) continue;
-      if (!paused && this.affords(octets, size)) return file;
+      if (!paused && this.affords(octets, size) && !this.isFalling(file, octets, now)) return file;
     }
     return undefined;
   }
@@ -109,6 +111,20 @@ export class Cleaner {
   /** Whether so much of a file counts that it is left alone. */
   private isNeeded({ number, size }: LogFile): boolean {
     return this.octets(number) * 2 >= size && !this.stale.has(number);
+  }
+
+  /** Whether what counts of a file becomes less so fast by itself that it would be copied for nothing. */
+  private isFalling({ number, size }: LogFile, octets: number, now: number): boolean {
+    // A small one is copied before that is known.
+    if (size <= SLICE || this.stale.has(number)) return false;
+    const before = this.before.get(number);
+    if (before !== undefined && now - before.at >= PAUSE && before.octets - octets < size * FALLING) return false;
+    if (before === undefined || now - before.at >= PAUSE) this.before.set(number, { octets, at: now });
+    this.again ??= setTimeout(() => {
+      this.again = undefined;
+      this.run();
+    }, PAUSE).unref();
+    return true;
   }
 
   /** Where the disk is nearly full its room is for what is asked for, unless little of it gives much. */
@@ -141,14 +157,13 @@ export class Cleaner {
     const failures = log.failures;
     // How often messages were delivered may stand there also when they do not.
     if (!this.copied.has(number) && (this.octets(number) > 0 || owner.counts.size > 0 || !this.isOldest(number))) {
-      const { bytes, unreadable } = await readWhole(log.fs, join(log.directory, nameOf(number)), this.room);
+      const { bytes, unreadable } = await log.readFile(number);
       if (unreadable.length > 0) {
         // What it says is gone would come again.
         this.stuck.add(number);
         owner.report(`${nameOf(number)} stays: a part of it cannot be read`);
         return;
       }
-      if (this.room === undefined || bytes.length > this.room.length) this.room = bytes;
       // Until now it was known only what of it is served; what it says is gone counts too.
       this.seen.set(number, await this.look(bytes, file));
       if (owner.isClosing() || this.isNeeded(file)) return;
@@ -181,6 +196,7 @@ export class Cleaner {
     this.copied.delete(number);
     this.owner.catalog.live.delete(number);
     this.seen.delete(number);
+    this.before.delete(number);
     for (const seen of this.seen.values()) {
       seen.octets -= seen.with.get(number) ?? 0;
       seen.with.delete(number);

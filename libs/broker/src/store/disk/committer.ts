@@ -15,8 +15,6 @@ import type { Publishers } from './publishers.js';
 export interface CommitterOwner {
   readonly log: Log;
   readonly catalog: Catalog;
-  /** Numbers of what is to be removed, and is not yet. */
-  readonly dying: Set<number>;
   readonly health: Health;
   /** Those who wait until the disk has caught up. */
   readonly publishers: Publishers;
@@ -42,7 +40,7 @@ export class Committer {
     together: number,
   ) {
     this.pending = new Pending(together);
-    this.group = new Group(owner.log, owner.catalog, owner.dying);
+    this.group = new Group(owner.log, owner.catalog);
   }
 
   /** Octets that wait to be written. */
@@ -149,7 +147,7 @@ export class Committer {
 
   /** A record stands in the log. */
   private written({ task, at, length }: Spot, file: LogFile, base: number): void {
-    const { catalog, dying } = this.owner;
+    const { catalog } = this.owner;
     switch (task.kind) {
       case 'push':
         catalog.set(task.entry.seq, file.number, base + at, length, task.entry.expires);
@@ -161,7 +159,6 @@ export class Committer {
       case 'remove':
       case 'drop':
         catalog.delete(task.seq);
-        dying.delete(task.seq);
     }
   }
 }

@@ -139,20 +139,26 @@ export function cutFile(fs: FileSystem, path: string, size: number): void {
   }
 }
 
+export interface Whole {
+  readonly bytes: Buffer;
+  /** What the disk does not give. */
+  readonly unreadable: readonly { from: number; to: number }[];
+}
+
 /**
  * What a file holds, with zeros in place of what the disk does not give.
  *
- * @param room where it is put, if it fits
+ * @param room gives as many octets, where it is put
  */
 export async function readWhole(
   fs: FileSystem,
   path: string,
-  room?: Buffer,
-): Promise<{ bytes: Buffer; unreadable: readonly { from: number; to: number }[] }> {
+  room = (size: number) => Buffer.allocUnsafe(size),
+): Promise<Whole> {
   const fd = fs.openSync(path, 'r');
   try {
     const size = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    const bytes = room !== undefined && size <= room.length ? room.subarray(0, size) : Buffer.allocUnsafe(size);
+    const bytes = room(size);
     const unreadable: { from: number; to: number }[] = [];
     for (let at = 0; at < bytes.length;) {
       const got = await readPiece(fs, fd, bytes, at, PIECE);

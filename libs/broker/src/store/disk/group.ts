@@ -29,11 +29,9 @@ export class Group {
   private readonly writer = new Writer();
   spots: readonly Spot[] = [];
 
-  /** @param dying numbers of what is to be removed, and is not yet */
   constructor(
     private readonly log: Log,
     private readonly catalog: Catalog,
-    private readonly dying: ReadonlySet<number>,
   ) {}
 
   get bytes(): Buffer {
@@ -45,8 +43,7 @@ export class Group {
     const { writer } = this;
     const group = writer.begin(Kind.group);
     const spots: Spot[] = [];
-    // Copies come last: what was removed meanwhile is not copied.
-    for (const task of copiesLast(tasks)) {
+    for (const task of withoutDeadCopies(tasks)) {
       const at = writer.length;
       if (!this.encode(task)) continue;
       writer.end(at);
@@ -98,14 +95,17 @@ export class Group {
         writer.number(task.entry.seq).count(packCounts(task.entry));
         return true;
       case 'copy':
-        if (task.seq > 0 && (this.dying.has(task.seq) || this.catalog.get(task.seq)?.file !== task.from)) return false;
+        if (task.seq > 0 && this.catalog.get(task.seq)?.file !== task.from) return false;
         writer.raw(task.record);
         return true;
     }
   }
 }
 
-function copiesLast(tasks: readonly Task[]): readonly Task[] {
+/** A copy behind the record that says that its message is gone would bring it back. */
+function withoutDeadCopies(tasks: readonly Task[]): readonly Task[] {
   if (!tasks.some(({ kind }) => kind === 'copy')) return tasks;
-  return [...tasks.filter(({ kind }) => kind !== 'copy'), ...tasks.filter(({ kind }) => kind === 'copy')];
+  const gone = new Set<number>();
+  for (const task of tasks) if (task.kind === 'remove' || task.kind === 'drop') gone.add(task.seq);
+  return tasks.filter((task) => task.kind !== 'copy' || task.seq === 0 || !gone.has(task.seq));
 }

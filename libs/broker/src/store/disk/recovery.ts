@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { readWhole, whyShut } from './files.js';
+import { whyShut } from './files.js';
 import { readList, type Sizes } from './list.js';
 import { FILE_HEAD, headOf, type Log, type LogFile, nameOf } from './log.js';
 import { FILL, type Found, HEAD, headAt, Kind, nextRecord, recordAt } from './record.js';
@@ -72,7 +72,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
     const path = join(directory, nameOf(number));
     const why = whyShut(fs, path);
     const size = why === undefined ? (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) : 0;
-    return { number, path, why, size };
+    return { number, why, size };
   });
   const newest = files.findLast(({ why }) => why === undefined)?.number;
   const all = files.reduce((sum, { size }) => sum + size, 0);
@@ -82,9 +82,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
     reader,
   );
   let done = 0;
-  // One after the other is read into the same memory.
-  let room: Buffer | undefined;
-  for (const { number, path, why } of files) {
+  for (const { number, why } of files) {
     const least = listed.get(number) ?? 0;
     if (why !== undefined) {
       log.skip(number);
@@ -92,8 +90,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       reader.damage({ kind: 'shut', file: number, from: 0, to: least, bytes: NOTHING, why });
       continue;
     }
-    const { bytes, unreadable } = await readWhole(fs, path, room);
-    if (room === undefined || bytes.length > room.length) room = bytes;
+    const { bytes, unreadable } = await log.readFile(number);
     for (const { from, to } of unreadable) {
       reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }
