@@ -45,8 +45,8 @@ export class Trace {
   }
 
   /** A MESSAGE went out to the subscription of that id. */
-  delivered({ id }: Message, subscription = ''): void {
-    if (this.level >= 4) this.write(4, `sent MESSAGE ${id} to subscription ${quote(subscription)}`);
+  delivered(message: Message, subscription = ''): void {
+    if (this.level >= 4) this.write(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription)}`);
   }
 
   /** Something that nobody meant to happen, at every level. */
