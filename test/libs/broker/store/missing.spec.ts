@@ -21,6 +21,8 @@ import { PowerDisk } from './power.disk.js';
 
 jest.setTimeout(120_000);
 
+type FileSystem = NonNullable<ConstructorParameters<typeof DiskStore>[1]>;
+
 /** Small files, so that there are many. */
 const FILE_SIZE = 4096;
 /** So many messages of a file are in one group each. */
@@ -43,9 +45,14 @@ function folder(): string {
   return directory;
 }
 
-async function start(directory: string, disk: ConstructorParameters<typeof DiskStore>[1] = fs, sync: Sync = 'always') {
+async function start(
+  directory: string,
+  disk: FileSystem = fs,
+  sync: Sync = 'always',
+  fileSize = FILE_SIZE,
+) {
   const said: string[] = [];
-  const store = new DiskStore({ directory, sync, memory: 0, report: (line) => said.push(line) }, disk, FILE_SIZE);
+  const store = new DiskStore({ directory, sync, memory: 0, report: (line) => said.push(line) }, disk, fileSize);
   open.push(store);
   await store.open();
   return { store, said, backlog: store.backlog('*\0a') };
@@ -353,6 +360,33 @@ it('a store of the format before becomes one of this on a full disk, with the ro
 });
 
 describe('nothing is said to be missing', () => {
+  it('of a newest file a part of which could not be read once, though more stood there than was written', async () => {
+    const directory = folder();
+    const large = 1024 * 1024;
+    const first = await start(directory, fs, 'always', large);
+    await push(first.store, first.backlog, 0, MESSAGES);
+    const left = killed(directory);
+    const [name = ''] = logs(left);
+    // It was filled beforehand.
+    expect(readFileSync(join(left, name)).at(-1)).toBe(0xff);
+    const block = { from: 4096, to: 8192 };
+    const disk = {
+      ...fs,
+      read(...[fd, into, at, length, position, done]: Parameters<FileSystem['read']>) {
+        if (position >= block.to || position + length <= block.from || fs.fstatSync(fd).size < block.to)
+          return fs.read(fd, into, at, length, position, done);
+        globalThis.setImmediate(() => done(Object.assign(new Error('EIO'), { code: 'EIO' }), 0));
+      },
+    };
+    const second = await start(left, disk, 'always', large);
+    expect(second.said).toContain(`${name}: 4096 octets from 4096 to 8192 cannot be read, and are left there`);
+    expect(waiting(second.backlog).length).toBeLessThan(MESSAGES);
+    await second.store.close();
+    expect((await checkStore(left)).damage).toEqual([]);
+    const third = await start(left, fs, 'always', large);
+    expect([third.said, waiting(third.backlog)]).toEqual([[], all]);
+  });
+
   it.each(['always', 'interval', 'never'] as const)(
     'with --sync %s, wherever a kill or power loss comes while files are made and deleted',
     async (sync) => {

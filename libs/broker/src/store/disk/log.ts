@@ -45,6 +45,8 @@ export interface LogFile {
   readonly number: number;
   readonly salt: number;
   size: number;
+  /** Where a part of it cannot be read, where it ends is not known: so many octets of it are there for certain. */
+  certain?: number;
 }
 
 /** What a file begins with. */
@@ -134,7 +136,7 @@ export class Log {
       // Of what is being written, or was given up, only the head is safe for certain.
       const growing = file === this.current || file === this.broken;
       // Of what never could be read nobody knows that it is one of the log.
-      if (number !== going && file.size > 0) sizes.set(number, growing ? FILE_HEAD : file.size);
+      if (number !== going && file.size > 0) sizes.set(number, growing ? FILE_HEAD : (file.certain ?? file.size));
     }
     return putList(this.fs, this.directory, sizes);
   }

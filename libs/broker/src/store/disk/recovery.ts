@@ -107,8 +107,12 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
         reader.damage({ kind: 'head', file: number, from: 0, to: FILE_HEAD, bytes: head });
       }
       const end = readFile(bytes, file, last ? least : bytes.length, reader);
-      // What stands behind it may come to be read.
-      file.size = unreadable.length === 0 ? end : bytes.length;
+      file.size = end;
+      if (unreadable.length > 0) {
+        // What stands behind it may come to be read, or be what was filled beforehand.
+        file.size = bytes.length;
+        file.certain = Math.max(least, FILE_HEAD);
+      }
       if (bytes.length >= least && file.size < least) short(file.size);
     } else if (unreadable.length > 0) log.skip(number);
     else {
