@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Contents } from './disk/contents.js';
 import { othersIn } from './disk/directory.js';
 import { hasList } from './disk/list.js';
-import { DAMAGED, describeOrphans, destinationsOf } from './disk/mend.js';
+import { DAMAGED, describeOrphans, destinationsOf, isAside } from './disk/mend.js';
 import { describeDamage } from './disk/recovery.js';
 import { Visit } from './disk/visit.js';
 import { Window } from './disk/window.js';
@@ -50,7 +50,10 @@ export async function checkStore(
     const notes: string[] = [];
     const contents = await new Contents().read(
       visit.log,
-      (found) => (found.kind === 'torn' ? notes : damage).push(describeDamage(found)),
+      (found) => {
+        const known = isAside(visit.log, found) ? '; it was set aside before, and stays until the file is cleaned' : '';
+        (found.kind === 'torn' ? notes : damage).push(`${describeDamage(found)}${known}`);
+      },
       report,
     );
     const kept = { queue: 0, feed: 0, durable: 0, retained: 0, scheduled: 0 };

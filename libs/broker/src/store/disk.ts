@@ -396,8 +396,8 @@ export class DiskStore implements Store {
   }
 
   private mend(damage: Damage): void {
-    const { text, stays } = mend(this.log, damage);
-    this.report(text);
+    const { text, stays, known } = mend(this.log, damage);
+    if (known !== true) this.report(text);
     if (stays) this.cleaner.spare(damage.file);
   }
 }

@@ -254,6 +254,62 @@ describe('a store on disk', () => {
     expect(readdirSync(join(made.get(store)!, 'damaged'))).toHaveLength(1);
   });
 
+  it('tells of damage once, though it stays in the log for a time, and of what comes later', async () => {
+    const store = await opened(make());
+    const backlog = store.backlog('q');
+    for (let i = 0; i < 10; i++) {
+      push(backlog, 1);
+      await synced(store);
+    }
+    await store.close();
+    const directory = made.get(store)!;
+    const [path] = files(store);
+    const spoil = (from: number) => {
+      const bytes = readFileSync(path!);
+      const at = bytes.indexOf('0 xxxxxxxx', from);
+      bytes[at] = 'Z'.charCodeAt(0);
+      writeFileSync(path!, bytes);
+      return at + 1;
+    };
+    const said = async () => {
+      const lines: string[] = [];
+      const next = await opened(again(store, { report: (line) => lines.push(line) }));
+      await next.close();
+      return lines;
+    };
+    const group = expect.stringMatching(/^00000001.log: the group of records at \d+ is damaged/);
+    const record = expect.stringMatching(/^00000001.log is damaged from \d+ to \d+: messages of \/queue\/a; set aside/);
+    const first = spoil(0);
+    expect((await checkStore(directory)).damage.join()).not.toMatch('before');
+    expect(await said()).toEqual([group, record]);
+    expect(await said()).toEqual([]);
+    const known = expect.stringMatching(/; it was set aside before, and stays until the file is cleaned$/);
+    expect((await checkStore(directory)).damage).toEqual([known, known]);
+    // Not the next one: the two would be one damage.
+    spoil(first + 300);
+    expect(await said()).toEqual([record]);
+    expect(await said()).toEqual([]);
+    // What nobody has kept is set aside, and told of, once more.
+    rmSync(join(directory, 'damaged'), { recursive: true });
+    expect(await said()).toEqual([group, record, record]);
+  });
+
+  it('says why damage could not be set aside, and keeps it where it is', async () => {
+    const store = await opened(make());
+    push(store.backlog('q'), 1);
+    await store.close();
+    const [path] = files(store);
+    const bytes = readFileSync(path!);
+    bytes[bytes.indexOf('0 xxxxxxxx')] = 'Z'.charCodeAt(0);
+    writeFileSync(path!, bytes);
+    writeFileSync(join(made.get(store)!, 'damaged'), 'a file, and no directory');
+    const lines: string[] = [];
+    const report = (line: string) => lines.push(line);
+    await opened(again(store, { report }));
+    expect(lines.at(-1)).toMatch(/damaged from .*; it stays where it is, it cannot be set aside \(ENOTDIR.*\)$/);
+    expect(files(store)).toContain(path);
+  });
+
   it.each([
     ['the first of the last group', '0 '],
     ['the last of the last group', '2 '],

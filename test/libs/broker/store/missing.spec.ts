@@ -45,12 +45,7 @@ function folder(): string {
   return directory;
 }
 
-async function start(
-  directory: string,
-  disk: FileSystem = fs,
-  sync: Sync = 'always',
-  fileSize = FILE_SIZE,
-) {
+async function start(directory: string, disk: FileSystem = fs, sync: Sync = 'always', fileSize = FILE_SIZE) {
   const said: string[] = [];
   const store = new DiskStore({ directory, sync, memory: 0, report: (line) => said.push(line) }, disk, fileSize);
   open.push(store);

@@ -1,6 +1,7 @@
 import { StompError } from 'nestjs-stomp/server';
 import type { FileSystem } from './files.js';
 import { Reserve } from './reserve.js';
+import { FULL } from './unavailable.js';
 
 /** How long to wait before a disk that failed is tried again, in ms. */
 export const RETRY = 250;
@@ -81,7 +82,7 @@ export class Health {
   /** What there is to be told. */
   error(destination = 'the store'): StompError {
     const { trouble } = this;
-    if (trouble === 'ENOSPC' || trouble === 'EDQUOT') {
+    if (FULL.test(trouble ?? '')) {
       const room = `${Math.ceil((2 * this.reserve.size) / 1024)} KiB`;
       return new StompError(
         'disk full',

@@ -7,12 +7,15 @@ import { cutFile, makeDirectory, PRIVATE_DIRECTORY, putFile, writeAll } from './
 import { headOf, type Log, nameOf } from './log.js';
 import { HEAD } from './record.js';
 import { type Damage, describeDamage } from './recovery.js';
+import { FULL } from './unavailable.js';
 import { type Stored, Window } from './window.js';
 
 /** Where it is kept what is not served. */
 export const DAMAGED = 'damaged';
 /** Records are set aside so many octets at a time. */
 const PIECE = 1024 * 1024;
+/** Damage that stays in the log until the file is cleaned. */
+const LASTING: readonly Damage['kind'][] = ['group', 'record', 'senseless'];
 /** So many destinations of messages are told of. */
 const NAMES = 5;
 
@@ -22,6 +25,8 @@ export interface Mended {
   readonly text: string;
   /** The file that it stands in has to stay. */
   readonly stays: boolean;
+  /** It was set aside before, and told of then: it is there until its file is cleaned. */
+  readonly known?: boolean;
 }
 
 /** Takes damage out of the way. */
@@ -33,6 +38,7 @@ export function mend(log: Log, damage: Damage): Mended {
     const { text: kept, stays } = setAside(log, name, [bytes]);
     return { text: `${text}; ${kept}`, stays };
   };
+  const leave = () => (isAside(log, damage) ? { text, stays: false, known: true } : keep(placeOf(damage)));
   switch (kind) {
     // It is written again when all has been read.
     case 'list':
@@ -46,7 +52,7 @@ export function mend(log: Log, damage: Damage): Mended {
     case 'unreadable':
       return { text, stays: true };
     case 'group':
-      return { text, stays: false };
+      return { ...leave(), stays: false };
     case 'torn': {
       if (from === 0) {
         log.fs.rmSync(path, { force: true });
@@ -54,7 +60,7 @@ export function mend(log: Log, damage: Damage): Mended {
       }
       // Where all of it seems to be there, a look at it may be worth while.
       const whole = to - from >= HEAD && HEAD + bytes.readUInt32LE(8) <= to - from;
-      const mended = whole ? keep(`${nameOf(file)}-${from}`) : { text, stays: false };
+      const mended = whole ? keep(placeOf(damage)) : { text, stays: false };
       cutFile(log.fs, path, from);
       return mended;
     }
@@ -66,9 +72,30 @@ export function mend(log: Log, damage: Damage): Mended {
     }
     case 'record':
     case 'senseless':
-      return keep(`${nameOf(file)}-${from}`);
+      return leave();
   }
 }
+
+/** Whether damage that stays in the log was set aside before: it is the same as long as that is what stands there. */
+export function isAside({ fs, directory }: Pick<Log, 'fs' | 'directory'>, damage: Damage): boolean {
+  if (!LASTING.includes(damage.kind)) return false;
+  const path = join(directory, DAMAGED, placeOf(damage));
+  try {
+    if (fs.statSync(path, { throwIfNoEntry: false })?.size !== damage.bytes.length) return false;
+    const fd = fs.openSync(path, 'r');
+    try {
+      const bytes = Buffer.allocUnsafe(damage.bytes.length);
+      return fs.readSync(fd, bytes, 0, bytes.length, 0) === bytes.length && bytes.equals(damage.bytes);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch {
+    // It is set aside once more.
+    return false;
+  }
+}
+
+const placeOf = ({ file, from }: Damage) => `${nameOf(file)}-${from}`;
 
 /** Writes the head of a file as it was; tells what became of it. */
 function putHead({ fs, directory, files }: Log, file: number): string {
@@ -178,7 +205,9 @@ export function setAside(
     makeDirectory(fs, join(directory, DAMAGED), PRIVATE_DIRECTORY);
     putFile(fs, join(directory, DAMAGED, name), pieces);
     return { text: `set aside in ${DAMAGED}/${name}`, stays: false };
-  } catch {
-    return { text: 'it stays where it is, there is no room to set it aside', stays: true };
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    const why = FULL.test(code) ? 'there is no room to set it aside' : `it cannot be set aside (${message})`;
+    return { text: `it stays where it is, ${why}`, stays: true };
   }
 }

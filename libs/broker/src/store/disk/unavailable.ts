@@ -1,3 +1,6 @@
+/** What the system says of a disk that is full, or of which this user has had enough. */
+export const FULL = /^(ENOSPC|EDQUOT)$/;
+
 /** There is no store in the directory, or this process cannot have it; the message says why, and what to do. */
 export class StoreUnavailableError extends Error {
   override readonly name = 'StoreUnavailableError';
