@@ -44,9 +44,9 @@ export async function checkStore(
   directory: string,
   report: (line: string) => void = () => undefined,
 ): Promise<StoreCheck> {
-  const visit = await Visit.begin(fs, directory);
+  const damage: string[] = [];
+  const visit = await Visit.begin(fs, directory, (line) => damage.push(line));
   try {
-    const damage: string[] = [];
     const notes: string[] = [];
     const contents = await new Contents().read(
       visit.log,

@@ -24,7 +24,7 @@ export async function compactStore(
   directory: string,
   report: (line: string) => void = () => undefined,
 ): Promise<{ before: number; after: number }> {
-  const visit = await Visit.begin(fs, directory, true);
+  const visit = await Visit.begin(fs, directory, report, true);
   const { log } = visit;
   try {
     log.settleNewest();

@@ -156,7 +156,7 @@ export class DiskStore implements Store {
       makeDirectory(this.fs, this.directory, PRIVATE_DIRECTORY);
       this.lock = await Lock.take(this.directory);
       this.health.check();
-      makeFormat(this.fs, this.directory);
+      makeFormat(this.fs, this.directory, this.report);
       await this.recover();
       const end = takeEnd(this.fs, this.directory);
       this.killed = end === undefined;

@@ -47,7 +47,7 @@ export async function* readStore(
     wanted === undefined ||
     (queue !== undefined && matches(wanted, queue)) ||
     matches(wanted, readDestination(destination).name);
-  const visit = await Visit.begin(fs, directory);
+  const visit = await Visit.begin(fs, directory, damaged);
   try {
     // Of a write that was cut off nothing was confirmed.
     const tell = (found: Damage) => (found.kind === 'torn' ? report : damaged)(describeDamage(found));

@@ -141,7 +141,48 @@ describe('a store on disk', () => {
     const store = await opened(make());
     await store.close();
     writeFileSync(join(made.get(store)!, 'format'), 'nestjs-stomp store 99\n');
-    await expect(again(store).open()).rejects.toThrow('another format');
+    const path = join(made.get(store)!, 'format');
+    await expect(again(store).open()).rejects.toThrow(
+      new RegExp(
+        `is of another format, "nestjs-stomp store 99": this version reads .*; .*: delete ${path}, the next start`,
+      ),
+    );
+  });
+
+  it('tells of a file that names the format and is damaged, puts it right, and serves what is there', async () => {
+    const store = await opened(make());
+    push(store.backlog('q'), 2);
+    await store.close();
+    const directory = made.get(store)!;
+    const path = join(directory, 'format');
+    const format = readFileSync(path);
+    const damaged = /^format: the file is damaged, it says ".*", and the log shows "nestjs-stomp store 2"/;
+    const others: string[] = [];
+    for (let bit = 0; bit < 8 * format.length; bit++) {
+      const wrong = Buffer.from(format);
+      wrong[bit >> 3]! ^= 1 << (bit & 7);
+      writeFileSync(path, wrong);
+      const lines: string[] = [];
+      const next = again(store, { report: (line) => lines.push(line) });
+      // A digit that is another one is the format of another version.
+      if (/^nestjs-stomp store \d\n$/.test(wrong.toString())) {
+        await expect(next.open()).rejects.toThrow('is of another format');
+        others.push(wrong.toString());
+        continue;
+      }
+      expect((await checkStore(directory)).damage).toEqual([expect.stringMatching(damaged)]);
+      expect((await opened(next)).backlog('q').length).toBe(2);
+      await next.close();
+      expect(lines).toEqual([expect.stringMatching(damaged)]);
+      expect(readFileSync(path)).toEqual(format);
+    }
+    expect(others.length).toBeGreaterThan(1);
+    // Nobody knows what that is.
+    rmSync(files(store)[0]!);
+    writeFileSync(path, 'nothing');
+    await expect(again(store).open()).rejects.toThrow('is of another format');
+    rmSync(path);
+    await opened(again(store));
   });
 
   it.each([

@@ -30,7 +30,8 @@ export type Sync = 'always' | 'interval' | 'never';
 const INTERVAL = 100;
 /** A file that has grown so large is followed by another. */
 export const FILE_SIZE = 32 * 1024 * 1024;
-const MAGIC = Buffer.from('STOMPLG1');
+/** What the files of this format begin with. */
+export const MAGIC = 'STOMPLG1';
 export const FILE_HEAD = 12;
 /** The most files that stay open for reading. */
 const OPEN = 32;
@@ -52,7 +53,7 @@ export interface LogFile {
 /** What a file begins with. */
 export function headOf(salt: number): Buffer {
   const head = Buffer.alloc(FILE_HEAD);
-  MAGIC.copy(head);
+  head.write(MAGIC, 'latin1');
   head.writeUInt32LE(salt, MAGIC.length);
   return head;
 }
@@ -466,6 +467,6 @@ function saltOf(bytes: Buffer): number | undefined {
     const salt = bytes.readUInt32LE(FILE_HEAD);
     if (recordAt(bytes, FILE_HEAD, salt)?.kind === Kind.group) return salt;
   }
-  if (bytes.length < FILE_HEAD || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  if (bytes.length < FILE_HEAD || bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
   return bytes.readUInt32LE(MAGIC.length);
 }
