@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -16,7 +17,8 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Program } from '../../support/program.js';
 import { RawPeer } from '../../support/raw.js';
-import { start } from '../../support/programs.js';
+import { mounting } from '../../support/mounts.js';
+import { start, startBy } from '../../support/programs.js';
 import { handshake, watch } from '../../support/server.js';
 
 // Each test runs whole processes, maybe beside others that do.
@@ -279,6 +281,56 @@ describe('stompserver store compact', () => {
     expect(await ids()).toEqual(before);
     expect((await store('compact', '--data-dir', directory)).code).toBe(0);
     expect(await ids()).toEqual(before);
+  });
+
+  it('says on a full disk how much room it needs, and loses nothing; with room it is done', async () => {
+    const { program, peer } = await serve(directory);
+    for (let i = 0; i < 40; i++) {
+      const destination = i % 4 > 0 ? '/queue/stays' : '/queue/goes';
+      peer.send('SEND', { destination, ...KEPT }, `${i} `.padEnd(200_000, 'z'));
+    }
+    await peer.receipted('SEND', { destination: '/queue/stays', ...KEPT }, 'last');
+    await program.stop();
+    const before = (await store('dump', '--data-dir', directory)).lines;
+    rmSync(join(directory, 'reserve'));
+    const place = join(root, 'small');
+    mkdirSync(place);
+    const data = join(place, 'data');
+    const bin = fileURLToPath(new URL('../../../apps/broker/bin/stompserver.js', import.meta.url));
+    const dump = `${process.execPath} ${bin} store dump --data-dir ${data}`;
+    // Its reserve is a 32nd of it.
+    const script = [
+      'mount -t tmpfs -o size=24m tmpfs "$0"',
+      `cp -r ${directory} ${data}`,
+      `head -c 786432 /dev/zero >${data}/reserve`,
+      'head -c 12000000 /dev/zero >"$0/other"',
+      `{ "$@" 2>&1; echo "code $?"; wc -c <${data}/reserve; ${dump}; }`,
+      // Now there is, with what is reserved, which is put back.
+      '{ truncate -s 8600000 "$0/other"; "$@" 2>&1; echo "code $?"; }',
+      `{ wc -c <${data}/reserve; ${dump} || exit 1; }`,
+    ];
+    const run = startBy(
+      mounting(`${script.join(' && ')} && exit 0; true`, place),
+      'stompserver',
+      'store',
+      'compact',
+      '--data-dir',
+      data,
+    );
+    await run.exited;
+    const [said, ...rest] = run.stdout;
+    expect(said).toMatch(
+      /^stompserver store compact: the disk is full: to move what counts of 00000002.log takes 7\d{3} KiB, and \d+ KiB are free besides 768 KiB that are reserved: make room there, and run it once more; nothing is lost, and what was done until now stays done$/,
+    );
+    expect(rest).toEqual([
+      'code 1',
+      '786432',
+      ...before,
+      expect.stringMatching(/^before: \d+ octets, after: \d+ octets$/),
+      'code 0',
+      '786432',
+      ...before,
+    ]);
   });
 
   it('sets aside what is damaged, as a start of the broker does', async () => {

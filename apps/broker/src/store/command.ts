@@ -83,8 +83,8 @@ Examples:
       options: [],
       help: `
 A broker gives space back by itself where most of a file is not needed; this gives back all of it. File by file is
-rewritten, and deleted when what it holds is safe: it may be ended at any moment. It needs as much room as the largest
-file, 32 MB.
+rewritten, and deleted when what it holds is safe: it may be ended at any moment. It needs room for what counts of one
+file, 32 MB at most; on a full disk it says how much, and leaves the rest as it is.
 
 Exit codes: 0 done; 1 the disk is full, or fails; 2 wrong options, no store there, or it is in use.
 

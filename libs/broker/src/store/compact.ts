@@ -6,10 +6,13 @@ import { type Log, nameOf } from './disk/log.js';
 import { mend, mendOrphans } from './disk/mend.js';
 import { Kind, Writer } from './disk/record.js';
 import { Reserve } from './disk/reserve.js';
+import { FULL } from './disk/unavailable.js';
 import { Visit } from './disk/visit.js';
 
 /** So much is written at a time. */
 const SLICE = 1024 * 1024;
+/** Room for what is written besides records. */
+const BESIDES = 64 * 1024;
 
 /**
  * Rewrites the log of a store in a directory to what is needed of it: file by file, each deleted once what it holds is
@@ -18,7 +21,7 @@ const SLICE = 1024 * 1024;
  * @param report told of the progress, when it takes long, and of damage
  * @returns the octets of the log
  * @throws StoreUnavailableError when there is no store that can be written, or another process has it
- * @throws Error when the disk is full, or fails; what was done until then stays done
+ * @throws Error when the disk is full, with how much room is needed, or fails; what was done until then stays done
  */
 export async function compactStore(
   directory: string,
@@ -26,6 +29,8 @@ export async function compactStore(
 ): Promise<{ before: number; after: number }> {
   const visit = await Visit.begin(fs, directory, report, true);
   const { log } = visit;
+  const reserve = new Reserve(directory, fs);
+  const reserved = reserve.taken > 0;
   try {
     log.settleNewest();
     const stuck = new Set<number>();
@@ -44,8 +49,6 @@ export async function compactStore(
     const gone = (seq: number) => contents.catalog.delete(seq);
     const adopt = () => 'they stay, and go back into it at the next start of the broker';
     for (const line of mendOrphans(log, contents, gone, adopt)) report(line);
-    // The room that it keeps is for a broker that runs: the next one takes it again.
-    new Reserve(directory, fs).release();
     const before = size(log);
     let done = 0;
     let told = performance.now();
@@ -57,6 +60,13 @@ export async function compactStore(
       // What it says is gone must not stand behind it, or it would come again once it can be read.
       if (file.number <= shut) continue;
       const { bytes } = await log.readFile(file.number);
+      // More than all of it is never needed. Some disks do not say how large they are.
+      if (reserve.size > 0 && reserve.free < file.size + BESIDES) {
+        let needed = BESIDES;
+        for await (const slice of findLiving(bytes, file, known, leftover))
+          for (const { from, to } of slice) needed += to - from;
+        makeRoom(reserve, needed, nameOf(file.number));
+      }
       const writer = new Writer();
       let group: Living[] = [];
       const flush = async () => {
@@ -82,9 +92,36 @@ export async function compactStore(
       report(`compacting: ${Math.floor((100 * done) / before)} % of ${Math.ceil(before / 1_000_000)} MB`);
     }
     return { before, after: size(log) };
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (!FULL.test(code)) throw error;
+    throw new Error(`the disk is full (${message}): ${STAYS}`, { cause: error });
   } finally {
+    log.close();
+    // Where there is no room for it any more a broker says so.
+    if (reserved) reserve.take();
     await visit.end();
   }
+}
+
+const STAYS = 'make room there, and run it once more; nothing is lost, and what was done until now stays done';
+
+/**
+ * Makes use of what is reserved, where there is no other room.
+ *
+ * @throws Error when that is not enough either: then it is left alone
+ */
+function makeRoom(reserve: Reserve, needed: number, name: string): void {
+  const { free, taken } = reserve;
+  if (free >= needed) return;
+  if (free + taken < needed) {
+    const kib = (octets: number) => `${Math.ceil(octets / 1024)} KiB`;
+    throw new Error(
+      `the disk is full: to move what counts of ${name} takes ${kib(needed)}, and ${kib(free)} are free besides ` +
+        `${kib(taken)} that are reserved: ${STAYS}`,
+    );
+  }
+  reserve.release();
 }
 
 const size = (log: Log) => [...log.files.values()].reduce((sum, file) => sum + file.size, 0);

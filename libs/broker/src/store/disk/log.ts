@@ -297,6 +297,12 @@ export class Log {
   close(): void {
     clearTimeout(this.timer);
     for (const number of [...this.open.keys()]) this.closeReader(number);
+    try {
+      // On a full disk it takes room.
+      this.cutOff();
+    } catch {
+      // The next start does it.
+    }
     if (this.fd < 0) return;
     try {
       this.trim();

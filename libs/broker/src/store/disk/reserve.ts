@@ -29,6 +29,11 @@ export class Reserve {
     return bavail * bsize;
   }
 
+  /** Octets that it takes on the disk. */
+  get taken(): number {
+    return this.fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
   /** @throws StoreUnavailableError where it never can be there */
   check(): void {
     if (this.fs.statSync(this.path, { throwIfNoEntry: false })?.isFile() !== false) return;
@@ -42,8 +47,7 @@ export class Reserve {
     if (this.there) return undefined;
     try {
       const { size, free } = this;
-      const had = this.fs.statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
-      if (had !== size) {
+      if (this.taken !== size) {
         if (free < 2 * size) return Object.assign(new Error('no room is left'), { code: 'ENOSPC' });
         this.write(size);
       }
