@@ -129,9 +129,10 @@ export interface Backlog {
   /**
    * Calls back when all that was pushed and removed so far is as safe as the store makes it.
    *
-   * @param entry what the caller asks for, where it is that alone
+   * @param destination of what the caller asks for
+   * @param entry what that is, where it is that alone
    */
-  sync(done: Done, entry?: Entry): void;
+  sync(done: Done, destination?: string, entry?: Entry): void;
   /** Calls back when the queue itself is as safe as the store makes it, whatever it holds. */
   syncName(done: Done): void;
   /** A publisher has added to it: where the store is behind, it is not read until the store has caught up. */

@@ -167,7 +167,7 @@ export class Queue implements Route, DeliverySource {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
         this.owner.schedule(message, timing, this);
-        if (done !== undefined) this.backlog.sync(done);
+        if (done !== undefined) this.backlog.sync(done, message.destination);
         return;
       }
     }
@@ -225,7 +225,7 @@ export class Queue implements Route, DeliverySource {
       this.checkRoom([message]);
     } catch {
       this.owner.deadLetter(this, message, 0, 'queue length');
-      if (done !== undefined) this.backlog.sync(done);
+      if (done !== undefined) this.backlog.sync(done, message.destination);
       if (publisher !== undefined) this.backlog.hold(publisher);
       return;
     }
@@ -252,7 +252,7 @@ export class Queue implements Route, DeliverySource {
       if (this.consumers.searches || backlog.stalled > 0) this.dropLater();
       else this.dropOldest(this.dropping ? ONE : SHORT);
     }
-    if (done !== undefined) backlog.sync(done, entry);
+    if (done !== undefined) backlog.sync(done, message.destination, entry);
   }
 
   private dropLater(): void {

@@ -24,8 +24,12 @@ export interface TopicOwner {
   checkStore(message: Message): void;
   /** Keeps the last message of a topic. */
   retain(topic: string, message: Message, expires: number): void;
-  /** Calls back when all that was done so far is as safe as was promised. */
-  sync(done: Done): void;
+  /**
+   * Calls back when all that was done so far is as safe as was promised.
+   *
+   * @param destination of what the caller asks for
+   */
+  sync(done: Done, destination: string): void;
   addressReply(message: Message, session: Session): void;
   /**
    * The queue that a subscription wants the topic's messages to wait in; undefined when it wants none.
@@ -92,7 +96,7 @@ export class Topic implements Route {
       const { timing } = readTerms(message);
       if (timing !== undefined) {
         this.owner.schedule(message, timing, this.name, session);
-        if (done !== undefined) this.owner.sync(done);
+        if (done !== undefined) this.owner.sync(done, message.destination);
         return;
       }
     }
@@ -114,7 +118,8 @@ export class Topic implements Route {
       if (retain && this.retains) {
         this.owner.retain(this.name, message, expires);
         // Persistent or not, it takes the place of one that may have been.
-        const kept: Done | undefined = done && ((error) => (error === undefined ? this.owner.sync(done) : done(error)));
+        const kept: Done | undefined =
+          done && ((error) => (error === undefined ? this.owner.sync(done, message.destination) : done(error)));
         this.publish(message, publisher, together, kept);
         return;
       }
@@ -188,7 +193,7 @@ export class Topic implements Route {
     if (durable !== undefined) {
       (this.durable ??= new Map()).set(subscription, durable);
       durable.subscribe(subscription, (error) => {
-        if (error === undefined) owner.sync(done);
+        if (error === undefined) owner.sync(done, name);
         else done(error);
       });
       return;

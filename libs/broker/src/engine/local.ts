@@ -110,7 +110,7 @@ export class LocalEngine implements Engine {
       }
     });
     // Each message tells for itself.
-    if (sent.length < operations.length && one !== undefined) this.store.sync(one, sent.length === 0);
+    if (sent.length < operations.length && one !== undefined) this.store.sync(one, sent.length === 0, sent[0]?.message.destination);
     else one?.();
   }
 

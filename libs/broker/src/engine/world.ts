@@ -222,8 +222,8 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     }
   }
 
-  sync(done: Done): void {
-    this.store.sync(done);
+  sync(done: Done, destination: string): void {
+    this.store.sync(done, false, destination);
   }
 
   rulesOf(destination: string): Rules {

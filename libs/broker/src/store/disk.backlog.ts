@@ -118,8 +118,8 @@ export class DiskBacklog extends MemoryBacklog {
     return true;
   }
 
-  override sync(done: Done, entry?: Entry): void {
-    if (entry === undefined || (entry as DiskEntry).persistent) this.store.sync(done);
+  override sync(done: Done, destination?: string, entry?: Entry): void {
+    if (entry === undefined || (entry as DiskEntry).persistent) this.store.sync(done, false, destination);
     else done();
   }
 

@@ -237,8 +237,8 @@ export class DiskStore implements Store {
     this.health.checkRoom(destination);
   }
 
-  sync(done: Done, patient = false): void {
-    this.committer.sync(done, patient);
+  sync(done: Done, patient = false, destination?: string): void {
+    this.committer.sync(done, patient, destination);
   }
 
   async close(): Promise<void> {

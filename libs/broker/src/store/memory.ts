@@ -216,7 +216,7 @@ export class MemoryBacklog implements Backlog {
     return true;
   }
 
-  sync(done: Done): void {
+  sync(done: Done, _destination?: string, _entry?: Entry): void {
     done();
   }
 

@@ -57,8 +57,9 @@ export interface Store {
    * Calls back when all that was done so far is as safe as the store makes it, or cannot be made so.
    *
    * @param patient it is not told of a disk that fails, but waits: what was done cannot be refused any more
+   * @param destination of what the caller asks for
    */
-  sync(done: Done, patient?: boolean): void;
+  sync(done: Done, patient?: boolean, destination?: string): void;
   /** Ends it, when all that was promised is safe. */
   close(): Promise<void>;
 }

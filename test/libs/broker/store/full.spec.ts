@@ -227,6 +227,33 @@ describe('a disk that fails', () => {
     expect((await found.message()).text).toBe('safe');
   });
 
+  it.each([
+    ['a message of a queue', 'SEND', { destination: '/queue/a' }, '/queue/a'],
+    ['a delayed one', 'SEND', { destination: '/queue/a', 'x-delay': '60000' }, '/queue/a'],
+    ['a delayed one of a topic', 'SEND', { destination: '/topic/a', 'x-delay': '60000' }, '/topic/a'],
+    ['one that is retained', 'SEND', { destination: '/topic/a', retain: 'true' }, '/topic/a'],
+    ['one for a durable subscription', 'SEND', { destination: '/topic/durable' }, '/topic/durable'],
+    ['a transaction', 'COMMIT', { transaction: 't' }, '/queue/b'],
+    ['a durable subscription', 'SUBSCRIBE', { id: 'n', 'activemq.subscriptionName': 'n' }, '/topic/a'],
+  ])('has the ERROR name where that was going what was under way: %s', async (_, command, headers, destination) => {
+    const directory = folder();
+    const disk = smallDisk(directory, 64 * MB);
+    const { broker } = await startOn(disk, directory);
+    const peer = await join(broker, '1.2', { 'client-id': 'me' });
+    await peer.subscribe('/topic/durable', { id: 'd', 'activemq.subscriptionName': 'd' });
+    await peer.receipted('BEGIN', { transaction: 't' });
+    peer.send('SEND', { destination: '/queue/b', ...KEPT, transaction: 't' }, 'one');
+    disk.syncFails = true;
+    peer.send(command, { destination, ...KEPT, ...headers, receipt: 'r' }, command === 'SEND' ? 'lost' : undefined);
+    let frame = await peer.frame();
+    while (frame.command === 'MESSAGE') frame = await peer.frame();
+    expect([frame.command, frame.text]).toEqual([
+      'ERROR',
+      expect.stringMatching(`^${destination} takes no persistent messages at the moment, the disk of the store fails`),
+    ]);
+    disk.syncFails = false;
+  });
+
   it('is told of once where what it fails to sync is confirmed already, takes nothing until it syncs, and says that once', async () => {
     const directory = folder();
     const disk = smallDisk(directory, 64 * MB);

@@ -68,10 +68,11 @@ export class Committer {
    * Calls back when all that was added so far is as safe as was promised, or cannot be made so.
    *
    * @param patient whether that waits where the disk fails
+   * @param destination of what is asked for
    */
-  sync(done: Done, patient: boolean): void {
-    if (!this.pending.done) this.pending.wait(done, patient);
-    else if (this.writing) this.underWay.push({ done, patient, at: 0 });
+  sync(done: Done, patient: boolean, destination: string | undefined): void {
+    if (!this.pending.done) this.pending.wait(done, patient, destination);
+    else if (this.writing) this.underWay.push({ done, patient, destination, at: 0 });
     else done();
   }
 
@@ -123,10 +124,10 @@ export class Committer {
       }
       const { underWay } = this;
       this.underWay = this.closing ? [] : underWay.filter(({ patient }) => patient);
-      for (const one of underWay) if (!this.underWay.includes(one)) one.done(health.error());
+      for (const one of underWay) if (!this.underWay.includes(one)) one.done(health.error(one.destination));
       if (this.closing) {
         owner.report('the last changes, none of them confirmed, could not be written');
-        for (const { done } of this.pending.clear()) done(health.error());
+        for (const { done, destination } of this.pending.clear()) done(health.error(destination));
         this.complete();
         return;
       }

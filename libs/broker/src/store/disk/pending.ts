@@ -16,6 +16,8 @@ export interface Promised {
   readonly done: Done;
   /** Whether it goes on waiting where the disk fails: it asked for nothing that can be refused any more. */
   readonly patient: boolean;
+  /** Of what it asked for. */
+  readonly destination: string | undefined;
   /** So many tasks come before. */
   at: number;
 }
@@ -80,8 +82,8 @@ export class Pending {
   }
 
   /** Somebody waits for all that was added so far. */
-  wait(done: Done, patient: boolean): void {
-    this.waiting.push({ done, patient, at: this.tasks.length });
+  wait(done: Done, patient: boolean, destination: string | undefined): void {
+    this.waiting.push({ done, patient, destination, at: this.tasks.length });
   }
 
   /** What is to be written next. */
