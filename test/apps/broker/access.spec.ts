@@ -130,6 +130,19 @@ describe('failed logins', () => {
     }
     await server.connect(as('bob', 'two'));
   });
+
+  it('make the next ones of that user wait, each longer than the one before', async () => {
+    const server = await serve('--users', 'ann:one', '--lockout-failures', '6');
+    const took: number[] = [];
+    for (let times = 0; times < 5; times++) {
+      const begin = performance.now();
+      expect(await server.refusal(as('ann', 'wrong'))).toBe('the login or the passcode is wrong');
+      took.push(performance.now() - begin);
+    }
+    // The first are taken for slips. Timers may be a little early.
+    expect(took[3]).toBeGreaterThan(240);
+    expect(took[4]).toBeGreaterThan(490);
+  });
 });
 
 describe('behind a proxy', () => {

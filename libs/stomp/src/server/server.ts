@@ -114,7 +114,7 @@ export class StompServer {
     const { port = STOMP_PORT, host = '127.0.0.1', tls, proxy } = options;
     let latest = tls;
     const common = { allowHalfOpen: true, noDelay: true };
-    // By the peer's address and port: a TLS socket hides the one it is made of.
+    // By the addresses and ports of both ends: a TLS socket hides the one it is made of.
     const guests = new Map<string, Guest>();
     // Once a connection is closed, nobody can tell who its client was.
     const clients = new WeakMap<Socket, string>();
@@ -322,4 +322,7 @@ export class StompServer {
 /** The certificate of the listener, whatever name the client has for it. */
 const takeDefault: NonNullable<TlsOptions['SNICallback']> = (_name, done) => done(null);
 
-const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+/** A peer may use one port towards several addresses of this machine. */
+function nameOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
