@@ -417,6 +417,20 @@ describe('destinations', () => {
       await next.receipted(command, { destination: '/temp-topic/one too many', id: '1' });
     }
   });
+
+  it('of one session alone have at most a mebi of characters in their temporary names', async () => {
+    const server = await serve();
+    const peer = await server.connect();
+    const send = (n: number) => peer.send('SEND', { destination: `/temp-topic/${n}.`.padEnd(1_024, 'x') }, 'x');
+    for (let n = 0; n < 1_024; n++) send(n);
+    await peer.receipted('SEND', { destination: '/temp-topic/0.'.padEnd(1_024, 'x') }, 'one of them');
+    for (let n = 1_024; n < 1_100; n++) send(n);
+    const error = await peer.refused();
+    expect([error.header('message'), error.text.trim()]).toEqual([
+      'too many destinations',
+      'the temporary destinations of a session have at most 1048576 characters in their names together',
+    ]);
+  });
 });
 
 describe('messages that wait for their time', () => {
