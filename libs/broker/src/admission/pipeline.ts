@@ -35,12 +35,14 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
    * @param controller the instance that Nest made
    * @param users who may come in, and stay
    * @param audit takes what is decided
+   * @param patience for a decision, in ms; 0 for no limit
    */
   constructor(
     private readonly creator: ExternalContextCreator,
     private readonly controller: object,
     private readonly users: UserDirectory,
     private readonly audit: Audit | undefined,
+    private readonly patience: number,
   ) {}
 
   /**
@@ -113,9 +115,25 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     try {
       const handler = this.handlers.get(command)!;
       const request = new AdmissionRequest(command, session, frame, destination);
-      return await handler(request, new AdmissionContext([session, frame]));
+      return await this.inTime(handler(request, new AdmissionContext([session, frame])), command);
     } catch (error) {
       throw toRefusal(error, command);
+    }
+  }
+
+  /** @throws StompError when it takes too long: meanwhile nothing is read from the client, nor can it be told anything */
+  private async inTime<T>(answer: Promise<T>, command: Command): Promise<T> {
+    const { patience } = this;
+    if (patience === 0) return answer;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new StompError(titleOf(command), `that was not decided within ${patience} ms: try again later`);
+      timer = setTimeout(() => reject(error), patience);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
@@ -197,8 +215,9 @@ function toHttp(error: unknown, command: Command): unknown {
 
 /** What a client is told of an exception of the pipeline; what nobody meant for it stays inside. */
 function toRefusal(error: unknown, command: Command): unknown {
-  const title = command === 'CONNECT' ? 'connection refused' : 'access refused';
-  if (error instanceof HttpException) return new StompError(title, error.message);
-  if (error instanceof RpcException) return new StompError(title, error.message);
+  if (error instanceof HttpException) return new StompError(titleOf(command), error.message);
+  if (error instanceof RpcException) return new StompError(titleOf(command), error.message);
   return error;
 }
+
+const titleOf = (command: Command): string => (command === 'CONNECT' ? 'connection refused' : 'access refused');

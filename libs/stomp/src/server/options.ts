@@ -28,7 +28,10 @@ export interface SessionOptions extends FrameLimits, Partial<TransactionLimits> 
    * no heart-beats, and a subscriber need not say anything.
    */
   idleTimeout?: number;
-  /** How long a client may take to be connected; 10,000 by default, 0 for no limit. */
+  /**
+   * How long a client may take to be connected, and a guard to decide on a destination, in ms; 10,000 by default, 0 for
+   * no limit.
+   */
   loginTimeout?: number;
   /** What may be read from a client before it is connected, in octets a frame; 64 KiB by default. */
   maxUnauthenticated?: number;

@@ -261,6 +261,52 @@ describe('a guard of one’s own', () => {
   });
 });
 
+describe('a guard that never answers', () => {
+  const hangs = (...commands: AdmissionRequest['command'][]) => {
+    let connects = 0;
+    @Injectable()
+    class Hanging implements CanActivate {
+      canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+        const { command } = context.switchToRpc().getData<AdmissionRequest>();
+        // The first CONNECT is that of the session itself.
+        const hangs = commands.includes(command) && (command !== 'CONNECT' || connects++ > 0);
+        return hangs ? new Promise(() => undefined) : true;
+      }
+    }
+    @UseGuards(Hanging)
+    class Guarded extends AdmissionController {}
+    return Guarded;
+  };
+  const why = 'that was not decided within 1000 ms: try again later\n';
+
+  it.each(['SEND', 'SUBSCRIBE'] as const)('has the time of a login for a %s', async (command) => {
+    const audit: unknown[] = [];
+    const admission = hangs(command);
+    const broker = await start({ admission, loginTimeout: 1_000, audit: (event) => audit.push(event) });
+    const peer = await join(broker);
+    peer.send(command, { destination: '/queue/a', id: '1', receipt: 'r' });
+    const error = await peer.refused();
+    expect([error.header('message'), error.header('receipt-id'), error.text]).toEqual(['access refused', 'r', why]);
+    expect(audit).toContainEqual(expect.objectContaining({ event: 'access refused', destination: '/queue/a' }));
+  });
+
+  it('has as long for new credentials', async () => {
+    const broker = await start({ admission: hangs('CONNECT'), loginTimeout: 1_000 });
+    const peer = await join(broker);
+    peer.send('SEND', { destination: '/session/refresh', login: 'ann', passcode: 'x' });
+    const error = await peer.refused();
+    expect([error.header('message'), error.text]).toEqual(['connection refused', why]);
+  });
+
+  it('does not keep those in whose rights were taken', async () => {
+    const broker = await start({ admission: hangs('SEND'), loginTimeout: 1_000 });
+    const peer = await join(broker);
+    peer.send('SEND', { destination: '/queue/a' }, 'x');
+    for (const session of broker.sessions) session.refuse(new StompError('session ended', 'gone'));
+    await peer.refused();
+  });
+});
+
 describe('a refusal', () => {
   const refusing = (error: () => unknown) => {
     @Injectable()
