@@ -89,9 +89,19 @@ export async function answerDisconnect(peer: RawPeer): Promise<RawFrame> {
 }
 
 /** A MESSAGE frame as servers of that version send it to a subscription. */
-export function deliver(peer: RawPeer, subscription: string, number: number, body = `m${number}`): void {
+export function deliver(
+  peer: RawPeer,
+  subscription: string,
+  number: number,
+  body = `m${number}`,
+  headers: Headers = {},
+): void {
   const ack: Headers = peer.version === '1.2' ? { ack: `ack-${number}` } : {};
-  peer.send('MESSAGE', { subscription, 'message-id': `id-${number}`, destination: '/queue/a', ...ack }, body);
+  peer.send(
+    'MESSAGE',
+    { subscription, 'message-id': `id-${number}`, destination: '/queue/a', ...ack, ...headers },
+    body,
+  );
 }
 
 /** The states that a client goes through from now on, with their reasons. */

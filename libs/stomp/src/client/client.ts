@@ -15,6 +15,7 @@ import type { Session } from './session.js';
 import { type SubscribeOptions, Subscription, type SubscriptionHost } from './subscription.js';
 import { Subscriptions } from './subscriptions.js';
 import { Transaction, type TransactionOptions } from './transaction.js';
+import { Warnings } from './warnings.js';
 
 export interface ConnectOptions {
   /** How often the list of URLs is gone through before this fails; `reconnect.maxAttempts` by default. */
@@ -52,6 +53,7 @@ export class StompClient extends EventEmitter<StompClientEvents> implements Asyn
     report: (error, message) => this.report(error, message),
   };
   private readonly registry = new Subscriptions();
+  private readonly warnings = new Warnings();
   private session: Session | undefined;
   private connectedUrl: string | undefined;
   private connectedAt = 0;
@@ -343,7 +345,7 @@ export class StompClient extends EventEmitter<StompClientEvents> implements Asyn
 
   private report(error: Error, message?: StompMessage): void {
     if (this.listenerCount('error') > 0) this.tell('error', error, message);
-    else warn(error);
+    else this.warnings.give(error);
   }
 
   /** Emits an event. A listener that throws must not take the client's own work down with it. */
@@ -351,7 +353,7 @@ export class StompClient extends EventEmitter<StompClientEvents> implements Asyn
     try {
       (this as EventEmitter).emit(name, ...args);
     } catch (thrown) {
-      if (name === 'error') warn(asError(thrown));
+      if (name === 'error') this.warnings.give(asError(thrown));
       else this.report(asError(thrown));
     }
   }
@@ -365,8 +367,4 @@ export class StompClient extends EventEmitter<StompClientEvents> implements Asyn
   toJSON(): object {
     return { state: this.current, url: this.connectedUrl, version: this.version };
   }
-}
-
-function warn(error: Error): void {
-  process.emitWarning(error.message, { type: 'StompWarning', detail: error.stack ?? error.message });
 }

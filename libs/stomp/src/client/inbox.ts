@@ -1,7 +1,7 @@
 import type { StompMessage } from './message.js';
 import type { Session } from './session.js';
 
-/** Octets of bodies that an inbox holds before it counts as full, however few the messages. */
+/** Octets that an inbox holds before it counts as full, however few the messages. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Messages that have come in and wait to be taken. When it is full, the connection is not read: see Throttle. */
@@ -20,7 +20,7 @@ export class Inbox {
 
   push(message: StompMessage): void {
     this.messages.push(message);
-    this.bytes += message.frame.length;
+    this.bytes += octetsOf(message);
     this.session = message.session;
     this.report();
   }
@@ -28,7 +28,7 @@ export class Inbox {
   shift(): StompMessage | undefined {
     const message = this.messages.shift();
     if (message !== undefined) {
-      this.bytes -= message.frame.length;
+      this.bytes -= octetsOf(message);
       this.report();
     }
     return message;
@@ -52,4 +52,10 @@ export class Inbox {
     this.full = fill > 0.5;
     this.session?.throttle.report(this, fill);
   }
+}
+
+/** Of its headers and its body; the same as long as nobody has been handed it. */
+function octetsOf({ frame }: StompMessage): number {
+  const { wire } = frame;
+  return frame.length + (wire === undefined ? frame.headers.characters : wire.end - wire.start);
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type StompClient, type StompMessage, type SubscribeOptions } from 'nestjs-stomp/client';
 import { connectPair, deliver, settle, takeAndConfirm, within } from '../../../support/client.js';
 import { type RawPeer } from '../../../support/raw.js';
+import { type Headers } from '../../../support/wire.js';
 
 /** Handlers that end when the test says so. */
 async function held(options: SubscribeOptions) {
@@ -37,13 +38,19 @@ const names = (count: number) => Array.from({ length: count }, (_, i) => `m${i +
 const MIB = 1024 * 1024;
 
 /** Sends messages of 1 KiB, or of that many octets, and tells how many of them the client reads. */
-async function readOf(client: StompClient, peer: RawPeer, count: number, octets = 1024): Promise<number> {
+async function readOf(
+  client: StompClient,
+  peer: RawPeer,
+  count: number,
+  octets = 1024,
+  headers: Headers = {},
+): Promise<number> {
   let frames = 0;
   client.on('frame', ({ command }) => {
     if (command === 'MESSAGE') frames++;
   });
   const body = 'x'.repeat(octets);
-  for (let i = 1; i <= count; i++) deliver(peer, 's', i, body);
+  for (let i = 1; i <= count; i++) deliver(peer, 's', i, body, headers);
   // It has read all that it will once it has read nothing for long.
   for (let idle = 0, before = -1; idle < 200; before = frames) {
     await new Promise(setImmediate);
@@ -105,6 +112,12 @@ describe('a slow consumer', () => {
     const { client, peer, started } = await held({ concurrency: 1, buffer: 1_000_000 });
     expect(await readOf(client, peer, 12, MIB)).toBe(5);
     expect(started).toHaveLength(1);
+  });
+
+  it('counts headers as well as bodies', async () => {
+    const { client, peer } = await held({ concurrency: 1, buffer: 1_000_000 });
+    const headers = Object.fromEntries(Array.from({ length: 128 }, (_, i) => [`h${i}`, 'x'.repeat(8 * 1024)]));
+    expect(await readOf(client, peer, 12, 1, headers)).toBe(5);
   });
 
   it('holds up no receipt that somebody waits for, and be it the handler itself', async () => {

@@ -21,6 +21,7 @@ import {
   makeClient,
   makeServer,
   PROMPT,
+  settle,
   stateOf,
   watchErrors,
   watchStates,
@@ -411,6 +412,21 @@ describe('the state', () => {
     await server.handshake('1.2');
     await stateOf(client, 'connected');
     expect(warnings).toEqual([expect.stringContaining('out of memory')]);
+  });
+
+  it('tells of a flood of errors in few warnings, and how many it left out', async () => {
+    const { client, peer } = await connectPair('1.2', {}, { server: 'ActiveMQ/5.17' });
+    const warnings = watchWarnings();
+    for (let n = 0; n < 1_000; n++) peer.send('ERROR', { message: `no ${n}` });
+    await settle(client, peer);
+    expect(warnings.length).toBeLessThan(500);
+    // What is left out is told of with the next one, a second later.
+    for (const begun = performance.now(); performance.now() < begun + 1_000;) await new Promise(setImmediate);
+    peer.send('ERROR', { message: 'the last one' });
+    await settle(client, peer);
+    expect(warnings.at(-1)).toMatch(/the last one/);
+    const untold = warnings.map((text) => Number(/\((\d+) more were not told of\)/.exec(String(text))?.[1] ?? 0));
+    expect(untold.reduce((sum, count) => sum + count, warnings.length)).toBe(1_001);
   });
 });
 
