@@ -59,6 +59,7 @@ export class Acknowledgements {
     if (outcome.kind === 'nack') {
       for (const each of numbers) subscription.pending.get(each)!.source?.check?.(outcome);
     }
+    transaction?.answer(outcome);
     for (const each of numbers) {
       if (subscription.binds(each)) continue;
       if (transaction === undefined) subscription.settle(each, outcome);
@@ -128,12 +129,12 @@ export class Acknowledgements {
   }
 
   private byMessage(messageId: string, id: string | undefined): Named | undefined {
-    const { byId, bySerial } = this.subscribed;
+    const { byId } = this.subscribed;
     const named = id === undefined ? undefined : byId.get(id);
     const found = named && waiting(named, messageId);
     if (found !== undefined && holds(found)) return found;
     let late = found;
-    for (const subscription of bySerial.values()) {
+    for (const subscription of this.subscribed.holding(messageId)) {
       const other = waiting(subscription, messageId);
       if (other !== undefined && holds(other)) return other;
       late ??= other;

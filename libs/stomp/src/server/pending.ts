@@ -48,6 +48,9 @@ export class Delivery {
   ) {}
 }
 
+/** The subscriptions of a session in which a message waits, by its serial number. */
+export type Whereabouts = Map<number, Set<Subscription>>;
+
 /**
  * The deliveries of one subscription that wait for their acknowledgement, in the order of delivery, each with a
  * number. A list with an offset: the oldest is mostly the first to go.
@@ -59,14 +62,20 @@ export class Pending {
   // By the serial number of the message; where it waits more than once, oldest first. Made when it is asked for: from
   // 1.2 on deliveries are acknowledged by their numbers.
   private places: Map<number, number | number[]> | undefined;
+  // Told of the serial numbers in `places`, where somebody wants to know.
+  private whereabouts: Whereabouts | undefined;
+  // All before that number were answered, be it in a transaction that is open still.
+  private answered = 0;
   /** How many wait. */
   size = 0;
+
+  constructor(private readonly subscription: Subscription) {}
 
   /** The number that the delivery got. */
   add(delivery: Delivery): number {
     this.size++;
     const number = this.offset + this.list.push(delivery) - 1;
-    if (this.places !== undefined) place(this.places, delivery.message.serial, number);
+    if (this.places !== undefined) this.place(this.places, delivery.message.serial, number);
     return number;
   }
 
@@ -82,13 +91,23 @@ export class Pending {
     return numbers.find((number) => this.get(number)!.message.id === messageId) ?? -1;
   }
 
-  /** The deliveries up to that number which wait, oldest first. */
+  /**
+   * The deliveries up to that number which wait, oldest first: all of them are answered now, and those that were before
+   * are not among them.
+   */
   upTo(number: number): number[] {
+    if (number < this.answered) return [number];
     const numbers: number[] = [];
-    for (let i = this.head; i <= number - this.offset; i++) {
+    for (let i = Math.max(this.head, this.answered - this.offset); i <= number - this.offset; i++) {
       if (this.list[i] !== undefined) numbers.push(this.offset + i);
     }
+    this.answered = number + 1;
     return numbers;
+  }
+
+  /** The answer to one does not count. */
+  reopen(number: number): void {
+    this.answered = Math.min(this.answered, number);
   }
 
   /** Takes one out. */
@@ -97,7 +116,7 @@ export class Pending {
     const at = number - this.offset;
     const delivery = list[at];
     if (delivery === undefined) return;
-    if (this.places !== undefined) displace(this.places, delivery.message.serial, number);
+    if (this.places !== undefined) this.displace(this.places, delivery.message.serial, number);
     list[at] = undefined;
     this.size--;
     while (this.head < list.length && list[this.head] === undefined) this.head++;
@@ -117,24 +136,55 @@ export class Pending {
     return this.list.filter((delivery) => delivery !== undefined);
   }
 
+  /** Tells, from now on, where its messages are. */
+  tell(whereabouts: Whereabouts): void {
+    this.whereabouts = whereabouts;
+    this.places = this.index();
+  }
+
+  /** Tells no more, and takes back what it has told. */
+  hush(): void {
+    for (const serial of this.places?.keys() ?? []) this.depart(serial);
+    this.whereabouts = undefined;
+  }
+
   private index(): Map<number, number | number[]> {
     const places = new Map<number, number | number[]>();
     this.list.forEach((delivery, at) => {
-      if (delivery !== undefined) place(places, delivery.message.serial, this.offset + at);
+      if (delivery !== undefined) this.place(places, delivery.message.serial, this.offset + at);
     });
     return places;
   }
-}
 
-function place(places: Map<number, number | number[]>, serial: number, number: number): void {
-  const known = places.get(serial);
-  if (known === undefined) places.set(serial, number);
-  else if (typeof known === 'number') places.set(serial, [known, number]);
-  else known.push(number);
-}
+  private place(places: Map<number, number | number[]>, serial: number, number: number): void {
+    const known = places.get(serial);
+    if (typeof known === 'object') known.push(number);
+    else if (known !== undefined) places.set(serial, [known, number]);
+    else {
+      places.set(serial, number);
+      this.arrive(serial);
+    }
+  }
 
-function displace(places: Map<number, number | number[]>, serial: number, number: number): void {
-  const known = places.get(serial);
-  if (typeof known === 'object' && known.length > 1) known.splice(known.indexOf(number), 1);
-  else places.delete(serial);
+  private displace(places: Map<number, number | number[]>, serial: number, number: number): void {
+    const known = places.get(serial);
+    if (typeof known === 'object' && known.length > 1) known.splice(known.indexOf(number), 1);
+    else {
+      places.delete(serial);
+      this.depart(serial);
+    }
+  }
+
+  private arrive(serial: number): void {
+    const { whereabouts } = this;
+    if (whereabouts === undefined) return;
+    const there = whereabouts.get(serial);
+    if (there === undefined) whereabouts.set(serial, new Set([this.subscription]));
+    else there.add(this.subscription);
+  }
+
+  private depart(serial: number): void {
+    const there = this.whereabouts?.get(serial);
+    if (there?.delete(this.subscription) === true && there.size === 0) this.whereabouts!.delete(serial);
+  }
 }

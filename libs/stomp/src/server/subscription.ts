@@ -18,7 +18,7 @@ export class Subscription {
   /** Called when it can take messages again: after acknowledgements, and when its socket has drained. */
   onReady: (() => void) | undefined = undefined;
   /** @internal */
-  readonly pending = new Pending();
+  readonly pending = new Pending(this);
   /** @internal Octets of memory that it takes. */
   weight = 0;
   private credit: number;

@@ -2,7 +2,8 @@ import { quote } from '../frame/error.js';
 import { Frame } from '../frame/frame.js';
 import type { Route } from './broker.js';
 import { StompError } from './error.js';
-import type { Farewell } from './pending.js';
+import { serialOf } from './message.js';
+import type { Farewell, Whereabouts } from './pending.js';
 import type { Session } from './session.js';
 import { type AckMode, Subscription } from './subscription.js';
 import { type Upkeep, weigh } from './upkeep.js';
@@ -26,6 +27,8 @@ export class Subscriptions {
   private late: Subscription[] | undefined;
   // Made in the client's name, by destination.
   private implicit: Map<string, Subscription> | undefined;
+  // Once a message was named without its subscription, as 1.0 and 1.1 allow.
+  private whereabouts: Whereabouts | undefined;
   private serials = 0;
   /** Octets that they take. */
   private octets = 0;
@@ -86,6 +89,16 @@ export class Subscriptions {
   add(subscription: Subscription): void {
     this.byId.set(subscription.id ?? `\0${subscription.serial}`, subscription);
     this.bySerial.set(subscription.serial, subscription);
+    if (this.whereabouts !== undefined) subscription.pending.tell(this.whereabouts);
+  }
+
+  /** Those in which a message of that id may wait; however many there are, few are looked at. */
+  holding(messageId: string): Iterable<Subscription> {
+    if (this.whereabouts === undefined) {
+      this.whereabouts = new Map();
+      for (const { pending } of this.bySerial.values()) pending.tell(this.whereabouts);
+    }
+    return this.whereabouts.get(serialOf(messageId)) ?? [];
   }
 
   /**
@@ -193,6 +206,7 @@ export class Subscriptions {
 
   private forget(subscription: Subscription): void {
     this.bySerial.delete(subscription.serial);
+    subscription.pending.hush();
     subscription.close();
     this.occupy(subscription, -subscription.weight);
   }

@@ -80,8 +80,22 @@ export class Transaction {
     this.receipts.push(receipt);
   }
 
+  /**
+   * An answer came, which may be one to many deliveries.
+   *
+   * @throws StompError when the transaction grows over its bounds
+   */
+  answer({ headers }: Outcome): void {
+    this.occupy(headers?.characters ?? 0);
+  }
+
+  /**
+   * What the answer says of one delivery.
+   *
+   * @throws StompError when the transaction grows over its bounds
+   */
   hold(held: Held): void {
-    this.add(held.operation, ANSWER + (held.operation.outcome.headers?.characters ?? 0));
+    this.add(held.operation, ANSWER);
     this.held.push(held);
     const delivery = held.subscription.pending.get(held.number);
     // A late acknowledgement does not bind a message that somebody else has by now.
@@ -116,6 +130,7 @@ export class Transaction {
     this.budget.add(-this.bytes);
     for (const { subscription, number } of this.held) {
       const delivery = subscription.pending.get(number);
+      subscription.pending.reopen(number);
       if (delivery?.transaction === this) subscription.release(delivery);
     }
   }

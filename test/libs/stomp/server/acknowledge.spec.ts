@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { StompError } from 'nestjs-stomp/server';
+import { Delivery, Frame, Message, StompError } from 'nestjs-stomp/server';
 import { type Headers, type RawFrame, type Version } from '../../../support/wire.js';
 import { TestBroker, TestServer } from '../../../support/server.js';
 
@@ -166,6 +166,29 @@ describe('ACK', () => {
     const older = await consumer('1.0', 'client', 'one');
     await older.peer.receipted('ACK', { ...older.names[0], subscription: 'wrong' });
     expect(older.broker.settled).toEqual(['ack one']);
+  });
+
+  it('that names the wrong subscription takes no longer the more of them there are', async () => {
+    const acknowledged = async (change: (name: Headers) => Headers) => {
+      const broker = new TestBroker();
+      const { peer } = await new TestServer(broker).connect('1.1');
+      const count = 5_000;
+      for (let n = 0; n < count; n++) {
+        peer.send('SUBSCRIBE', { destination: '/queue/a', id: String(n), ack: 'client-individual' });
+      }
+      await broker.until('all are subscribed', () => broker.subscribed.length === count);
+      const message = (n: number) => new Message('/queue/a', new Frame('SEND', { destination: '/queue/a' }, String(n)));
+      broker.subscribed.forEach(({ subscription }, n) => subscription.deliver(new Delivery(message(n), broker)));
+      const names = (await peer.messages(count)).map((one) => change(peer.reference(one)));
+      const since = performance.now();
+      for (const name of names.reverse()) peer.send('ACK', name);
+      await peer.receipted('BEGIN', { transaction: 't' });
+      expect(broker.settled).toEqual(Array.from({ length: count }, (_, n) => `ack ${count - 1 - n}`));
+      return performance.now() - since;
+    };
+    const named = await acknowledged((name) => name);
+    const unnamed = await acknowledged((name) => ({ ...name, subscription: 'wrong' }));
+    expect(unnamed).toBeLessThan(4 * named + 200);
   });
 
   it('for thousands of messages, one by one and from the end, finds each', async () => {

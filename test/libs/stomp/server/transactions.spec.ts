@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Broker, type Done, type Operation, type Session, StompError } from 'nestjs-stomp/server';
 import { type RawPeer } from '../../../support/raw.js';
-import { TestBroker, TestServer } from '../../../support/server.js';
+import { type Pair, TestBroker, TestServer } from '../../../support/server.js';
 
 /** A broker that is given transactions whole. */
 class Committing extends TestBroker implements Broker {
@@ -23,7 +23,11 @@ const receiptIds = (peer: RawPeer) => [...peer.received.toString().matchAll(/rec
 
 /** A session with a subscription to which messages with these bodies were delivered, and how ACK names each. */
 async function consumer(broker: TestBroker, ack: string, ...bodies: string[]) {
-  const pair = await new TestServer(broker).connect();
+  return consume(await new TestServer(broker).connect(), broker, ack, ...bodies);
+}
+
+/** The same on a connection that there is. */
+async function consume(pair: Pair, broker: TestBroker, ack: string, ...bodies: string[]) {
   await pair.peer.subscribe('/queue/in', { id: '0', ack });
   broker.deliver(...bodies);
   const messages = await pair.peer.messages(bodies.length);
@@ -194,6 +198,33 @@ describe('an acknowledgement in a transaction', () => {
     expect(broker.commits.map(({ parts }) => parts)).toEqual([['ack three'], ['ack one', 'ack two']]);
   });
 
+  it('is cumulative again for what its ABORT put back', async () => {
+    const broker = new Committing();
+    const { peer, names } = await consumer(broker, 'client', 'one', 'two', 'three', 'four');
+    for (const transaction of ['t', 'u']) peer.send('BEGIN', { transaction });
+    peer.send('ACK', { ...names[1], transaction: 't' });
+    peer.send('ACK', { ...names[2], transaction: 'u' });
+    peer.send('ABORT', { transaction: 't' });
+    await peer.receipted('ACK', names[3]);
+    expect(broker.settled).toEqual(['ack one', 'ack two', 'ack four']);
+  });
+
+  it('is as quick behind many others as behind few', async () => {
+    const took = async (ack: string) => {
+      const broker = new Committing();
+      const pair = await new TestServer(broker, { maxTransactionFrames: 20_000 }).connect();
+      const { peer, names } = await consume(pair, broker, ack, ...Array.from({ length: 20_000 }, (_, n) => String(n)));
+      peer.send('BEGIN', { transaction: 't' });
+      const since = performance.now();
+      for (const name of names) peer.send('ACK', { ...name, transaction: 't' });
+      await peer.receipted('COMMIT', { transaction: 't' });
+      expect(broker.commits[0]?.parts).toHaveLength(names.length);
+      return performance.now() - since;
+    };
+    const [single, cumulative] = [await took('client-individual'), await took('client')];
+    expect(cumulative).toBeLessThan(3 * single + 300);
+  });
+
   it('frees the credit of its subscription at COMMIT', async () => {
     const broker = new TestBroker();
     const { peer, names } = await consumer(broker, 'client', 'one', 'two');
@@ -239,6 +270,16 @@ describe('the bounds of a transaction', () => {
     await peer.receipted('BEGIN', { transaction: 'u' });
     for (const transaction of ['t', 'u', 't']) peer.send('SEND', { destination: '/q', transaction }, 'b'.repeat(6_000));
     expect((await peer.refused()).text).toContain('10000 octets');
+  });
+
+  it('count the headers of a NACK once, for however many messages it is', async () => {
+    const broker = new Committing();
+    const pair = await new TestServer(broker, { maxTransactionBytes: 10_000 }).connect();
+    const { peer, names } = await consume(pair, broker, 'client', ...Array.from({ length: 20 }, (_, n) => String(n)));
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('NACK', { ...names.at(-1), transaction: 't', reason: 'x'.repeat(5_000) });
+    await peer.receipted('COMMIT', { transaction: 't' });
+    expect(broker.commits[0]?.parts).toHaveLength(20);
   });
 });
 
