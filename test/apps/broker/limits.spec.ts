@@ -410,7 +410,8 @@ describe('destinations', () => {
     const error = await peer.refused();
     expect([error.header('message'), error.text.trim()]).toEqual([
       'too many destinations',
-      'a session has at most 10000 temporary destinations',
+      'a session has at most 10000 temporary destinations, as long as it lasts: use one for many answers, told apart by ' +
+        'their correlation-id',
     ]);
     const next = await server.connect();
     for (const command of ['SEND', 'SUBSCRIBE']) {
@@ -462,7 +463,9 @@ describe('subscriptions', () => {
 
   it('may take a quarter of the memory, 16 MiB at least, and those of a session a quarter of that', async () => {
     const server = await serve('--max-memory', '1MiB');
-    const own = 'subscriptions take memory, those of a session may take 4194304 octets here';
+    const own =
+      'subscriptions take memory, those of a session may take 4194304 octets here: have fewer of them, or fewer and ' +
+      'shorter headers, spread them over more connections, or give the server more memory for messages (max-memory)';
     const attempts: [Headers, number][] = [
       [headers(70), 3],
       [{ selector: like(350) }, 6],

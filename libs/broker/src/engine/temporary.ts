@@ -25,7 +25,11 @@ export class Temporary {
     let name = byLocal.get(local);
     if (name !== undefined) return name;
     if (byLocal.size >= MOST) {
-      throw new StompError('too many destinations', `a session has at most ${MOST} temporary destinations`);
+      throw new StompError(
+        'too many destinations',
+        `a session has at most ${MOST} temporary destinations, as long as it lasts: use one for many answers, told apart ` +
+          'by their correlation-id',
+      );
     }
     if (names.characters + local.length > MOST_CHARACTERS) {
       throw new StompError(

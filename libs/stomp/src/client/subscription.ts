@@ -32,7 +32,10 @@ export interface SubscribeOptions {
    * broker) and `activemq.prefetchSize`. The server's default when left out.
    */
   prefetch?: number;
-  /** How many messages may be in the handler at a time; no limit by default. */
+  /**
+   * How many messages may be in the handler at a time; by default as many as `prefetch` says, where that is given and
+   * messages are acknowledged, else 10,000.
+   */
   concurrency?: number;
   /**
    * How many messages may wait for the loop, or for the handler where `concurrency` is limited, before the connection
@@ -71,6 +74,7 @@ export interface SubscriptionHost {
 const OWN = ['id', 'destination', 'ack', 'receipt', 'transaction', 'content-length'];
 const OWN_LEAVING = ['id', 'receipt', 'transaction', 'content-length'];
 const DEFAULT_BUFFER = 100;
+const DEFAULT_CONCURRENCY = 10_000;
 
 /**
  * A subscription of a client, over all its connections. Without a handler it is an async iterable of messages, whose
@@ -109,12 +113,14 @@ export class Subscription implements AsyncIterable<StompMessage> {
     handler: MessageHandler | undefined,
     options: SubscribeOptions & { id: string },
   ) {
-    const { ack = 'auto', buffer = DEFAULT_BUFFER, concurrency = Number.POSITIVE_INFINITY } = options;
+    const { ack = 'auto', buffer = DEFAULT_BUFFER, prefetch } = options;
+    // Not every server heeds it.
+    const { concurrency = (ack === 'auto' ? undefined : prefetch) ?? DEFAULT_CONCURRENCY } = options;
     if (typeof destination !== 'string' || destination === '') throw new TypeError('destination: a name');
     if (!['auto', 'client', 'client-individual'].includes(ack)) {
       throw new TypeError('ack: one of auto, client and client-individual');
     }
-    for (const [name, value] of Object.entries({ buffer, concurrency, prefetch: options.prefetch ?? 1 })) {
+    for (const [name, value] of Object.entries({ buffer, concurrency, prefetch: prefetch ?? 1 })) {
       if (!(value >= 1)) throw new TypeError(`${name}: a number, 1 or more`);
     }
     this.id = options.id;
@@ -122,9 +128,9 @@ export class Subscription implements AsyncIterable<StompMessage> {
     this.ack = ack;
     this.headers = new FrameHeaders(options.headers);
     this.receipted = options.receipt ?? true;
-    if (options.prefetch !== undefined) {
-      this.headers.set('prefetch-count', String(options.prefetch));
-      this.headers.set('activemq.prefetchSize', String(options.prefetch));
+    if (prefetch !== undefined) {
+      this.headers.set('prefetch-count', String(prefetch));
+      this.headers.set('activemq.prefetchSize', String(prefetch));
     }
     this.ready = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     this.ready.catch(() => undefined); // Whoever does not ask does not want to know.

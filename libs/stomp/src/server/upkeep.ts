@@ -40,9 +40,11 @@ export class Upkeep {
       return;
     }
     const limit = Math.floor(whose === 'all' ? most : most * OF_ONE);
+    const others = whose === 'all' ? '' : 'spread them over more connections, ';
     throw new StompError(
       'too many subscriptions',
-      `subscriptions take memory, ${whose} may take ${limit} octets here: have fewer of them, or fewer and shorter headers`,
+      `subscriptions take memory, ${whose} may take ${limit} octets here: have fewer of them, or fewer and shorter ` +
+        `headers, ${others}or give the server more memory for messages (max-memory)`,
     );
   }
 

@@ -60,11 +60,16 @@ async function readOf(
 }
 
 describe('concurrency', () => {
-  it('has no limit by default', async () => {
-    const { client, peer, started } = await held({});
-    for (let i = 1; i <= 50; i++) deliver(peer, 's', i);
-    await settle(client, peer);
-    expect(started).toEqual(names(50));
+  it('is 10,000 by default: whoever sends without end fills no memory', async () => {
+    const { client, peer, started } = await held({ buffer: 10 });
+    expect(await readOf(client, peer, 12_000, 1)).toBe(10_010);
+    expect(started).toHaveLength(10_000);
+  });
+
+  it('is what the server was asked to send ahead, whether it heeds that or not', async () => {
+    const { client, peer, started } = await held({ ack: 'client-individual', prefetch: 5, buffer: 10 });
+    expect(await readOf(client, peer, 300)).toBe(15);
+    expect(started).toHaveLength(5);
   });
 
   it.each([1, 3])('of %i is kept, and the order of the messages', async (concurrency) => {
