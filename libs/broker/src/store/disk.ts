@@ -77,6 +77,8 @@ export class DiskStore implements Store {
   /** @internal Whether what is pushed may have been handed out before. */
   redoing = false;
   private readonly publishers = new Publishers();
+  /** Octets that it has told the memory of the server of. */
+  private counted = 0;
   /** When it was told last of what the process is short of. */
   private shortage = Number.NEGATIVE_INFINITY;
 
@@ -111,6 +113,8 @@ export class DiskStore implements Store {
       failing: () => {
         // Who is held gets to know, and what can be given back is.
         this.publishers.release();
+        this.committer.prune();
+        this.weigh();
         this.cleaner.run();
       },
       recovered: () => this.cleaner.run(),
@@ -132,7 +136,10 @@ export class DiskStore implements Store {
         health: this.health,
         publishers: this.publishers,
         report: this.report,
-        committed: () => this.cleaner.run(),
+        committed: () => {
+          this.weigh();
+          this.cleaner.run();
+        },
       },
       together,
     );
@@ -264,7 +271,16 @@ export class DiskStore implements Store {
 
   /** @internal A publisher has added something: it is not read until the disk has caught up. */
   hold(publisher: Session): void {
+    this.weigh();
     if (this.committer.octets > BEHIND) this.publishers.hold(publisher);
+  }
+
+  /** What waits for a disk that is behind, or takes nothing, is in memory, and counts as it does without a store. */
+  private weigh(): void {
+    const over = Math.max(0, this.committer.octets - BEHIND);
+    if (over === this.counted) return;
+    this.limit.add(over - this.counted);
+    this.counted = over;
   }
 
   /** @internal A message is to be written. */

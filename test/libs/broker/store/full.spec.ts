@@ -3,8 +3,10 @@ import { EventEmitter, once } from 'node:events';
 import fs, { cpSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DiskStore, LocalEngine, type StompBroker, type Sync } from 'nestjs-stomp-broker';
-import { join, makeBroker } from '../../../support/broker.js';
+import { Memory } from 'nestjs-stomp/server';
+import { join, joinAll, makeBroker } from '../../../support/broker.js';
 import { mounting } from '../../../support/mounts.js';
 import { Program } from '../../../support/program.js';
 import { RawPeer } from '../../../support/raw.js';
@@ -43,7 +45,7 @@ function smallDisk(directory: string, octets: number) {
     locked: undefined as string | undefined,
     /** What it says when one is to be deleted. */
     stuck: undefined as string | undefined,
-    /** Tells of each time that it says so. */
+    /** Tells of each time that it says so, or that something is written for which there is no room. */
     tries: new EventEmitter(),
     get used() {
       return readdirSync(directory).reduce((sum, name) => sum + statSync(joinPath(directory, name)).size, 0);
@@ -52,7 +54,10 @@ function smallDisk(directory: string, octets: number) {
       ...fs,
       writeSync(fd: number, bytes: Buffer, at: number, length: number, position: number) {
         const more = Math.max(0, position + length - fs.fstatSync(fd).size);
-        if (disk.used + more > disk.octets) throw failure('ENOSPC');
+        if (disk.used + more > disk.octets) {
+          disk.tries.emit('written');
+          throw failure('ENOSPC');
+        }
         disk.written += length;
         return fs.writeSync(fd, bytes, at, length, position);
       },
@@ -88,7 +93,13 @@ function smallDisk(directory: string, octets: number) {
 }
 
 /** A broker on such a disk; what it says is in `lines`, and `said` waits for it. */
-async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fileSize?: number, sync?: Sync) {
+async function startOn(
+  disk: ReturnType<typeof smallDisk>,
+  directory: string,
+  fileSize?: number,
+  sync?: Sync,
+  limit?: Memory,
+) {
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   const report = (line: string) => {
@@ -105,8 +116,10 @@ async function startOn(disk: ReturnType<typeof smallDisk>, directory: string, fi
       waiting.add(look);
       look();
     });
-  const store = new DiskStore({ directory, report, sync }, disk.fs, fileSize);
-  const broker = await makeBroker({ engine: new LocalEngine(store) });
+  // Where memory is limited the store leaves all to the disk that it can.
+  const memory = limit === undefined ? undefined : 0;
+  const store = new DiskStore({ directory, report, sync, memory }, disk.fs, fileSize);
+  const broker = await makeBroker({ engine: new LocalEngine(store, [], { memory: limit }), memory: limit });
   return { broker, lines, said };
 }
 
@@ -198,6 +211,38 @@ describe('a disk that is full', () => {
     const left = receipted.filter((text) => !acknowledged.has(text));
     const { broker: then } = await startOn(smallDisk(again, 8 * MB), again);
     expect(await texts(then, '/queue/a', left.length)).toEqual(left);
+  });
+
+  it('has the limit of memory hold up publishers of what is not persistent, and would be put on it', async () => {
+    const directory = folder();
+    const disk = smallDisk(directory, 2 * MB);
+    const memory = new Memory(8 * MB);
+    const { broker } = await startOn(disk, directory, undefined, undefined, memory);
+    await fill(() => join(broker), '/queue/a', 100_000);
+    const publishers = await joinAll(broker, 20);
+    const body = 'x'.repeat(100_000);
+    let taken = 0;
+    for (const peer of publishers) {
+      const send = async () => {
+        await peer.receipted('SEND', { destination: '/queue/b' }, body);
+        taken++;
+        await send();
+      };
+      // It is held up until the end of the test, or so long that it has no patience any more.
+      send().catch(() => undefined);
+    }
+    while (!memory.full && taken * body.length < 40 * MB) await nextTurn();
+    expect(memory.full).toBe(true);
+    const before = taken;
+    for (let tries = 0; tries < 6; tries++) await once(disk.tries, 'written');
+    // One of each was taken already, another may have come with it.
+    const most = before + 2 * publishers.length;
+    expect(taken).toBeLessThanOrEqual(most);
+    // What consumers take makes room.
+    const consumer = await join(broker);
+    await consumer.subscribe('/queue/b', { id: 's', ack: 'client-individual', 'prefetch-count': '5' });
+    for (let n = 0; n < before; n++) consumer.send('ACK', consumer.reference(await consumer.message()));
+    while (taken <= most) await nextTurn();
   });
 });
 

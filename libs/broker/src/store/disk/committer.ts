@@ -59,6 +59,11 @@ export class Committer {
     });
   }
 
+  /** While nothing can be written: lets go of messages that are gone already. */
+  prune(): void {
+    this.pending.prune();
+  }
+
   /** Does what has to stand in the log as a whole, or not at all. */
   join(work: () => void): void {
     this.pending.join(work);

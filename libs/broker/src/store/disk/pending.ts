@@ -98,6 +98,23 @@ export class Pending {
     return this.cut(this.ends.findLast((end) => end > 0 && end <= count) ?? this.besides(count));
   }
 
+  /** Lets go of messages that are gone before they were written. */
+  prune(): void {
+    const tasks: Task[] = [];
+    // How many stay of the tasks before each place.
+    const places = [0];
+    for (const task of this.tasks) {
+      if (task.kind !== 'push' || !task.entry.gone) tasks.push(task);
+      places.push(tasks.length);
+    }
+    if (tasks.length === this.tasks.length) return;
+    this.tasks = tasks;
+    this.octets = tasks.reduce((sum, task) => sum + sizeOf(task), 0);
+    this.ends = this.ends.map((end) => places[end]!);
+    this.joins = this.joins.map(({ start, end }) => ({ start: places[start]!, end: places[end]! }));
+    for (const one of this.waiting) one.at = places[one.at]!;
+  }
+
   /** Nothing of it is to be written; tells who waited for it. */
   clear(): readonly Promised[] {
     return this.cut(this.tasks.length).waiting;
