@@ -4,12 +4,15 @@ import { NestFactory } from '@nestjs/core';
 import { ClientProxyFactory, MessagePattern, type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { firstValueFrom } from 'rxjs';
 import { BrokerModule, MemoryStore, StompBroker } from 'nestjs-stomp-broker';
 import { StompClient } from 'nestjs-stomp/client';
 import { handshake, watch } from '../../support/server.js';
 import { RawPeer } from '../../support/raw.js';
-import { sendAll } from '../../support/broker.js';
+import { sendAll, textsOf } from '../../support/broker.js';
 
 const apps: INestApplicationContext[] = [];
 
@@ -93,6 +96,29 @@ describe('BrokerModule.forRoot', () => {
     const broker = (await startApp(BrokerModule.forRoot({ port: 0, users }))).get(StompBroker);
     await enter(broker, 'same', 'same');
     expect((await refusalOf(broker, 'same', 'other')).header('message')).toBe('connection refused');
+  });
+
+  it('keeps messages in a directory over the end of the application', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'module-'));
+    try {
+      const store = { directory, sync: 'always' as const };
+      const first = await startApp(BrokerModule.forRoot({ port: 0, store }));
+      const publisher = await enter(first.get(StompBroker));
+      for (const body of ['one', 'two']) {
+        await publisher.receipted('SEND', { destination: '/queue/a', persistent: 'true' }, body);
+      }
+      await publisher.receipted('SEND', { destination: '/queue/a' }, 'not persistent');
+      await first.close();
+
+      const second = await startApp(BrokerModule.forRootAsync({ useFactory: () => ({ port: 0, store }) }));
+      const consumer = await enter(second.get(StompBroker));
+      await consumer.subscribe('/queue/a');
+      expect(await consumer.texts(2)).toEqual(['one', 'two']);
+      expect(textsOf(await consumer.rest())).toEqual([]);
+      await second.close();
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 
   it('takes a store of its own', async () => {

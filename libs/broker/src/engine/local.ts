@@ -53,7 +53,7 @@ export class LocalEngine implements Engine {
         try {
           this.world(one.key.slice(0, at)).recover(one.kind, one.key.slice(at + 1), one);
         } catch (error) {
-          this.store.refuse(one, (error as Error).message);
+          this.store.refuse(one, lineOf(error as Error));
         }
       }
     }
@@ -179,3 +179,7 @@ function checkMessages(sent: readonly Sent[]): number {
   for (const [queue, messages] of arriving) queue.checkRoom(messages);
   return scheduled;
 }
+
+/** What is wrong, in a line: the text of a selector, with the place in it, comes in more of them. */
+const lineOf = (error: Error): string =>
+  (error instanceof StompError ? error.detail : error.message).replace(/:?\n.*/s, '');

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join as joinPath } from 'node:path';
 import { DiskStore, LocalEngine, type Policy, type StompBroker } from 'nestjs-stomp-broker';
+import { Frame, Message } from 'nestjs-stomp/server';
 import { join, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
 
 const directories: string[] = [];
@@ -134,6 +135,28 @@ describe.each(Object.entries(ways))('after %s', (_, restart) => {
     await peer.subscribe('/topic/t', asked);
     expect(await peer.texts(1)).toEqual(['wanted']);
     expect(textsOf(await peer.rest())).toEqual([]);
+  });
+
+  it.each([
+    ['with a selector that is none', { selector: "shade = 'red' AND" }],
+    ['while it is in use', { selector: "shade = 'red'" }],
+  ])('a durable subscription is as it was where a change of it was refused, %s', async (_why, change) => {
+    const durable = { id: 'd', 'durable-subscription-name': 'd', selector: "shade = 'blue'" };
+    const first = await start();
+    const peer = await join(first, '1.2', { 'client-id': 'me' });
+    await peer.subscribe('/topic/t', durable);
+    peer.send('SUBSCRIBE', { destination: '/topic/t', ...durable, id: 'other', ...change });
+    await peer.refused();
+    const publisher = await join(first);
+    await sendAll(publisher, '/topic/t', ['blue'], { ...KEPT, shade: 'blue' });
+    await sendAll(publisher, '/topic/t', ['red'], { ...KEPT, shade: 'red' });
+
+    const second = await restart(first);
+    await sendAll(await join(second), '/topic/t', ['later'], { ...KEPT, shade: 'blue' });
+    const again = await join(second, '1.2', { 'client-id': 'me' });
+    await again.subscribe('/topic/t', durable);
+    expect(await again.texts(2)).toEqual(['blue', 'later']);
+    expect(textsOf(await again.rest())).toEqual([]);
   });
 
   it('a durable subscription that was deleted is not there, nor what it held', async () => {
@@ -275,6 +298,44 @@ it('what was kept and cannot be used is named, set aside, and keeps nothing else
   const late = await join(third, '1.2', { 'client-id': 'me' });
   await late.subscribe('/topic/t', { id: 'bad', 'durable-subscription-name': 'bad', selector: 'x > 1' });
   expect(await late.texts(1)).toEqual(['one']);
+});
+
+it('a scheduled message that makes no sense is named, set aside, and keeps no other from coming in its time', async () => {
+  const first = await start();
+  const peer = await join(first);
+  for (const body of ['good', 'bad']) {
+    await peer.receipted('SEND', { destination: '/queue/a', ...KEPT, 'x-delay': '500' }, body);
+  }
+  await first.close(0);
+  const place = directoryOf.get(first)!;
+  // As if a version had written it that knows more than this one.
+  const store = new DiskStore({ directory: place });
+  await store.open();
+  for (const kept of store.kept()) {
+    if (kept.kind !== 'scheduled' || kept.message?.body.toString() !== 'bad') continue;
+    const headers = { destination: '/queue/a', ...KEPT, 'x-delay': 'at dawn' };
+    store.keep({ ...kept, message: new Message('/queue/a', new Frame('SEND', headers, 'bad')) });
+  }
+  await store.close();
+
+  const lines: string[] = [];
+  const make = async () => {
+    const again = new DiskStore({ directory: place, report: (line) => lines.push(line) });
+    return makeBroker({ engine: new LocalEngine(again) });
+  };
+  const second = await make();
+  expect(lines).toEqual([
+    expect.stringMatching(
+      /^the record of scheduled .* cannot be used: .*x-delay.*; set aside in damaged\/scheduled-\d+$/,
+    ),
+  ]);
+  const consumer = await join(second);
+  await consumer.subscribe('/queue/a');
+  expect((await consumer.message()).text).toBe('good');
+  expect(textsOf(await consumer.rest())).toEqual([]);
+  await second.close(0);
+  await make();
+  expect(lines).toHaveLength(1);
 });
 
 it('what may have been handed out before a kill comes as redelivered, and what came after that does not', async () => {
