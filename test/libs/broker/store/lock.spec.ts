@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -106,6 +106,20 @@ it('one that ends while it is asked whether it has the store does not have it', 
   await store.open();
   await store.close();
 });
+
+it('whoever asks and does not hang up again keeps nobody from closing the store', async () => {
+  const store = new DiskStore({ directory });
+  await store.open();
+  const [name = ''] = readdirSync(join(directory, 'lock'));
+  // It reads nothing, and closes its end when it sees fit.
+  const asking = connect({ path: join(directory, 'lock', name), allowHalfOpen: true });
+  await once(asking, 'readable');
+  await store.close();
+  asking.destroy();
+  const next = new DiskStore({ directory });
+  await next.open();
+  await next.close();
+}, 20_000);
 
 describe('where the path of the directory is longer than that of a socket may be', () => {
   /** Two processes that share the directory and nothing else, not even a directory for what is temporary. */

@@ -10,7 +10,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -31,11 +31,15 @@ type Answer = { readonly has: boolean; readonly owner: string } | undefined;
 export class Lock {
   private has = false;
   private readonly server: Server;
+  /** Those who ask, until they have hung up. */
+  private readonly asking = new Set<Socket>();
 
   private constructor() {
-    this.server = createServer((socket) =>
-      socket.on('error', () => undefined).end(`${this.has ? 'has' : 'wants'} ${process.pid}`),
-    );
+    this.server = createServer((socket) => {
+      this.asking.add(socket);
+      socket.on('error', () => undefined).on('close', () => this.asking.delete(socket));
+      socket.end(`${this.has ? 'has' : 'wants'} ${process.pid}`);
+    });
     this.server.unref();
   }
 
@@ -71,6 +75,8 @@ export class Lock {
 
   async release(): Promise<void> {
     this.leave();
+    // Who has not hung up by then would keep the server open.
+    for (const socket of this.asking) socket.destroy();
     if (this.server.listening) await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
 
