@@ -15,24 +15,12 @@ export class Consumer {
   inRing = false;
   /** @internal Whether it has credit and found nothing, so far or at all. */
   rests = false;
-  /**
-   * @internal By group and priority the order of the first message that it would have taken, had the group been its
-   * own. The message itself may be long gone.
-   */
-  readonly missed = new Map<string, Map<number, number>>();
 
   constructor(
     readonly subscription: Subscription,
     readonly terms: ConsumerTerms,
     readonly cursor: Cursor,
   ) {}
-
-  /** @internal A message of a group is somebody else's. */
-  miss(group: string, entry: Entry): void {
-    let orders = this.missed.get(group);
-    if (orders === undefined) this.missed.set(group, (orders = new Map<number, number>()));
-    orders.set(entry.priority, Math.min(entry.order, orders.get(entry.priority) ?? entry.order));
-  }
 }
 
 interface Tier {
@@ -50,6 +38,11 @@ export class Consumers {
   private readonly searching = new Set<Consumer>();
   /** The one that has the queue for itself. */
   private sole: Consumer | undefined;
+  /**
+   * By group and priority the order of the first message that somebody would have taken, had the group been its own. The
+   * message itself may be long gone. Who that was is not kept: it would be all of them, for each group.
+   */
+  private readonly missed = new Map<string, Map<number, number>>();
 
   get size(): number {
     return this.all.size;
@@ -158,17 +151,28 @@ export class Consumers {
     }
   }
 
-  /** That group is nobody's any more: those who could not have its messages look at them again, and at no others. */
-  free(group: string): void {
-    let freed = false;
-    for (const { missed, cursor } of this.all.values()) {
-      const orders = missed.get(group);
-      if (orders === undefined) continue;
-      missed.delete(group);
-      for (const [priority, order] of orders) cursor.reset({ priority, order });
-      freed = true;
+  /** A consumer cannot have a message of a group: it is somebody else's. */
+  miss(group: string, { priority, order }: Entry): void {
+    let orders = this.missed.get(group);
+    if (orders === undefined) this.missed.set(group, (orders = new Map<number, number>()));
+    const first = orders.get(priority);
+    if (first === undefined || order < first) orders.set(priority, order);
+  }
+
+  /** Those groups are nobody's any more: all look again from the first of their messages on that one could not have. */
+  free(groups: readonly string[]): void {
+    const first = new Map<number, number>();
+    for (const group of groups) {
+      for (const [priority, order] of this.missed.get(group) ?? []) {
+        first.set(priority, Math.min(order, first.get(priority) ?? order));
+      }
+      this.missed.delete(group);
     }
-    if (freed) this.wakeAll();
+    if (first.size === 0) return;
+    for (const { cursor } of this.all.values()) {
+      for (const [priority, order] of first) cursor.reset({ priority, order });
+    }
+    this.wakeAll();
   }
 
   private isReady(consumer: Consumer): boolean {

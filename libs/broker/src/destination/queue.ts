@@ -292,7 +292,7 @@ export class Queue implements Route, DeliverySource {
   /** A subscription is none of its consumers any more. */
   detach(subscription: Subscription): void {
     const consumer = this.consumers.remove(subscription);
-    if (consumer !== undefined) for (const group of this.groups.leave(consumer)) this.consumers.free(group);
+    if (consumer !== undefined) this.consumers.free(this.groups.leave(consumer));
     if (this.consumers.size === 0) this.pace.stop();
     if (consumer !== undefined && this.autoDelete && this.consumers.size === 0) this.owner.discard(this);
     else if (this.idle) this.owner.giveUp(this);
@@ -470,7 +470,7 @@ export class Queue implements Route, DeliverySource {
     const { selector } = consumer.terms;
     if (selector !== undefined && !takes(selector, entry.message, entry.count)) return false;
     if (this.groups.admits(entry, consumer)) return true;
-    consumer.miss(entry.group!, entry);
+    this.consumers.miss(entry.group!, entry);
     return false;
   }
 
@@ -479,7 +479,7 @@ export class Queue implements Route, DeliverySource {
     let over: string | undefined = group;
     if (readTerms(message).closesGroup) this.groups.close(group!);
     else over = this.groups.claim(group!, consumer);
-    if (over !== undefined) this.consumers.free(over);
+    if (over !== undefined) this.consumers.free([over]);
   }
 
   private expire(entry: Entry): void {

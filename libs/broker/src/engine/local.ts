@@ -110,7 +110,8 @@ export class LocalEngine implements Engine {
       }
     });
     // Each message tells for itself.
-    if (sent.length < operations.length && one !== undefined) this.store.sync(one, sent.length === 0, sent[0]?.message.destination);
+    if (sent.length < operations.length && one !== undefined)
+      this.store.sync(one, sent.length === 0, sent[0]?.message.destination);
     else one?.();
   }
 

@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
+import { type RawPeer } from '../../../support/raw.js';
 
 const QUEUE = '/queue/a';
 const BY_ONE = { ack: 'client-individual', 'prefetch-count': '1' };
@@ -78,6 +81,43 @@ describe('messages of a group', () => {
     await sendAll(sender!, QUEUE, ['3'], { JMSXGroupID: 'a' });
     expect(await one!.texts(2)).toEqual(['1', '2']);
     expect(await two!.texts(1)).toEqual(['3']);
+  });
+
+  it('that many consumers could not have take memory once, not once for each of them', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const heap = () => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const groups = Array.from({ length: 5_000 }, (_, n) => String(n));
+    const consumers = 200;
+    const send = async (sender: RawPeer, body: string, to = groups) => {
+      for (const group of to) sender.send('SEND', { destination: QUEUE, JMSXGroupID: group }, body);
+      await sender.receipted('BEGIN', { transaction: body });
+    };
+    const broker = await makeBroker();
+    const [owner, others, sender] = (await joinAll(broker, 3)) as [RawPeer, RawPeer, RawPeer];
+    await owner.subscribe(QUEUE, { ack: 'client-individual', 'prefetch-count': String(groups.length) });
+    await send(sender, 'first');
+    await owner.messages(groups.length);
+    const before = heap();
+    for (let id = 0; id < consumers; id++) {
+      others.send('SUBSCRIBE', { id: String(id), destination: QUEUE, ack: 'client-individual', 'prefetch-count': '1' });
+    }
+    await others.receipted('BEGIN', { transaction: 'subscribed' });
+    await send(sender, 'second');
+    // Whoever has one of these has looked at all before it.
+    await send(
+      sender,
+      'free',
+      Array.from({ length: consumers }, (_, n) => `free ${n}`),
+    );
+    const [free] = await others.messages(consumers);
+    expect(heap() - before).toBeLessThan(64 * 1024 * 1024);
+    await leave(owner);
+    others.send('ACK', others.reference(free!));
+    expect(await others.texts(1)).toEqual(['first']);
   });
 });
 
