@@ -53,7 +53,9 @@ export class StompClient extends EventEmitter<StompClientEvents> implements Asyn
     report: (error, message) => this.report(error, message),
   };
   private readonly registry = new Subscriptions();
-  private readonly warnings = new Warnings();
+  private readonly warnings = new Warnings((message, { stack = message }) => {
+    process.emitWarning(message, { type: 'StompWarning', detail: stack });
+  });
   private session: Session | undefined;
   private connectedUrl: string | undefined;
   private connectedAt = 0;

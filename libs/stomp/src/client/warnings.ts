@@ -1,12 +1,15 @@
-/** So many warnings are given in that time, in ms; the rest is counted. */
+/** So many errors are told of in that time, in ms; the rest is counted. */
 const MOST = 10;
 const PERIOD = 1_000;
 
-/** Errors that nobody listens for become warnings of the process, as many as somebody can read. */
+/** Tells somebody of errors, as many as somebody can read: a server may send them without an end. */
 export class Warnings {
   private since = Number.NEGATIVE_INFINITY;
   private given = 0;
   private untold = 0;
+
+  /** @param tell given an error, and its message with the number of those that were left out before it */
+  constructor(private readonly tell: (message: string, error: Error) => void) {}
 
   give(error: Error): void {
     const now = performance.now();
@@ -21,6 +24,6 @@ export class Warnings {
     this.given++;
     const others = this.untold === 0 ? '' : ` (${this.untold} more were not told of)`;
     this.untold = 0;
-    process.emitWarning(error.message + others, { type: 'StompWarning', detail: error.stack ?? error.message });
+    this.tell(error.message + others, error);
   }
 }

@@ -21,6 +21,7 @@ import {
   throwError,
 } from 'rxjs';
 import type { StompClient, StompMessage, Subscription } from '../client/index.js';
+import { Warnings } from '../client/warnings.js';
 import { CORRELATION_ID, REPLY_STATE, REPLY_TO, type ReplyState, writeMetadata } from './headers.js';
 import { toMessage } from './outgoing.js';
 import { readBody } from './payload.js';
@@ -77,7 +78,8 @@ export class StompStrategy extends Server<StompEvents, StompStatus> implements C
     const { prefetch: _prefetch, drainTimeout: _timeout, drainSignals: _signals, ...own } = rest;
     this.connection = connection ?? new StompConnection(own);
     this.connection.onStatus((status) => this._status$.next(status));
-    this.connection.client.on('error', (error) => this.logger.error(error.message));
+    const errors = new Warnings((message) => this.logger.error(message));
+    this.connection.client.on('error', (error) => errors.give(error));
     this.connection.client.on('retry', ({ delay, reason }) => {
       if (reason !== undefined) this.logger.warn(`${reason.message}; the next attempt comes in ${delay} ms`);
     });
