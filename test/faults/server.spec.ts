@@ -15,15 +15,16 @@ const ENDLESS = 128 * 1024;
 const LIMITS = { maxBody: 64 * 1024, maxHeaders: 50 };
 
 let server: ScriptedServer;
-let before: string;
+let timersBefore: number;
 
-/** What keeps the process alive. */
-const handles = (): string => process.getActiveResourcesInfo().filter(isOurs).sort().join();
-const isOurs = (kind: string) => /TCP|Timeout/.test(kind);
+/** How many of those keep the process alive. */
+const alive = (kind: RegExp): number => process.getActiveResourcesInfo().filter((name) => kind.test(name)).length;
+const sockets = () => alive(/TCP/);
+const timers = () => alive(/Timeout/);
 
 beforeEach(async () => {
-  await until(() => !handles().includes('TCP'));
-  before = handles();
+  await until(() => sockets() === 0);
+  timersBefore = timers();
   server = await makeServer();
 });
 
@@ -51,8 +52,9 @@ async function endsWell(client: StompClient, peer: RawPeer): Promise<void> {
   await answerDisconnect(peer);
   await within('end', left);
   await server.close();
-  await until(() => handles() === before);
-  expect(handles()).toBe(before);
+  await until(() => sockets() === 0 && timers() <= timersBefore);
+  expect(sockets()).toBe(0);
+  expect(timers()).toBeLessThanOrEqual(timersBefore);
 }
 
 describe('a server that never gets as far as CONNECTED', () => {
