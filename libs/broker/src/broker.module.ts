@@ -193,5 +193,8 @@ export function defaultMemory(): number {
 
 function makeStore(store: BrokerOptions['store'] = 'memory', memory: Memory): Store {
   if (store === 'memory') return new MemoryStore(memory);
+  if (typeof store !== 'object' || store === null) {
+    throw new Error(`store is ${JSON.stringify(store)}: it is "memory", { directory } for a store on disk, or a Store`);
+  }
   return 'open' in store ? store : new DiskStore(store);
 }

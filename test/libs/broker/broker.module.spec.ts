@@ -134,6 +134,16 @@ describe('BrokerModule.forRoot', () => {
     expect(store.opened).toBe(1);
   });
 
+  it.each(['disk', null])('says what a store is where it is given %j', async (store) => {
+    const started = NestFactory.createApplicationContext(BrokerModule.forRoot({ port: 0, store: store as 'memory' }), {
+      logger: false,
+      abortOnError: false,
+    });
+    await expect(started).rejects.toThrow(
+      `store is ${JSON.stringify(store)}: it is "memory", { directory } for a store on disk, or a Store`,
+    );
+  });
+
   it('fails the start of the application when the port is in use', async () => {
     const broker = (await startApp(BrokerModule.forRoot({ port: 0 }))).get(StompBroker);
     const second = NestFactory.createApplicationContext(BrokerModule.forRoot({ port: portOf(broker) }), {

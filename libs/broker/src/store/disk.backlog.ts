@@ -21,6 +21,10 @@ export class DiskBacklog extends MemoryBacklog {
   override stalled = 0;
   /** What the disk does not give of it. */
   unread: Unread | undefined;
+  /** How many messages are handed out. */
+  handedOut = 0;
+  /** The number that the queue had in the log, where it is gone and some of its messages are handed out still. */
+  dropped = 0;
   private octets = 0;
 
   constructor(
@@ -159,6 +163,7 @@ export class DiskBacklog extends MemoryBacklog {
   private lend(entry: Entry | undefined): Entry | undefined {
     if (entry !== undefined) {
       (entry as DiskEntry).lent = true;
+      this.handedOut++;
       this.store.limit.move(entry.size);
     }
     return entry;
@@ -167,6 +172,7 @@ export class DiskBacklog extends MemoryBacklog {
   private reclaim(entry: DiskEntry): void {
     if (!entry.lent) return;
     entry.lent = false;
+    if (--this.handedOut === 0 && this.dropped > 0) this.store.dropped.delete(this.dropped);
     this.store.limit.move(-entry.size);
   }
 

@@ -61,6 +61,8 @@ export class DiskStore implements Store {
   private readonly keptSeqs = new Map<string, number>();
   private recoveredKept: Kept[] = [];
   private readonly counts = new Map<number, number>();
+  /** @internal Numbers of queues that are gone, of which messages are handed out still. */
+  readonly dropped = new Set<number>();
   private readonly directory: string;
   readonly report: (line: string) => void;
   private readonly log: Log;
@@ -99,6 +101,8 @@ export class DiskStore implements Store {
     if (!SYNCS.includes(sync)) {
       throw new Error(`sync of a store is ${JSON.stringify(sync)}: it is one of ${SYNCS.join(', ')}`);
     }
+    const { memory = MEMORY } = options;
+    if (!(memory >= 0)) throw new Error(`memory of a store is ${String(memory)}: it is a number of octets, 0 or more`);
     this.directory = directory;
     this.report = options.report ?? (() => undefined);
     this.log = new Log(directory, sync, fs, fileSize, (error) => {
@@ -133,6 +137,7 @@ export class DiskStore implements Store {
       {
         log: this.log,
         catalog: this.catalog,
+        dropped: this.dropped,
         health: this.health,
         publishers: this.publishers,
         report: this.report,
@@ -199,6 +204,10 @@ export class DiskStore implements Store {
     if (backlog.seq === 0) return;
     this.keptSeqs.delete(`queue\0${queue}`);
     this.committer.add({ kind: 'drop', seq: backlog.seq });
+    if (backlog.handedOut > 0) {
+      this.dropped.add(backlog.seq);
+      backlog.dropped = backlog.seq;
+    }
     backlog.seq = 0;
   }
 
@@ -250,15 +259,17 @@ export class DiskStore implements Store {
 
   async close(): Promise<void> {
     if (this.lock === undefined) return;
-    await this.committer.close();
+    let whole = await this.committer.close();
     await this.cleaner.running;
     this.health.end();
     try {
       this.log.close();
     } catch (error) {
+      whole = false;
       this.report(`the files of the log were not closed in order: ${(error as Error).message}`);
     }
-    putEnd(this.fs, this.directory, this.doubtful);
+    // Of what was not written nobody knows then how far it had come.
+    if (whole) putEnd(this.fs, this.directory, this.doubtful);
     const { lock } = this;
     this.lock = undefined;
     await lock.release();

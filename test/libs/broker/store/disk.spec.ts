@@ -203,6 +203,8 @@ describe('a store on disk', () => {
       { directory: 'never-made', sync: 'sometimes' },
       'sync of a store is "sometimes": it is one of always, interval, never',
     ],
+    [{ directory: 'never-made', memory: -1 }, 'memory of a store is -1: it is a number of octets, 0 or more'],
+    [{ directory: 'never-made', memory: 'x' }, 'memory of a store is x: it is a number of octets, 0 or more'],
   ])('is not made with %j', (options, why) => {
     expect(() => new DiskStore(options as DiskStoreOptions)).toThrow(why);
   });
@@ -822,6 +824,37 @@ describe('a store on disk', () => {
     expect(octets).toBeLessThan(1_000_000);
     const size = () => files(store).reduce((sum, path) => sum + statSync(path).size, 0);
     while (size() > 40 * 1024 * 1024) await setTimeout(10);
+  });
+
+  it('does not take what was handed out of a queue that is gone for damage, after a kill', async () => {
+    const SMALL = 16 * 1024;
+    const directory = mkdtempSync(join(tmpdir(), 'store-'));
+    directories.push(directory);
+    const store = new DiskStore({ directory, memory: 0 }, fs, SMALL);
+    made.set(store, directory);
+    await opened(store);
+    const [gone, other] = [store.backlog('gone'), store.backlog('other')];
+    push(gone, 3, 100);
+    push(other, 1, 100);
+    await synced(store);
+    for (let i = 0; i < 3; i++) gone.shift();
+    store.drop('gone');
+    await synced(store);
+    // Until the files are cleaned in which they stood, and in which it stands that their queue is gone.
+    const names = () => new Set(files(store));
+    for (let generation = 0; generation < 3; generation++) {
+      const before = names();
+      while ([...names()].some((name) => before.has(name))) {
+        push(other, 1, 3_000);
+        await synced(store);
+        other.remove(other.shift()!);
+        await synced(store);
+      }
+    }
+    const said: string[] = [];
+    const next = await opened(make(killed(store), { report: (line) => said.push(line) }));
+    expect(said).toEqual([]);
+    expect(drain(next.backlog('gone'))).toEqual([]);
   });
 
   describe('of small files, of which one queue is gone and the other is not', () => {

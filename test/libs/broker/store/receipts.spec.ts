@@ -203,6 +203,27 @@ it('a broker ends while its disk fails, and what it tries meanwhile leaves no fi
   // Whether the acknowledgement counts nobody has promised.
   const next = await join(await makeBroker({ engine: new LocalEngine(new DiskStore({ directory })) }));
   await next.receipted('SEND', { destination: '/queue/b', ...KEPT }, 'two');
+  // It was handed out, and nothing could be written of that: such an end is none.
+  await next.subscribe('/queue/a');
+  expect((await next.message()).header('redelivered')).toBe('true');
+});
+
+it('the receipt of a DISCONNECT comes after what was sent before it is safe', async () => {
+  const { peer, broker, hold, release } = await start();
+  await peer.receipted('SEND', { destination: '/queue/a', ...KEPT }, 'one');
+  const witness = await join(broker);
+  await witness.subscribe('/topic/witness');
+  const begun = hold();
+  peer.send('SEND', { destination: '/queue/a', ...KEPT }, 'two');
+  await begun;
+  peer.send('DISCONNECT', { receipt: 'bye' });
+  for (let n = 0; n < 10; n++) {
+    witness.send('SEND', { destination: '/topic/witness' }, 'later');
+    await witness.message();
+  }
+  expect(peer.received.toString()).not.toContain('receipt-id:bye');
+  release();
+  await peer.receipt('bye');
 });
 
 describe('more than is written together', () => {
@@ -259,6 +280,21 @@ describe('more than is written together', () => {
     const counts = await look();
     expect(counts.length).toBeGreaterThan(1);
     for (const { a = 0, 'DLQ.a': dead = 0 } of counts) expect(a + dead).toBe(20);
+  });
+
+  it('has each message in one place: among those that wait for their time, or in its queue', async () => {
+    const { peer, watch } = await start(TOGETHER);
+    const headers = `destination:/queue/a\npersistent:true\nx-delay:500\n`;
+    const sends = Array.from({ length: 20 }, (_, n) => `SEND\n${headers}receipt:r${n}\n\n${body.slice(0, 8_000)}\0`);
+    peer.write(sends.join(''));
+    for (let n = 0; n < 20; n++) await peer.receipt(`r${n}`);
+    const look = watch();
+    await peer.subscribe('/queue/a', { id: 's', ack: 'client-individual', 'prefetch-count': '20' });
+    await peer.messages(20);
+    await peer.receipted('SEND', { destination: '/queue/last', ...KEPT }, 'x');
+    const counts = await look();
+    expect(counts.length).toBeGreaterThan(2);
+    for (const { a = 0, scheduled = 0 } of counts) expect(a + scheduled).toBe(20);
   });
 
   it('counts what a transaction refuses, which is written once more', async () => {

@@ -15,6 +15,8 @@ import type { Publishers } from './publishers.js';
 export interface CommitterOwner {
   readonly log: Log;
   readonly catalog: Catalog;
+  /** Numbers of queues that are gone, of which messages are handed out still. */
+  readonly dropped: ReadonlySet<number>;
   readonly health: Health;
   /** Those who wait until the disk has caught up. */
   readonly publishers: Publishers;
@@ -32,6 +34,8 @@ export class Committer {
   private readonly group: Group;
   private underWay: Promised[] = [];
   private scheduled = false;
+  /** Whether some of it could not be written until the end. */
+  private abandoned = false;
   private onIdle: (() => void) | undefined;
 
   /** @param together octets that are written together at most */
@@ -40,7 +44,7 @@ export class Committer {
     together: number,
   ) {
     this.pending = new Pending(together);
-    this.group = new Group(owner.log, owner.catalog);
+    this.group = new Group(owner.log, owner.catalog, owner.dropped);
   }
 
   /** Octets that wait to be written. */
@@ -81,14 +85,16 @@ export class Committer {
     else done();
   }
 
-  /** Writes what there is, or says that it cannot. */
-  async close(): Promise<void> {
+  /** Writes what there is, or says that it cannot; tells whether nothing was given up. */
+  async close(): Promise<boolean> {
     this.closing = true;
-    if (this.pending.empty && !this.writing) return;
-    await new Promise<void>((resolve) => {
-      this.onIdle = resolve;
-      this.flush();
-    });
+    if (!this.pending.empty || this.writing) {
+      await new Promise<void>((resolve) => {
+        this.onIdle = resolve;
+        this.flush();
+      });
+    }
+    return !this.abandoned;
   }
 
   private flush(): void {
@@ -131,6 +137,7 @@ export class Committer {
       this.underWay = this.closing ? [] : underWay.filter(({ patient }) => patient);
       for (const one of underWay) if (!this.underWay.includes(one)) one.done(health.error(one.destination));
       if (this.closing) {
+        this.abandoned = true;
         owner.report('the last changes, none of them confirmed, could not be written');
         for (const { done, destination } of this.pending.clear()) done(health.error(destination));
         this.complete();

@@ -52,6 +52,8 @@ export class Contents {
   seq = 0;
   private readonly held = new Map<number, Held>();
   private readonly found = new Map<number, Kept>();
+  /** Numbers of queues that are gone. */
+  private readonly dropped = new Set<number>();
 
   /** @param counts how often messages were delivered */
   constructor(
@@ -107,6 +109,7 @@ export class Contents {
       case Kind.drop:
         this.removals++;
         this.catalog.delete(seq);
+        this.dropped.add(seq);
         this.forget(seq);
         break;
       case Kind.count:
@@ -176,9 +179,10 @@ export class Contents {
   private takeMessage(seq: number, bytes: Buffer, start: number, end: number, file: LogFile, at: number): void {
     const flags = bytes[start + 25]!;
     const octets = packedLength(bytes, start + PUSH_HEAD, end);
-    if ((flags & TRANSIENT) !== 0) return;
-    this.place(seq, file, at, end - at, bytes.readDoubleLE(start + 16));
     const queue = bytes.readDoubleLE(start + 8);
+    // One that was moved within the log stands behind the end of its queue.
+    if ((flags & TRANSIENT) !== 0 || this.dropped.has(queue)) return;
+    this.place(seq, file, at, end - at, bytes.readDoubleLE(start + 16));
     let held = this.held.get(queue);
     if (held === undefined) this.held.set(queue, (held = new Held()));
     held.add(seq, (bytes[start + 24]! << 4) | flags, octets);

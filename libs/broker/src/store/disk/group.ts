@@ -7,7 +7,7 @@ import type { Kept } from '../store.js';
 import type { Catalog } from './catalog.js';
 import { type DiskEntry, packCounts } from './entry.js';
 import type { Log } from './log.js';
-import { GROUPED, Kind, TRANSIENT, Writer } from './record.js';
+import { GROUPED, HEAD, Kind, KIND, TRANSIENT, Writer } from './record.js';
 
 /** Something to be written. */
 export type Task =
@@ -29,9 +29,11 @@ export class Group {
   private readonly writer = new Writer();
   spots: readonly Spot[] = [];
 
+  /** @param dropped numbers of queues that are gone, of which messages are handed out still */
   constructor(
     private readonly log: Log,
     private readonly catalog: Catalog,
+    private readonly dropped: ReadonlySet<number>,
   ) {}
 
   get bytes(): Buffer {
@@ -96,11 +98,19 @@ export class Group {
         return true;
       case 'copy':
         if (task.seq > 0 && this.catalog.get(task.seq)?.file !== task.from) return false;
+        if (this.dropped.size > 0 && this.dropped.has(queueOf(task.record))) {
+          // It would outlive what says that its queue is gone.
+          this.catalog.delete(task.seq);
+          return false;
+        }
         writer.raw(task.record);
         return true;
     }
   }
 }
+
+/** The number of the queue that a message stands in; 0 for any other record. */
+const queueOf = (record: Buffer): number => (record[KIND] === Kind.push ? record.readDoubleLE(HEAD + 8) : 0);
 
 /** A copy behind the record that says that its message is gone would bring it back. */
 function withoutDeadCopies(tasks: readonly Task[]): readonly Task[] {

@@ -10,6 +10,8 @@
 import { crc32 } from 'node:zlib';
 
 export const HEAD = 13;
+/** Where the kind of a record stands in it. */
+export const KIND = 12;
 
 /** What files are filled with ahead of their records. It is no zero: numbers end with these, and so do records. */
 export const FILL = 0xff;
