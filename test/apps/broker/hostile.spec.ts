@@ -100,6 +100,8 @@ describe('a secret', () => {
       texts.push((await server.refusal({ login: 'bob', passcode: 's3cret-wrong' })).raw.toString());
       for (const octets of [
         'CONNECT\npasscode s3cret-broken\n\n\0',
+        'CONNECT login:ann passcode:s3cret-broken\naccept-version:1.2\n\n\0',
+        'passcode:s3cret-broken\n\n\0',
         'CONNECT\npasscode:s3cret-broken\\x\naccept-version:1.2\n\n\0',
         'CONNECT\naccept-version:9\nlogin:ann\npasscode:s3cret-broken\n\n\0',
         'CONNECT\naccept-version:1.2\nhost:h\nheart-beat:x\nlogin:ann\npasscode:s3cret-broken\n\n\0',

@@ -58,3 +58,9 @@ export function quote(text: string, most = 64): string {
   });
   return plain.length > most ? `"${plain.slice(0, most)}..."` : `"${plain}"`;
 }
+
+/** The line of a command as a peer wrote it: a header that lacks its line break may stand there, and be a secret. */
+export function quoteCommand(command: string): string {
+  const word = /^[^\s:]*/.exec(command)![0];
+  return quote(word === command ? word : `${word} ...`);
+}

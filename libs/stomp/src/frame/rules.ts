@@ -1,4 +1,4 @@
-import { FrameError, quote } from './error.js';
+import { FrameError, quote, quoteCommand } from './error.js';
 import type { Frame } from './frame.js';
 import { CLIENT_COMMANDS, mayHaveBody, SERVER_COMMANDS } from './names.js';
 import type { Version } from './version.js';
@@ -77,7 +77,7 @@ export function requiredHeaders(command: string, version: Version): readonly str
 export function checkFrame(frame: Frame, version: Version): void {
   const found = rulesOf(frame.command, version);
   if (found === undefined) {
-    throw new FrameError('command-malformed', `${quote(frame.command)} is not a command of STOMP ${version}`);
+    throw new FrameError('command-malformed', `${quoteCommand(frame.command)} is not a command of STOMP ${version}`);
   }
   for (const name of found.required) {
     if (frame.headers.has(name)) continue;

@@ -98,7 +98,9 @@ export class Replies {
       this.fail(id, error);
       return;
     }
-    if (state === 'error') this.fail(id, response);
+    // Nest takes what is nothing for no error.
+    if (state === 'error')
+      this.fail(id, response || new Error(`the request has failed, with ${JSON.stringify(response ?? null)}`));
     else if (state === 'next') {
       clearTimeout(pending.timer);
       pending.timer = this.arm(id);

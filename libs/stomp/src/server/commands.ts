@@ -1,4 +1,4 @@
-import { quote } from '../frame/error.js';
+import { quote, quoteCommand } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
 import { Known } from '../frame/names.js';
 import { requiredHeaders } from '../frame/rules.js';
@@ -84,7 +84,7 @@ export class Commands {
       case 'STOMP':
         throw new StompError('already connected', `a session has one ${frame.command} frame, its first`);
       default:
-        throw new StompError('unknown command', `${quote(frame.command)} is not a command of a STOMP client`);
+        throw new StompError('unknown command', `${quoteCommand(frame.command)} is not a command of a STOMP client`);
     }
   }
 

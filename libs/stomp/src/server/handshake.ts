@@ -1,7 +1,7 @@
 import { Frame } from '../frame/frame.js';
 import { FrameHeaders } from '../frame/headers.js';
 import { negotiateVersion, type Version, VERSIONS } from '../frame/version.js';
-import { quote } from '../frame/error.js';
+import { quote, quoteCommand } from '../frame/error.js';
 import { type HeartBeatOffer, parseHeartBeat } from '../wire/heartbeat.js';
 import { StompError } from './error.js';
 
@@ -21,7 +21,10 @@ export interface Handshake {
  */
 export function readHandshake(frame: Frame, vhosts: readonly string[]): Handshake {
   if (frame.command !== 'CONNECT' && frame.command !== 'STOMP') {
-    throw new StompError('not connected', `the first frame is ${quote(frame.command)}: it has to be CONNECT or STOMP`);
+    throw new StompError(
+      'not connected',
+      `the first frame is ${quoteCommand(frame.command)}: it has to be CONNECT or STOMP`,
+    );
   }
   const accepted = frame.headers.get('accept-version');
   const version = negotiateVersion(accepted);

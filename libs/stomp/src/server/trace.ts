@@ -1,4 +1,4 @@
-import { quote } from '../frame/error.js';
+import { quote, quoteCommand } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
 import type { Message } from './message.js';
 import type { ServerLog } from './options.js';
@@ -55,7 +55,7 @@ export class Trace {
   }
 
   private frame(what: string, frame: Frame): void {
-    this.write(4, `${what} ${quote(frame.command)}, ${frame.body.length} octets`);
+    this.write(4, `${what} ${quoteCommand(frame.command)}, ${frame.body.length} octets`);
     if (this.level < 5) return;
     for (const [name, value] of frame.headers)
       this.write(5, `  ${quote(name)}: ${SECRET.test(name) || isToken(value) ? '***' : quote(value)}`);

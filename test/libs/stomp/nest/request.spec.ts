@@ -400,6 +400,20 @@ describeEachPeer('requests of foreign clients', (peer, broker) => {
     expect(peer.name).not.toBe('');
   });
 
+  test.each(['null', '0', '""', 'false'])('a reply that is an error, and says %s, fails the request', async (body) => {
+    const fails = named('queue', 'fails');
+    const service = await connect();
+    const subscription = service.subscribe(fails, (message) => {
+      service.send(message.headers.get('reply-to')!, body, {
+        contentType: 'application/json',
+        headers: { 'correlation-id': message.headers.get('correlation-id')!, 'reply-state': 'error' },
+      });
+    });
+    await subscription.ready;
+    const error = (await rejection(proxy(broker().reach).send(fails, 'x'))) as Error;
+    expect(error.message).toBe(`the request has failed, with ${body}`);
+  });
+
   test('a requester that sets no correlation-id gets the id of its message', async () => {
     const ping = named('queue', 'ping');
     const ids = new Seen<string>();
