@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 /** How often a file is looked at, in ms. */
@@ -43,6 +43,24 @@ export class FileWatch {
     }
     this.looking = false;
     if (changes > 0) this.changed();
+  }
+}
+
+/** Whether there is a text file whose last line has no line break. */
+export function isUnended(path: string): boolean {
+  try {
+    const { size } = statSync(path);
+    if (size === 0) return false;
+    const fd = openSync(path, 'r');
+    try {
+      const last = Buffer.alloc(1);
+      return readSync(fd, last, 0, 1, size - 1) === 1 && last.toString('latin1') !== '\n';
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // Whoever reads it is told why that cannot be done.
+    return false;
   }
 }
 

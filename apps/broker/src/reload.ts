@@ -3,7 +3,7 @@ import { lockoutOf, readRules } from './app.module.js';
 import { type AddressLists, admits } from './auth/addresses.js';
 import type { Identities } from './auth/identities.js';
 import { countProofs, loadProofs, type Proofs } from './auth/proofs.js';
-import { FileWatch } from './files.js';
+import { FileWatch, isUnended } from './files.js';
 import type { BrokerLogger } from './logger.js';
 import { type Options, OptionsError } from './options.js';
 import { isUrl } from './options.jwt.js';
@@ -11,8 +11,9 @@ import { kebab } from './options.kinds.js';
 import type { OptionName } from './options.schema.js';
 import { asksForCertificates, readTls } from './tls/context.js';
 
-/** How long a file is left to whoever writes it, in ms. */
+/** How long a file is left to whoever writes it, in ms; one whose last line has no end may have to grow still. */
 const SETTLE = 100;
+const SETTLE_UNENDED = 2_000;
 
 /** What holds from the moment that it was read; all others take a new start. */
 const LIVE: readonly string[] = [
@@ -90,7 +91,13 @@ export class Reload {
 
   private soon(): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.now(), SETTLE);
+    const { config, usersFile } = this.options;
+    const unended = [config, usersFile].filter((file) => file !== undefined && isUnended(file));
+    if (unended.length > 0) {
+      const what = `${unended.join(' and ')}: the last line has no line break`;
+      this.parts.logger.warn(`${what}; it is read in ${SETTLE_UNENDED} ms, unless more comes`, 'Reload');
+    }
+    this.timer = setTimeout(() => void this.now(), unended.length > 0 ? SETTLE_UNENDED : SETTLE);
     this.timer.unref();
   }
 

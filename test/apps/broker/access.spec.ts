@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { start } from '../../support/programs.js';
 import { as, Files, reloads, serve } from '../../support/stompserver.js';
@@ -24,6 +24,24 @@ describe('the users file, while the broker runs', () => {
     await ann.receipted('SEND', { destination: '/queue/a' }, 'still here');
     await server.connect(as('eve', 'three'));
     expect(await server.refusal(as('bob', 'two'))).toBe('the login or the passcode is wrong');
+  });
+
+  it('is left alone while its last line has no end: it may be half written', async () => {
+    const users = file('ann:one\nbob:two\n');
+    const server = await serve('--users-file', users);
+    const bob = await server.connect(as('bob', 'two'));
+    writeFileSync(users, 'ann:one\neve:thr');
+    await server.program.says(/the last line has no line break; it is read in 2000 ms, unless more comes/);
+    appendFileSync(users, 'ee\nbob:two\n');
+    await reloads(server.program, 1);
+    await bob.receipted('SEND', { destination: '/queue/a' }, 'still here');
+    expect(await server.refusal(as('eve', 'thr'))).toBe('the login or the passcode is wrong');
+    await server.connect(as('eve', 'three'));
+    // Where that is all of it, it is read a moment later.
+    writeFileSync(users, 'ann:one\neve:thr');
+    await reloads(server.program, 2);
+    await server.connect(as('eve', 'thr'));
+    expect((await bob.refused()).header('message')).toBe('session ended');
   });
 
   it('ends the sessions of whoever has another password now', async () => {
