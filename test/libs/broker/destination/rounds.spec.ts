@@ -23,20 +23,26 @@ async function crowd(broker: StompBroker, headersOf: (n: number) => Headers): Pr
   return peer;
 }
 
-/** How long something takes, and the longest turn of the event loop meanwhile, in ms. */
+/** CPU time of this process, in ms: what others do on the machine is not in it. */
+function busy(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
+/** How long something takes, and the longest turn of the event loop meanwhile, in ms of CPU time. */
 async function timed(work: Promise<unknown>): Promise<{ whole: number; longest: number }> {
   let over = false;
   void work.finally(() => (over = true));
-  const start = performance.now();
+  const start = busy();
   let longest = 0;
   for (let last = start; !over;) {
     await setImmediate();
-    const now = performance.now();
+    const now = busy();
     longest = Math.max(longest, now - last);
     last = now;
   }
   await work;
-  return { whole: performance.now() - start, longest };
+  return { whole: busy() - start, longest };
 }
 
 describe('durable subscriptions whose selectors take long', () => {
