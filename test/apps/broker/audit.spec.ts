@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import type { AuditEvent } from 'nestjs-stomp-broker';
 import { Flood } from '../../../apps/broker/src/flood.js';
 import { Certificates, type Pem } from '../../support/certificates.js';
+import { deadUrl } from '../../support/client.js';
 import { as, Files, serve } from '../../support/stompserver.js';
 
 // Each test runs whole processes, maybe beside others that do.
@@ -108,11 +109,13 @@ describe('a client certificate that does not count is a line of the audit log', 
   const certificates = new Certificates();
   let ca: Pem;
   let own: Pem;
+  let known: Pem;
   let crl: string;
   const shown: Record<string, Pem | undefined> = { missing: undefined };
   beforeAll(() => {
     ca = certificates.authority();
     own = certificates.issue('server', ca);
+    known = certificates.issue('ann', ca);
     shown.unknown = certificates.issue('eve', certificates.authority('other'));
     shown.expired = certificates.issue('old', ca, undefined, { days: -1 });
     shown.revoked = certificates.issue('revoked', ca);
@@ -171,6 +174,24 @@ describe('a client certificate that does not count is a line of the audit log', 
     const options = { servername: 'localhost', ca: readFileSync(ca.cert) };
     await gone(connectTls({ socket: tcp, ...options, ...read(shown.expired) }));
     expect(await lines()).toEqual([expect.objectContaining({ address: '192.0.2.7', reason: reasons.expired })]);
+  });
+
+  it('with the address of each, where the proxy uses one port towards two addresses of the broker', async () => {
+    const { port, lines } = await secure('--tls', 'strict', '--proxy-protocol', '127.0.0.1', '--host', '0.0.0.0');
+    const localPort = Number(new URL(await deadUrl()).port);
+    const open = async (host: string, client: string) => {
+      const tcp = connectTcp({ port, host, localAddress: '127.0.0.1', localPort });
+      await once(tcp, 'connect');
+      tcp.write(`PROXY TCP4 ${client} 127.0.0.1 50312 61613\r\n`);
+      return tcp;
+    };
+    const [one, two] = [await open('127.0.0.1', '192.0.2.7'), await open('127.0.0.2', '192.0.2.8')];
+    const options = { servername: 'localhost', ca: readFileSync(ca.cert) };
+    const socket = connectTls({ socket: one, ...options, ...read(known) });
+    socket.write('CONNECT\naccept-version:9\nhost:h\n\n\0');
+    await gone(socket);
+    two.destroy();
+    expect(await lines()).toEqual([expect.objectContaining({ address: '192.0.2.7', error: 'no common version' })]);
   });
 
   it('a client that goes away in the middle of a handshake was not refused', async () => {

@@ -128,7 +128,7 @@ export class AdmissionPipeline implements Admission, OnModuleInit {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const error = new StompError(titleOf(command), `that was not decided within ${patience} ms: try again later`);
-      timer = setTimeout(() => reject(error), patience);
+      timer = setTimeout(() => reject(error), patience).unref();
     });
     try {
       return await Promise.race([answer, late]);

@@ -97,10 +97,13 @@ export async function compactStore(
     if (!FULL.test(code)) throw error;
     throw new Error(`the disk is full (${message}): ${STAYS}`, { cause: error });
   } finally {
-    log.close();
-    // Where there is no room for it any more a broker says so.
-    if (reserved) reserve.take();
-    await visit.end();
+    try {
+      log.close();
+      // Where there is no room for it any more a broker says so.
+      if (reserved) reserve.take();
+    } finally {
+      await visit.end();
+    }
   }
 }
 

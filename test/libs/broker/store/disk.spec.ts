@@ -73,6 +73,13 @@ describe('a store on disk', () => {
   };
   const synced = (store: DiskStore) =>
     new Promise<void>((resolve, reject) => store.sync((error) => (error === undefined ? resolve() : reject(error))));
+  /** Each is written by itself. */
+  const pushEach = async (store: DiskStore, backlog: Backlog, count: number) => {
+    for (let i = 0; i < count; i++) {
+      push(backlog, 1);
+      await synced(store);
+    }
+  };
   const drain = (backlog: Backlog) => {
     const bodies: string[] = [];
     for (let entry = backlog.shift(); entry !== undefined; entry = backlog.shift()) {
@@ -278,10 +285,7 @@ describe('a store on disk', () => {
   it('sets aside what is damaged, by name, and serves the rest', async () => {
     const store = await opened(make());
     const backlog = store.backlog('q');
-    for (let i = 0; i < 10; i++) {
-      push(backlog, 1);
-      await synced(store);
-    }
+    await pushEach(store, backlog, 10);
     await store.close();
     const [path] = files(store);
     const bytes = readFileSync(path!);
@@ -300,10 +304,7 @@ describe('a store on disk', () => {
   it('tells of damage once, though it stays in the log for a time, and of what comes later', async () => {
     const store = await opened(make());
     const backlog = store.backlog('q');
-    for (let i = 0; i < 10; i++) {
-      push(backlog, 1);
-      await synced(store);
-    }
+    await pushEach(store, backlog, 10);
     await store.close();
     const directory = made.get(store)!;
     const [path] = files(store);

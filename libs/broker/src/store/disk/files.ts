@@ -139,6 +139,7 @@ export function cutFile(fs: FileSystem, path: string, size: number): void {
   }
 }
 
+/** A file in memory. */
 export interface Whole {
   readonly bytes: Buffer;
   /** What the disk does not give. */

@@ -41,7 +41,10 @@ export class Visit {
   }
 
   async end(): Promise<void> {
-    this.log.close();
-    await this.lock?.release();
+    try {
+      this.log.close();
+    } finally {
+      await this.lock?.release();
+    }
   }
 }
