@@ -828,6 +828,21 @@ describe('a store on disk', () => {
     while (size() > 40 * 1024 * 1024) await setTimeout(10);
   });
 
+  it('moves what is left of a file once nobody consumes it any more, and nothing else is done', async () => {
+    const store = await opened(make(undefined, { memory: 0, sync: 'never' }));
+    const backlog = store.backlog('q');
+    for (let i = 0; i < 11; i++) {
+      push(backlog, 100, 32_000);
+      await synced(store);
+    }
+    const [first] = files(store);
+    // More than half of the first file.
+    for (let i = 0; i < 700; i++) backlog.remove(backlog.shift()!);
+    await synced(store);
+    while (fs.existsSync(first!)) await setTimeout(10);
+    expect(numbers(drain(backlog))).toHaveLength(400);
+  });
+
   it('does not take what was handed out of a queue that is gone for damage, after a kill', async () => {
     const SMALL = 16 * 1024;
     const directory = mkdtempSync(join(tmpdir(), 'store-'));
