@@ -59,7 +59,7 @@ export async function compactStore(
     for (const file of [...log.files.values()]) {
       // What it says is gone must not stand behind it, or it would come again once it can be read.
       if (file.number <= shut) continue;
-      const { bytes } = await log.readFile(file.number);
+      const { bytes } = await log.readers.readFile(file.number);
       // More than all of it is never needed. Some disks do not say how large they are.
       if (reserve.size > 0 && reserve.free < file.size + BESIDES) {
         let needed = BESIDES;

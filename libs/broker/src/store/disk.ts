@@ -416,7 +416,7 @@ export class DiskStore implements Store {
 
   private keepAside(name: string, { file, offset, length }: NonNullable<ReturnType<Catalog['get']>>): Mended {
     try {
-      return setAside(this.log, name, [this.log.read(file, offset, length, Buffer.allocUnsafe(length))]);
+      return setAside(this.log, name, [this.log.readers.read(file, offset, length, Buffer.allocUnsafe(length))]);
     } catch (error) {
       return { text: `it stays where it is: ${(error as Error).message}`, stays: true };
     }

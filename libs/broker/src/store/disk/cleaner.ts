@@ -157,7 +157,7 @@ export class Cleaner {
     const failures = log.failures;
     // How often messages were delivered may stand there also when they do not.
     if (!this.copied.has(number) && (this.octets(number) > 0 || owner.counts.size > 0 || !this.isOldest(number))) {
-      const { bytes, unreadable } = await log.readFile(number);
+      const { bytes, unreadable } = await log.readers.readFile(number);
       if (unreadable.length > 0) {
         // What it says is gone would come again.
         this.stuck.add(number);

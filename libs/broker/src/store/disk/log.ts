@@ -4,18 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import {
-  cutFile,
-  type FileSystem,
-  PRIVATE_FILE,
-  readWhole,
-  syncDirectory,
-  syncFile,
-  type Whole,
-  whyShut,
-  writeAll,
-} from './files.js';
+import { cutFile, type FileSystem, PRIVATE_FILE, syncDirectory, syncFile, whyShut, writeAll } from './files.js';
 import { dropList, putList } from './list.js';
+import { Readers } from './readers.js';
 import { FILL, Kind, recordAt, seal } from './record.js';
 
 /**
@@ -33,8 +24,6 @@ export const FILE_SIZE = 32 * 1024 * 1024;
 /** What the files of this format begin with. */
 export const MAGIC = 'STOMPLG1';
 export const FILE_HEAD = 12;
-/** The most files that stay open for reading. */
-const OPEN = 32;
 /** What is written behind a small group: a sync takes a third less where it does not make the file longer. */
 const AHEAD = Buffer.alloc(256 * 1024, FILL);
 /** What is larger by itself takes its time for other reasons. */
@@ -73,14 +62,12 @@ export class Log {
   readonly files = new Map<number, LogFile>();
   /** Those of them of which nothing can be read: they may be back at the next start. */
   readonly shut = new Set<number>();
+  readonly readers: Readers;
   private current: LogFile | undefined;
   private fd = -1;
   /** Up to there the current file was written beforehand. */
   private prepared = 0;
   private last = 0;
-  private readonly open = new Map<number, number>();
-  /** One file after the other is read into the same memory. */
-  private room = Buffer.alloc(0);
   private timer: NodeJS.Timeout | undefined;
   private unsynced = false;
   /** How often a file was given up. */
@@ -95,7 +82,9 @@ export class Log {
     readonly fs: FileSystem,
     private readonly fileSize: number,
     private readonly unsafe: (error: Error) => void = () => undefined,
-  ) {}
+  ) {
+    this.readers = new Readers(fs, (number) => join(directory, nameOf(number)), fileSize);
+  }
 
   /** The file that is written to; 0 for none yet. */
   get head(): number {
@@ -161,7 +150,7 @@ export class Log {
     const newest = [...this.files.keys()].findLast((number) => !this.shut.has(number));
     if (newest === undefined) return;
     try {
-      this.reader(newest);
+      this.readers.hold(newest);
     } catch {
       // Whoever reads is told.
     }
@@ -221,34 +210,6 @@ export class Log {
   }
 
   /**
-   * Octets from a file.
-   *
-   * @param room where they are put, if they fit
-   */
-  read(number: number, offset: number, length: number, room: Buffer): Buffer {
-    const bytes = length <= room.length ? room.subarray(0, length) : Buffer.allocUnsafe(length);
-    const fd = this.reader(number);
-    let at = 0;
-    while (at < length) {
-      const got = this.fs.readSync(fd, bytes, at, length - at, offset + at);
-      if (got === 0) break;
-      at += got;
-    }
-    return bytes.subarray(0, at);
-  }
-
-  /** All that a file holds; to be used before another one is read so. */
-  readFile(number: number): Promise<Whole> {
-    return readWhole(this.fs, join(this.directory, nameOf(number)), (size) => {
-      // The next one is mostly as large as files become, or nearly.
-      if (size > this.room.length) {
-        this.room = Buffer.allocUnsafeSlow(Math.max(size, Math.min(this.fileSize, 2 * this.room.length)));
-      }
-      return this.room.subarray(0, size);
-    });
-  }
-
-  /**
    * Makes all safe that was written since a moment, whatever was asked for.
    *
    * @param failures what `failures` was at that moment
@@ -286,7 +247,7 @@ export class Log {
     const listed = this.putList(number);
     // A disk that is full gets room by this; the list must not miss what was deleted on purpose.
     if (!listed) dropList(this.fs, this.directory);
-    this.closeReader(number);
+    this.readers.close(number);
     this.fs.rmSync(join(this.directory, nameOf(number)), { force: true });
     syncDirectory(this.fs, this.directory);
     this.files.delete(number);
@@ -296,7 +257,7 @@ export class Log {
 
   close(): void {
     clearTimeout(this.timer);
-    for (const number of [...this.open.keys()]) this.closeReader(number);
+    this.readers.closeAll();
     try {
       // On a full disk it takes room.
       this.cutOff();
@@ -435,35 +396,6 @@ export class Log {
       this.giveUp();
       this.unsafe(error);
     });
-  }
-
-  private reader(number: number): number {
-    const known = this.open.get(number);
-    if (known !== undefined) return known;
-    if (this.open.size >= OPEN) this.closeOldest();
-    const path = join(this.directory, nameOf(number));
-    let fd: number;
-    try {
-      fd = this.fs.openSync(path, 'r');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EMFILE' || this.open.size === 0) throw error;
-      // What is held for reading is enough for any of them.
-      this.closeOldest();
-      fd = this.fs.openSync(path, 'r');
-    }
-    this.open.set(number, fd);
-    return fd;
-  }
-
-  private closeOldest(): void {
-    this.closeReader(this.open.keys().next().value!);
-  }
-
-  private closeReader(number: number): void {
-    const fd = this.open.get(number);
-    if (fd === undefined) return;
-    this.open.delete(number);
-    this.fs.closeSync(fd);
   }
 }
 

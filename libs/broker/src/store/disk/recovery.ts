@@ -90,7 +90,7 @@ export async function readLog(log: Log, reader: Reader): Promise<void> {
       reader.damage({ kind: 'shut', file: number, from: 0, to: least, bytes: NOTHING, why });
       continue;
     }
-    const { bytes, unreadable } = await log.readFile(number);
+    const { bytes, unreadable } = await log.readers.readFile(number);
     for (const { from, to } of unreadable) {
       reader.damage({ kind: 'unreadable', file: number, from, to, bytes: bytes.subarray(from, to) });
     }

@@ -68,10 +68,10 @@ export class Window {
       // What was there is overwritten, also when this fails.
       this.file = 0;
       try {
-        this.bytes = log.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)), room);
+        this.bytes = log.readers.read(file, offset, Math.max(length, Math.min(AHEAD, size - offset)), room);
       } catch {
         // Others behind it may be what cannot be read.
-        this.bytes = log.read(file, offset, length, room);
+        this.bytes = log.readers.read(file, offset, length, room);
       }
       this.file = file;
       this.from = offset;
