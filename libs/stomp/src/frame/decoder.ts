@@ -27,6 +27,13 @@ export interface FrameDecoderOptions extends FrameLimits {
   onFrame: (frame: Frame) => void;
   /** Told of each EOL that stands alone between two frames: a heart-beat (STOMP 1.2, Heart-beating). */
   onHeartBeat?: () => void;
+  /**
+   * Called with the place of its id for an ACK that asks for nothing besides, where heads repeat: true when it is dealt
+   * with, and no frame is to be made of it.
+   *
+   * @internal
+   */
+  onAck?: (bytes: Buffer, from: number, to: number) => boolean;
   /** The version agreed on; leave it out for a connection that still has to agree on one. */
   version?: Version;
 }
@@ -56,6 +63,7 @@ export class FrameDecoder {
   /** The limits in force; they may be changed between two frames. */
   readonly limits: Required<FrameLimits>;
   private readonly onFrame: (frame: Frame) => void;
+  private readonly onAck: FrameDecoderOptions['onAck'];
   private readonly onHeartBeat: (() => void) | undefined;
 
   private agreed: Version | undefined;
@@ -90,6 +98,7 @@ export class FrameDecoder {
 
   constructor(options: FrameDecoderOptions) {
     this.onFrame = options.onFrame;
+    this.onAck = options.onAck;
     this.onHeartBeat = options.onHeartBeat;
     this.limits = { ...DEFAULT_LIMITS };
     for (const name of Object.keys(DEFAULT_LIMITS) as (keyof FrameLimits)[]) {
@@ -234,6 +243,10 @@ export class FrameDecoder {
     const end = length < 0 ? chunk.indexOf(NUL, body) : body + length;
     if (end < 0 || chunk[end] !== NUL || end - body > maxBody || end - start > maxFrame) return false;
     if (end > body && !mayHaveBody(command)) return false;
+    this.at = end + 1;
+    this.state = BETWEEN;
+    this.afterFrame = true;
+    if (template.brief && this.onAck?.(chunk, template.keyStart, template.keyEnd) === true) return true;
     const wire = new WireHead(
       chunk,
       start + command.length + 1,
@@ -248,10 +261,8 @@ export class FrameDecoder {
       length,
       body,
       end,
+      template.addressed ? template : undefined,
     );
-    this.at = end + 1;
-    this.state = BETWEEN;
-    this.afterFrame = true;
     this.onFrame(Frame.received(command, wire, undefined, undefined));
     return true;
   }

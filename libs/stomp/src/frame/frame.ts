@@ -168,6 +168,7 @@ export class WireHead {
    *   others; 0 and 0 when that is not known
    * @param contentLength -1 when the frame has no content-length
    * @param bodyStart of a body in the same bytes; 0 and 0 when it is empty, or somewhere else
+   * @param address where it is there, and the same, the destination is the same
    */
   constructor(
     readonly bytes: Buffer,
@@ -183,6 +184,7 @@ export class WireHead {
     readonly contentLength: number,
     readonly bodyStart: number,
     readonly bodyEnd: number,
+    readonly address?: object,
   ) {}
 
   /** Where the line of the receipt begins in a SEND of which `keyStart` is known; it ends after `keyEnd`. */

@@ -16,6 +16,10 @@ import { Known } from './names.js';
 const MAX_SIZE = 1024;
 const MAX_LINES = 32;
 
+/** Octets that are compared at a time, as a number: eight of ASCII that are not all NUL are none that equals another. */
+const WORD = 8;
+/** Headers that make more of an ACK than an acknowledgement. */
+const ELABORATE = Known.receipt | Known.transaction | Known.contentLength;
 const LF = 10;
 const COLON = 58;
 
@@ -50,6 +54,10 @@ export class Template {
   /** How many heads have matched. */
   hits = 0;
 
+  /** Whether the heads that match have one destination. */
+  readonly addressed: boolean;
+  /** Whether it is an ACK that asks for nothing besides. */
+  readonly brief: boolean;
   /** The bit of the header that `keyStart` tells the place of. */
   readonly key: number;
 
@@ -90,6 +98,8 @@ export class Template {
     }
     text += '\n';
     cut(-1);
+    this.addressed = this.marks.some(({ bit }) => bit === Known.destination);
+    this.brief = command === 'ACK' && (known & ELABORATE) === 0 && (known & Known.id) !== 0;
     const length = lines.find(({ bit }) => bit === Known.contentLength);
     this.fixedLength = length?.varies === true ? -1 : contentLength;
     // Of its own: the pool that small buffers are cut from holds other things, and would be kept alive.
@@ -156,9 +166,16 @@ export class Template {
       const run = runs[r]!;
       const { start, size: n, bit } = run;
       if (at + n > size) return false;
-      let i = 0;
-      for (; i + 4 <= n; i += 4) if (view.getInt32(at + i) !== bytes.getInt32(start + i)) return false;
-      for (; i < n; i++) if (chunk[at + i] !== bytes.getUint8(start + i)) return false;
+      if (n < WORD) {
+        for (let i = 0; i < n; i++) if (chunk[at + i] !== bytes.getUint8(start + i)) return false;
+      } else {
+        // The last word may overlap the one before it.
+        const last = n - WORD;
+        for (let i = 0; i < last; i += WORD) {
+          if (view.getFloat64(at + i, true) !== bytes.getFloat64(start + i, true)) return false;
+        }
+        if (view.getFloat64(at + last, true) !== bytes.getFloat64(start + last, true)) return false;
+      }
       for (; mark < marks.length && marks[mark]!.run === r; mark++) {
         const place = marks[mark]!;
         if (place.bit === Known.destination) {

@@ -1,17 +1,10 @@
 import { quote } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
-import { Known } from '../frame/names.js';
 import { StompError } from './error.js';
 import type { Outcome } from './pending.js';
 import type { Subscription } from './subscription.js';
 import type { Subscriptions } from './subscriptions.js';
 import type { Transaction } from './transaction.js';
-
-/** What becomes of an acknowledged message. */
-export const ACKNOWLEDGED: Outcome = { kind: 'ack' };
-
-/** Headers that make more of an ACK than an acknowledgement. */
-const ELABORATE = Known.receipt | Known.transaction;
 
 const DASH = 45;
 const MAX_DIGITS = 15;
@@ -32,13 +25,9 @@ export class Acknowledgements {
   constructor(private readonly subscribed: Subscriptions) {}
 
   /** The short way of an ACK of 1.2 that asks for nothing else; false when it has to go the long way. */
-  settle({ wire }: Frame): boolean {
-    if (wire === undefined || wire.keyStart === 0 || (wire.known & ELABORATE) !== 0) return false;
-    const named = this.locate(wire.bytes, wire.keyStart, wire.keyEnd);
-    const number = this.located;
-    if (named?.ack !== 'client-individual' || named.binds(number) || named.pending.get(number) === undefined)
-      return false;
-    named.settle(number, ACKNOWLEDGED);
+  settle(bytes: Buffer, from: number, to: number): boolean {
+    const named = this.locate(bytes, from, to);
+    if (named?.ack !== 'client-individual' || !named.acknowledge(this.located)) return false;
     this.note(named);
     return true;
   }

@@ -2,7 +2,8 @@ import { quote, quoteCommand } from '../frame/error.js';
 import type { Frame } from '../frame/frame.js';
 import { Known } from '../frame/names.js';
 import { requiredHeaders } from '../frame/rules.js';
-import { Acknowledgements, ACKNOWLEDGED } from './acknowledgements.js';
+import { Acknowledgements } from './acknowledgements.js';
+import { ACKNOWLEDGED } from './pending.js';
 import type { Broker, Done, Route } from './broker.js';
 import { StompError } from './error.js';
 import type { Memory } from './memory.js';
@@ -53,9 +54,7 @@ export class Commands {
         this.send(frame);
         return;
       case 'ACK':
-        if (this.session.version !== '1.2' || !this.acknowledgements.settle(frame)) {
-          this.acknowledge(frame, ACKNOWLEDGED);
-        }
+        this.acknowledge(frame, ACKNOWLEDGED);
         return;
       case 'NACK':
         this.acknowledge(frame, { kind: 'nack', headers: frame.headers });

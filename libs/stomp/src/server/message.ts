@@ -277,7 +277,12 @@ export class Message {
     if (inline && !announce && plain !== undefined && plain.bodyStart === end + 1) {
       // Headers, blank line and body as they came, in one piece.
       const size = plain.bodyEnd - start;
-      slab.set(new Uint8Array(bytes.buffer, bytes.byteOffset + start, size), at);
+      if (bytes !== chunk) {
+        chunk = bytes;
+        memory = bytes.buffer;
+        offset = bytes.byteOffset;
+      }
+      slab.set(new Uint8Array(memory, offset + start, size), at);
       at += size;
     } else {
       at += bytes.copy(slab, at, start, end);
@@ -338,18 +343,33 @@ function ownLines(epoch: string, count: number): string {
   return `${delivered}\nmessage-id:${epoch}-`;
 }
 
+let chunk: Buffer | undefined;
+let memory: ArrayBufferLike = new ArrayBuffer(0);
+let offset = 0;
+
+/** The two digits of each number below a hundred, as ASCII: the tens in the low octet. */
+const DIGITS = Uint16Array.from({ length: 100 }, (_, n) => 48 + Math.floor(n / 10) + ((48 + (n % 10)) << 8));
+
 /** Writes a count in decimal digits and a line feed; returns where the next byte goes. */
 function writeNumber(slab: Buffer, at: number, value: number): number {
   if (value > MAX_INT32) return at + slab.write(`${value}\n`, at, 'latin1');
   let digits = 1;
   for (let limit = 10; value >= limit; limit *= 10) digits++;
   let rest = value | 0;
-  for (let i = at + digits - 1; i >= at; i--) {
+  let i = at + digits;
+  while (rest >= 100) {
     // Whole numbers of 32 bits: of others a division takes twice as long.
-    const next = (rest / 10) | 0;
-    slab[i] = 48 + rest - next * 10;
+    const next = (rest / 100) | 0;
+    const pair = DIGITS[rest - next * 100]!;
+    slab[--i] = pair >> 8;
+    slab[--i] = pair & 255;
     rest = next;
   }
+  if (rest >= 10) {
+    const pair = DIGITS[rest]!;
+    slab[--i] = pair >> 8;
+    slab[--i] = pair & 255;
+  } else slab[--i] = 48 + rest;
   slab[at + digits] = LF;
   return at + digits + 1;
 }

@@ -19,6 +19,9 @@ export interface Outcome {
   readonly headers?: FrameHeaders;
 }
 
+/** What becomes of an acknowledged message. */
+export const ACKNOWLEDGED: Outcome = { kind: 'ack' };
+
 /** Who wants to know what became of a message, for example the queue that it came from. */
 export interface DeliverySource {
   /**
@@ -48,6 +51,8 @@ export class Delivery {
   ) {}
 }
 
+const KEPT = 128;
+
 /** The subscriptions of a session in which a message waits, by its serial number. */
 export type Whereabouts = Map<number, Set<Subscription>>;
 
@@ -58,6 +63,7 @@ export type Whereabouts = Map<number, Set<Subscription>>;
 export class Pending {
   private list: (Delivery | undefined)[] = [];
   private head = 0;
+  private end = 0;
   private offset = 0;
   // By the serial number of the message; where it waits more than once, oldest first. Made when it is asked for: from
   // 1.2 on deliveries are acknowledged by their numbers.
@@ -74,7 +80,8 @@ export class Pending {
   /** The number that the delivery got. */
   add(delivery: Delivery): number {
     this.size++;
-    const number = this.offset + this.list.push(delivery) - 1;
+    const number = this.offset + this.end;
+    this.list[this.end++] = delivery;
     if (this.places !== undefined) this.place(this.places, delivery.message.serial, number);
     return number;
   }
@@ -111,21 +118,19 @@ export class Pending {
   }
 
   /** Takes one out. */
-  remove(number: number): void {
-    const list = this.list;
-    const at = number - this.offset;
-    const delivery = list[at];
-    if (delivery === undefined) return;
+  remove(number: number, delivery: Delivery): void {
+    const { list } = this;
     if (this.places !== undefined) this.displace(this.places, delivery.message.serial, number);
-    list[at] = undefined;
+    list[number - this.offset] = undefined;
     this.size--;
-    while (this.head < list.length && list[this.head] === undefined) this.head++;
-    if (this.head === list.length) {
-      this.offset += list.length;
-      list.length = 0;
-      this.head = 0;
-    } else if (this.head >= 1024 && this.head * 2 >= list.length) {
+    while (this.head < this.end && list[this.head] === undefined) this.head++;
+    if (this.head === this.end) {
+      this.offset += this.end;
+      if (this.end > KEPT) list.length = KEPT;
+      this.head = this.end = 0;
+    } else if (this.head >= 1024 && this.head * 2 >= this.end) {
       list.splice(0, this.head);
+      this.end -= this.head;
       this.offset += this.head;
       this.head = 0;
     }

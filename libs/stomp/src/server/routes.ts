@@ -42,6 +42,7 @@ export class Routes {
   // Made when there is something in it: most sessions either send or subscribe.
   private readonly granted: Record<Action, Map<string, Route> | undefined> = { send: undefined, subscribe: undefined };
   private readonly characters: Record<Action, number> = { send: 0, subscribe: 0 };
+  private lastAddress: object | undefined;
   private lastBytes: Buffer | undefined;
   private lastRoute: Route | undefined;
   /** The destination of the last SEND. */
@@ -52,6 +53,9 @@ export class Routes {
   /** The route of a SEND frame, where it is known. */
   ofSend(frame: Frame): Route | undefined {
     const wire = frame.wire;
+    const address = wire?.address;
+    if (address !== undefined && address === this.lastAddress && this.lastRoute !== undefined) return this.lastRoute;
+    this.lastAddress = undefined;
     if (wire === undefined || !wire.plain || (wire.known & ADDRESS) !== Known.destination) {
       const destination = frame.headers.get('destination');
       if (destination === undefined) return undefined;
@@ -59,6 +63,7 @@ export class Routes {
       this.lastBytes = this.lastRoute = undefined;
       return this.granted.send?.get(keyOf('send', frame));
     }
+    this.lastAddress = address;
     const { bytes, destinationStart: start, destinationEnd: end } = wire;
     const last = this.lastBytes;
     const size = end - start;

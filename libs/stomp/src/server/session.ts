@@ -245,6 +245,17 @@ export class Session {
     }
   }
 
+  /** @internal An ACK came in that asks for nothing besides; tells whether no frame is wanted of it. */
+  onAck(bytes: Buffer, from: number, to: number): boolean {
+    if (this.state !== 'connected' || this.version !== '1.2' || this.trace?.tellsFrames === true) return false;
+    try {
+      return this.commands.acknowledgements.settle(bytes, from, to);
+    } catch (error) {
+      this.fail(error);
+      return true;
+    }
+  }
+
   private connect(frame: Frame): void {
     const handshake = readHandshake(frame, this.options.vhosts);
     this.vhost = handshake.vhost;

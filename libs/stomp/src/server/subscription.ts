@@ -1,7 +1,7 @@
 import { encodeHeader } from '../frame/encoder.js';
 import { escapingOf } from '../frame/escape.js';
 import type { FrameHeaders } from '../frame/headers.js';
-import { Delivery, type Farewell, type Outcome, Pending } from './pending.js';
+import { ACKNOWLEDGED, Delivery, type Farewell, type Outcome, Pending } from './pending.js';
 import { type Message, messagePrefix } from './message.js';
 import type { Route } from './broker.js';
 import type { Session } from './session.js';
@@ -138,6 +138,15 @@ export class Subscription {
     if (this.waiting !== undefined && this.ready) this.releasePublishers();
   }
 
+  /** @internal One delivery was acknowledged; false where there is none, or an open transaction holds the answer to it. */
+  acknowledge(number: number): boolean {
+    const delivery = this.pending.get(number);
+    if (delivery === undefined || (delivery.transaction !== undefined && delivery.holder === this)) return false;
+    this.take(number, delivery);
+    delivery.source?.settle(delivery, ACKNOWLEDGED, this);
+    return true;
+  }
+
   /** @internal One delivery was answered for. */
   settle(number: number, outcome: Outcome): void {
     const delivery = this.pending.get(number);
@@ -150,7 +159,11 @@ export class Subscription {
   remove(number: number): void {
     const delivery = this.pending.get(number);
     if (delivery === undefined) return;
-    this.pending.remove(number);
+    this.take(number, delivery);
+  }
+
+  private take(number: number, delivery: Delivery): void {
+    this.pending.remove(number, delivery);
     const { owed } = this;
     if (owed === undefined) return;
     owed.moved = true;

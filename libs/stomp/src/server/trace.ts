@@ -36,17 +36,22 @@ export class Trace {
     if (this.level >= 3) this.write(3, line);
   }
 
+  /** Whether it tells of each frame. */
+  get tellsFrames(): boolean {
+    return this.level >= 4;
+  }
+
   received(frame: Frame): void {
-    if (this.level >= 4) this.frame('received', frame);
+    if (this.tellsFrames) this.frame('received', frame);
   }
 
   sent(frame: Frame): void {
-    if (this.level >= 4) this.frame('sent', frame);
+    if (this.tellsFrames) this.frame('sent', frame);
   }
 
   /** A MESSAGE went out to the subscription of that id. */
   delivered(message: Message, subscription = ''): void {
-    if (this.level >= 4) this.write(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription)}`);
+    if (this.tellsFrames) this.write(4, `sent MESSAGE ${message.id} to subscription ${quote(subscription)}`);
   }
 
   /** Something that nobody meant to happen, at every level. */

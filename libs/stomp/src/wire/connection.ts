@@ -13,6 +13,8 @@ import { Outbox } from './outbox.js';
 export interface ConnectionHandler {
   /** A frame came in. Called while bytes are read, in order. */
   onFrame(frame: Frame): void;
+  /** See {@link FrameDecoderOptions.onAck}. */
+  onAck?(bytes: Buffer, from: number, to: number): boolean;
   /** The frames of one piece that came from the stream have been given out. */
   onRead?(): void;
   /** The peer's bytes break the grammar or a limit; nothing more is read. */
@@ -92,6 +94,11 @@ export class Connection {
         this.begun = 0;
         this.handler.onFrame(frame);
       },
+      onAck: (bytes, from, to) => {
+        if (this.handler.onAck?.(bytes, from, to) !== true) return false;
+        this.begun = 0;
+        return true;
+      },
     });
     if (stream instanceof Socket) {
       stream.setNoDelay(true);
@@ -144,7 +151,7 @@ export class Connection {
 
   /** Whether the peer keeps up. Once this was false, `onDrain` tells when it is true again. */
   get writable(): boolean {
-    if (this.buffered < this.highWaterMark) return true;
+    if (this.outbox.size + this.told < this.highWaterMark) return true;
     this.blocked = true;
     return false;
   }
