@@ -356,20 +356,16 @@ function writeNumber(slab: Buffer, at: number, value: number): number {
   let digits = 1;
   for (let limit = 10; value >= limit; limit *= 10) digits++;
   let rest = value | 0;
-  let i = at + digits;
-  while (rest >= 100) {
+  let i = at + digits - 2;
+  for (; rest >= 10; i -= 2) {
     // Whole numbers of 32 bits: of others a division takes twice as long.
     const next = (rest / 100) | 0;
     const pair = DIGITS[rest - next * 100]!;
-    slab[--i] = pair >> 8;
-    slab[--i] = pair & 255;
+    slab[i] = pair & 255;
+    slab[i + 1] = pair >> 8;
     rest = next;
   }
-  if (rest >= 10) {
-    const pair = DIGITS[rest]!;
-    slab[--i] = pair >> 8;
-    slab[--i] = pair & 255;
-  } else slab[--i] = 48 + rest;
+  if (i === at - 1) slab[at] = 48 + rest;
   slab[at + digits] = LF;
   return at + digits + 1;
 }
