@@ -240,7 +240,8 @@ export class FrameDecoder {
     if (template.longest > maxHeader || template.count > maxHeaders || command.length > maxCommand) return false;
     const body = template.end;
     const length = template.contentLength;
-    const end = length < 0 ? chunk.indexOf(NUL, body) : body + length;
+    // Where a NUL is looked for, mostly there is no body.
+    const end = length >= 0 ? body + length : chunk[body] === NUL ? body : chunk.indexOf(NUL, body);
     if (end < 0 || chunk[end] !== NUL || end - body > maxBody || end - start > maxFrame) return false;
     if (end > body && !mayHaveBody(command)) return false;
     this.at = end + 1;

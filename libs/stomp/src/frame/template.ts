@@ -1,6 +1,6 @@
 /*
  * The frames of a connection look alike: a publisher's SENDs differ in their bodies, a consumer's ACKs in one number.
- * So a head is first compared with the last one of its command, four bytes at a time; only lines that are known to
+ * So a head is first compared with the last one of its command, eight bytes at a time; only lines that are known to
  * vary are scanned. Byte for byte, as the decoder does it, a head costs three to four times as much.
  *
  *   MESSAGE\nsubscription:0\nmessage-id:     a run: compared
