@@ -94,11 +94,7 @@ export class Connection {
         this.begun = 0;
         this.handler.onFrame(frame);
       },
-      onAck: (bytes, from, to) => {
-        if (this.handler.onAck?.(bytes, from, to) !== true) return false;
-        this.begun = 0;
-        return true;
-      },
+      onAck: (bytes, from, to) => this.handler.onAck?.(bytes, from, to) === true,
     });
     if (stream instanceof Socket) {
       stream.setNoDelay(true);

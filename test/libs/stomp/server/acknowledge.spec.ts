@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Delivery, Frame, Message, StompError } from 'nestjs-stomp/server';
+import { Delivery, Frame, Message, type Outcome, StompError } from 'nestjs-stomp/server';
 import { type Headers, type RawFrame, type Version } from '../../../support/wire.js';
 import { TestBroker, TestServer } from '../../../support/server.js';
 
@@ -15,6 +15,103 @@ async function consumer(version: Version, ack: string, ...bodies: string[]) {
   const names = ack === 'auto' ? [] : messages.map((message) => pair.peer.reference(message));
   return { ...pair, broker, messages, names, subscription: broker.subscribed[0]!.subscription };
 }
+
+/** ACKs that ask for nothing besides, one after the other in one piece, as a consumer that reads many at once sends them. */
+const acks = (...ids: (string | undefined)[]) => ids.map((id) => `ACK\nid:${id}\n\n\0`).join('');
+
+describe('ACKs in one piece', () => {
+  const bodies = ['one', 'two', 'three', 'four', 'five'];
+
+  it('are each for their own message, in the order in which they come', async () => {
+    const { broker, names, peer } = await consumer('1.2', 'client-individual', ...bodies);
+    const [one, two, three, four, five] = names.map(({ id }) => id);
+    peer.write(acks(two, one, five, three, four));
+    await broker.until('all are settled', () => broker.settled.length === 5);
+    expect(broker.settled).toEqual(['ack two', 'ack one', 'ack five', 'ack three', 'ack four']);
+  });
+
+  it('of ack:client are for all messages up to theirs', async () => {
+    const { broker, names, peer } = await consumer('1.2', 'client', ...bodies);
+    const [, two, three, , five] = names.map(({ id }) => id);
+    peer.write(acks(two, three, five));
+    await broker.until('all are settled', () => broker.settled.length === 5);
+    expect(broker.settled).toEqual(bodies.map((body) => `ack ${body}`));
+  });
+
+  it('make room for new messages together', async () => {
+    const { broker, names, peer, subscription } = await consumer('1.2', 'client-individual', ...bodies);
+    subscription.prefetch = 5;
+    const rooms: number[] = [];
+    subscription.onReady = () => rooms.push(subscription.room);
+    peer.write(acks(...names.slice(0, 4).map(({ id }) => id)));
+    await broker.until('four are settled', () => broker.settled.length === 4);
+    await peer.receipted('ACK', names[4]);
+    expect(rooms[0]).toBe(4);
+  });
+
+  it.each(['9-9', '1-99', '1-', '-1', '1', 'x', '1-1-1', '12345678901234567-1'])(
+    'end the session with one that names no message: %s',
+    async (wrong) => {
+      const { broker, names, peer } = await consumer('1.2', 'client-individual', ...bodies);
+      const [one, two, three] = names.map(({ id }) => id);
+      peer.write(acks(one, two, wrong, three));
+      const error = await peer.refused();
+      expect(error.header('message')).toBe('unknown message');
+      await broker.until('the session is over', () => broker.gone.length === 1);
+      expect(broker.settled.slice(0, 2)).toEqual(['ack one', 'ack two']);
+      expect(broker.settled).not.toContain('ack three');
+    },
+  );
+
+  it('cannot acknowledge a message twice', async () => {
+    const { names, peer } = await consumer('1.2', 'client-individual', ...bodies);
+    const [one, two, three] = names.map(({ id }) => id);
+    peer.write(acks(one, two, three, two));
+    expect((await peer.refused()).header('message')).toBe('unknown message');
+  });
+
+  it('cannot acknowledge what an open transaction holds', async () => {
+    const { names, peer } = await consumer('1.2', 'client-individual', ...bodies);
+    const [one, two, three] = names.map(({ id }) => id);
+    peer.send('BEGIN', { transaction: 't' });
+    peer.send('ACK', { id: three!, transaction: 't' });
+    peer.write(acks(one, two, three));
+    expect((await peer.refused()).header('message')).toBe('already acknowledged');
+  });
+
+  it('end the session where the broker fails at one, and nothing after it counts', async () => {
+    class Failing extends TestBroker {
+      override settle(delivery: Delivery, outcome: Outcome): void {
+        if (delivery.message.body.toString() === 'three' && outcome.kind === 'ack')
+          throw new StompError('disk is full');
+        super.settle(delivery, outcome);
+      }
+    }
+    const broker = new Failing();
+    const { peer } = await new TestServer(broker).connect();
+    await peer.subscribe('/queue/a', { id: '0', ack: 'client-individual' });
+    broker.deliver(...bodies);
+    const ids = (await peer.messages(5)).map((message) => peer.reference(message)['id']);
+    peer.write(acks(...ids));
+    expect((await peer.refused()).header('message')).toBe('disk is full');
+    await broker.until('the session is over', () => broker.gone.length === 1);
+    expect(broker.settled.slice(0, 2)).toEqual(['ack one', 'ack two']);
+    expect(broker.settled).not.toContain('ack four');
+  });
+
+  it('are each told of where the log tells of frames', async () => {
+    const lines: string[] = [];
+    const log = { level: 4, log: (_level: number, line: string) => void lines.push(line) };
+    const broker = new TestBroker();
+    const { peer } = await new TestServer(broker, { log }).connect();
+    await peer.subscribe('/queue/a', { id: '0', ack: 'client-individual' });
+    broker.deliver(...bodies);
+    const ids = (await peer.messages(5)).map((message) => peer.reference(message)['id']);
+    peer.write(acks(...ids));
+    await broker.until('all are settled', () => broker.settled.length === 5);
+    expect(lines.filter((line) => line.includes('received "ACK"') || line.includes('received ACK'))).toHaveLength(5);
+  });
+});
 
 describe.each(VERSIONS)('in STOMP %s', (version) => {
   it('a message of ack:auto counts as acknowledged once it is sent', async () => {
