@@ -208,12 +208,11 @@ export class StompBroker {
       );
     }
     const routes = Promise.all(parts.map(async (part) => this.part(session, part, action, frame)));
-    const commit: Engine['commit'] = (...all) => this.engine.commit(...all);
     return routes.then(
       (all) =>
         new Composite(
           all.map((route, at) => ({ destination: parts[at]!, route })),
-          commit,
+          this,
         ),
     );
   }
@@ -224,7 +223,13 @@ export class StompBroker {
   }
 
   /** @internal */
-  commit(operations: readonly Operation[], session: Session, done: Done): void {
+  prepare(operations: readonly Operation[], session: Session, go: Done): void {
+    if (this.engine.prepare === undefined) go();
+    else this.engine.prepare(operations, session, go);
+  }
+
+  /** @internal */
+  commit(operations: readonly Operation[], session: Session, done: Done | undefined): void {
     this.engine.commit(operations, session, done);
   }
 

@@ -19,12 +19,17 @@ export interface Part {
   readonly route: Route;
 }
 
-/** Does all of it, or throws and does nothing. */
-type Commit = (operations: readonly Operation[], session: Session, done: Done | undefined) => void;
+/** Does all of it, or nothing. */
+export interface Committing {
+  /** Asks ahead what would take long; `go` is told in this turn or a later one, and nothing is read until then. */
+  prepare(operations: readonly Operation[], session: Session, go: Done): void;
+  /** @throws StompError when nothing was done */
+  commit(operations: readonly Operation[], session: Session, done: Done | undefined): void;
+}
 
-/** The ways on which a message goes by this one. */
-export function waysOf(route: Route): readonly Route[] {
-  return route instanceof Composite ? route.parts.map((part) => part.route) : [route];
+/** Where a message goes that is sent to this way: each destination, and the way to it. */
+export function partsOf(route: Route, { destination }: Message): readonly Part[] {
+  return route instanceof Composite ? route.parts : [{ destination, route }];
 }
 
 /** The queue that such a way leads to; undefined where it leads to none. */
@@ -44,18 +49,31 @@ export function deliver(route: Route, message: Message, session: Session, done: 
 export class Composite implements Route {
   constructor(
     readonly parts: readonly Part[],
-    private readonly commit: Commit,
+    private readonly engine: Committing,
   ) {}
 
   /** All of them get it or none: it is a transaction of one message. */
   send(message: Message, session: Session, done: Done | undefined): void {
-    this.commit([{ route: this, message }], session, done);
+    const operations = [{ route: this, message }];
+    this.engine.prepare(operations, session, (failed) => {
+      if (session.closed) return;
+      try {
+        if (failed !== undefined) throw failed;
+        this.engine.commit(operations, session, done);
+      } catch (error) {
+        if (done === undefined) session.refuse(error as Error);
+        else done(error as Error);
+      }
+    });
   }
 
   /** Takes a message that all of them have room for. */
   accept(message: Message, session: Session, done: Done | undefined): void {
     const one = done && onceAll(this.parts.length, done);
-    for (const { destination, route } of this.parts) deliver(route, message.readdress(destination), session, one);
+    for (const { destination, route } of this.parts) {
+      if (route instanceof Topic) route.accept(message, session, one, destination);
+      else deliver(route, message.readdress(destination), session, one);
+    }
   }
 
   /** @throws StompError when it is to be durable, and a topic is among them */

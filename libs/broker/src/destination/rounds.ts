@@ -6,6 +6,7 @@
  * or for none.
  */
 import type { Done, Message, Session } from 'nestjs-stomp/server';
+import type { Answered } from './answers.js';
 import type { TopicReader } from './reader.js';
 import { isOver, later, spend } from './slice.js';
 import { onceAll } from './tally.js';
@@ -27,6 +28,8 @@ interface Round {
   takers: TopicReader[];
 }
 
+const NONE: Answered = { asked: 0, takers: [] };
+
 export class Rounds {
   private readonly open: Round[] = [];
   private readonly held = new Set<Session>();
@@ -46,26 +49,27 @@ export class Rounds {
   /**
    * @param readers those that write first
    * @param together it stands or falls with what else this turn does, an ACK or the end of its delay: so it is written in
-   * this turn
+   * this turn; with what was answered ahead, if anybody was asked
    * @param done told when the message is as safe with all of them as was promised
    */
   begin(
     message: Message,
     publisher: Session | undefined,
     readers: readonly TopicReader[],
-    together: boolean,
+    together: boolean | Answered,
     done: Done | undefined,
   ): void {
+    const { asked, takers } = typeof together === 'object' ? together : NONE;
     const round: Round = {
       message,
       publisher,
-      done: done && onceAll(readers.length + 1, done),
+      done: done && onceAll(readers.length - asked + takers.length + 1, done),
       readers,
       version: this.topics.version,
-      at: 0,
-      takers: [],
+      at: asked,
+      takers: [...takers],
     };
-    if (together) keep(round);
+    if (together !== false) keep(round);
     this.topics.underWay.add(this);
     if (this.open.push(round) === 1) this.go();
     if (publisher === undefined || this.held.has(publisher)) return;

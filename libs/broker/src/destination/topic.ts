@@ -1,4 +1,5 @@
 import { type Done, type Message, type Route, type Session, type Subscription } from 'nestjs-stomp/server';
+import { type Answered, Answers } from './answers.js';
 import { type ConsumerTerms, readConsumer, readTerms, type Timing } from './dialect.js';
 import { weighPattern } from './pattern.js';
 import { offer, Reader, type TopicReader } from './reader.js';
@@ -43,6 +44,12 @@ export interface TopicOwner {
   unsubscribed(subscription: Subscription): void;
 }
 
+/** A message, and the name by which it comes to a topic. */
+export interface Sending {
+  readonly message: Message;
+  readonly destination: string;
+}
+
 /** With so many readers it is looked at how long it takes to ask them all. */
 const MANY = 1_000;
 
@@ -52,9 +59,13 @@ const MANY = 1_000;
  */
 export class Topic implements Route {
   private readers: readonly TopicReader[] = [];
+  /** Those of them that write and have selectors: the same list for as long as they are the same. */
+  private selective: readonly TopicReader[] = [];
   private version = -1;
   /** Where selectors are asked. */
   private rounds: Rounds | undefined;
+  /** About messages that are to be accepted. */
+  private answers: Answers | undefined;
   // Made when there is something in it: most sessions either send or subscribe.
   private subscribed: Map<Subscription, Reader> | undefined;
   private durable: Map<Subscription, Route> | undefined;
@@ -83,12 +94,51 @@ export class Topic implements Route {
     this.admit(message, session, false, done);
   }
 
-  /** Takes a message that stands or falls with what else this turn does: it is written in it. */
-  accept(message: Message, session: Session, done: Done | undefined): void {
-    this.admit(message, session, true, done);
+  /** Whether it may take long to find out who writes a message. */
+  get slow(): boolean {
+    return this.keepers().length > 0;
   }
 
-  private admit(message: Message, session: Session, together: boolean, done: Done | undefined): void {
+  /**
+   * Messages are to be accepted, when all that is to be asked about them has been: see `questions`.
+   *
+   * @param parts each with the name that it comes to the topic by
+   */
+  expect(parts: readonly Sending[], session: Session): void {
+    const answers = new Answers(session);
+    this.answers = answers;
+    for (const { message, destination } of parts) {
+      if (message.special && readTerms(message).timing !== undefined) continue;
+      answers.expect(message, () => {
+        const own = readdress(message, destination);
+        if (this.stamps) stamp(own, session);
+        return own;
+      });
+    }
+  }
+
+  /** What those who write are to be asked about such messages, and were not yet. */
+  questions(): Iterable<() => void> {
+    return this.answers?.questions(this.keepers()) ?? [];
+  }
+
+  /**
+   * Takes a message that stands or falls with what else this turn does: it is written in it.
+   *
+   * @param destination the name that it comes by
+   */
+  accept(message: Message, session: Session, done: Done | undefined, destination = message.destination): void {
+    const answered = this.answers?.take(message, this.keepers());
+    if (answered === undefined) this.admit(readdress(message, destination), session, true, done);
+    else this.admit(answered.own, session, answered, done);
+  }
+
+  private keepers(): readonly TopicReader[] {
+    if (this.version !== this.owner.topics.version) this.find();
+    return this.selective;
+  }
+
+  private admit(message: Message, session: Session, together: boolean | Answered, done: Done | undefined): void {
     if (this.stamps) stamp(message, session);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     if (message.persistent !== undefined) this.owner.checkStore(message);
@@ -108,7 +158,12 @@ export class Topic implements Route {
    *
    * @param together it is written in this turn, as in `accept`
    */
-  release(message: Message, publisher: Session | undefined, together: boolean, done: Done | undefined): void {
+  release(
+    message: Message,
+    publisher: Session | undefined,
+    together: boolean | Answered,
+    done: Done | undefined,
+  ): void {
     if (message.special) {
       const { retain, expires } = readTerms(message);
       if (expires !== 0 && expires <= Date.now()) {
@@ -132,7 +187,12 @@ export class Topic implements Route {
    *
    * @param together it is written in this turn, as in `accept`
    */
-  publish(message: Message, publisher: Session | undefined, together: boolean, done: Done | undefined): void {
+  publish(
+    message: Message,
+    publisher: Session | undefined,
+    together: boolean | Answered,
+    done: Done | undefined,
+  ): void {
     const { topics } = this.owner;
     const known = this.version === topics.version;
     const since = known && this.readers.length < MANY ? 0 : performance.now();
@@ -144,7 +204,7 @@ export class Topic implements Route {
   private distribute(
     message: Message,
     publisher: Session | undefined,
-    together: boolean,
+    together: boolean | Answered,
     done: Done | undefined,
   ): void {
     const { readers, rounds } = this;
@@ -165,8 +225,15 @@ export class Topic implements Route {
       if (!this.readers.some(({ selects }) => selects)) return;
       this.rounds = new Rounds(topics, this.name, this.onOver);
     }
-    // Those that write come first.
-    this.readers = [...this.readers].sort((one, other) => Number(other.keeps) - Number(one.keeps));
+    // Those that write come first, and of them those that have selectors.
+    const keepers = this.readers.filter(({ keeps }) => keeps);
+    const selective = keepers.filter(({ selects }) => selects);
+    this.readers = [
+      ...selective,
+      ...keepers.filter(({ selects }) => !selects),
+      ...this.readers.filter(({ keeps }) => !keeps),
+    ];
+    if (!isSame(selective, this.selective)) this.selective = selective;
   }
 
   subscribe(subscription: Subscription, done: Done): void {
@@ -222,3 +289,9 @@ export class Topic implements Route {
     this.owner.unsubscribed(subscription);
   }
 }
+
+const readdress = (message: Message, destination: string): Message =>
+  message.destination === destination ? message : message.readdress(destination);
+
+const isSame = (one: readonly TopicReader[], other: readonly TopicReader[]): boolean =>
+  one.length === other.length && one.every((reader, at) => reader === other[at]);

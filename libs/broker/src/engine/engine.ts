@@ -26,6 +26,12 @@ export interface Engine {
    */
   leave(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /**
+   * A transaction is to be committed: what would take long is found out before, while its session is not read.
+   *
+   * @param go told once, in this turn or a later one, that `commit` can be called, in the same turn, or why it cannot be
+   */
+  prepare?(operations: readonly Operation[], session: Session, go: Done): void;
+  /**
    * Does all parts of a transaction, or none.
    *
    * @throws StompError when one is refused: then nothing was done

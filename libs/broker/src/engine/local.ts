@@ -9,12 +9,14 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import { deliver, queueOf, waysOf } from '../destination/composite.js';
+import { deliver, partsOf, queueOf } from '../destination/composite.js';
 import { isPersistent, readTerms } from '../destination/dialect.js';
 import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
+import { inTurns } from '../destination/slice.js';
 import { onceAll } from '../destination/tally.js';
+import { type Sending, Topic } from '../destination/topic.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 import { type EngineLimits, type KnownLimits, World } from './world.js';
@@ -94,6 +96,15 @@ export class LocalEngine implements Engine {
     return this.world(session.vhost).leave(session, frame, ended);
   }
 
+  prepare(operations: readonly Operation[], session: Session, go: Done): void {
+    const sent = operations.filter((operation) => 'message' in operation);
+    const slow = sent.some(({ route, message }) => {
+      return partsOf(route, message).some((part) => part.route instanceof Topic && part.route.slow);
+    });
+    if (slow) inTurns(session, questions(sent, session, this.world(session.vhost)), (ask) => ask(), go);
+    else go();
+  }
+
   commit(operations: readonly Operation[], session: Session, done: Done | undefined): void {
     // What could refuse a part is asked first; the rest happens in this turn of the event loop: so it is atomic.
     const world = this.world(session.vhost);
@@ -134,7 +145,7 @@ export class LocalEngine implements Engine {
       // What is refused may be written anew, as a dead letter.
       if (!sent && operation.outcome.kind !== 'nack') continue;
       const { message } = sent ? operation : operation.delivery;
-      if (isPersistent(message)) octets += (sent ? waysOf(operation.route).length : 1) * message.size;
+      if (isPersistent(message)) octets += (sent ? partsOf(operation.route, message).length : 1) * message.size;
     }
     if (octets <= together) return;
     throw new StompError(
@@ -154,6 +165,34 @@ export class LocalEngine implements Engine {
   }
 }
 
+/** What those who write messages of topics are to be asked about those of a transaction. */
+function* questions(sent: readonly Sent[], session: Session, world: World): Generator<() => void> {
+  const topics = new Map<Topic, Sending[]>();
+  for (const { route, message } of sent) {
+    // Selectors may ask where replies go.
+    if (message.replyTo !== undefined) yield () => world.addressReply(message, session);
+    for (const { destination, route: way } of partsOf(route, message)) {
+      if (!(way instanceof Topic)) continue;
+      const sending = topics.get(way);
+      if (sending === undefined) topics.set(way, [{ message, destination }]);
+      else sending.push({ message, destination });
+    }
+  }
+  for (const [topic, sending] of topics) yield () => topic.expect(sending, session);
+  // Some may come while others are asked.
+  for (let open = true; open;) {
+    open = false;
+    for (const topic of topics.keys()) {
+      for (const question of topic.questions()) {
+        // With the session goes the transaction.
+        if (session.closed) return;
+        open = true;
+        yield question;
+      }
+    }
+  }
+}
+
 /**
  * Whether everything can be done that the messages of a transaction ask for: their headers can be read, and the queues
  * have room for them.
@@ -164,13 +203,13 @@ function checkMessages(sent: readonly Sent[]): number {
   let scheduled = 0;
   const arriving = new Map<Queue, Message[]>();
   for (const { route, message } of sent) {
-    const ways = waysOf(route);
+    const parts = partsOf(route, message);
     if (message.special && readTerms(message).timing !== undefined) {
-      scheduled += ways.length;
+      scheduled += parts.length;
       continue;
     }
-    for (const way of ways) {
-      const queue = queueOf(way);
+    for (const part of parts) {
+      const queue = queueOf(part.route);
       if (queue === undefined) continue;
       const messages = arriving.get(queue);
       if (messages === undefined) arriving.set(queue, [message]);

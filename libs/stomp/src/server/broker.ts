@@ -60,6 +60,14 @@ export interface Broker {
    */
   leave?(session: Session, frame: Frame, ended: readonly Subscription[]): boolean;
   /**
+   * A transaction is complete, and can be prepared for `commit`: its session has to be held for as long as that takes
+   * (`Session.waitFor`). Without this method `commit` is called at once.
+   *
+   * @param go to be called once, in this turn of the event loop or a later one: then `commit` is, unless there is an error,
+   *   or the client has gone and the transaction with it
+   */
+  prepare?(operations: readonly Operation[], session: Session, go: Done): void;
+  /**
    * A transaction is complete: all of it, or nothing. Without this method its parts are done one after the other, as far
    * as one that is refused.
    *

@@ -14,6 +14,7 @@ import { receiptOf, type Receipts } from './receipts.js';
 import { type Action, keyOf, Routes } from './routes.js';
 import type { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
+import type { Transaction } from './transaction.js';
 import { Transactions } from './transactions.js';
 
 /**
@@ -186,7 +187,24 @@ export class Commands {
   private commit(frame: Frame): void {
     const receipt = this.receiptOf(frame);
     this.require(frame);
-    const transaction = this.transactions.take(frame.headers.get('transaction')!);
+    const id = frame.headers.get('transaction')!;
+    const transaction = this.transactions.find(id);
+    const perform = (error?: Error) => {
+      // Until here it is open, and ends with its session.
+      if (this.session.closed) return;
+      this.transactions.take(id);
+      try {
+        this.perform(transaction, receipt, error);
+      } catch (thrown) {
+        this.session.abort(thrown);
+      }
+    };
+    if (this.broker.prepare === undefined) perform();
+    else this.broker.prepare(transaction.operations, this.session, perform);
+  }
+
+  /** @param failed why nothing of it can be done */
+  private perform(transaction: Transaction, receipt: string | undefined, failed: Error | undefined): void {
     const promised = receipt === undefined ? transaction.receipts : [...transaction.receipts, receipt];
     const { receipts } = this;
     const settles = promised.length === 0 ? [receipts.promise(undefined)] : promised.map((each) => receipts.open(each));
@@ -194,6 +212,7 @@ export class Commands {
       for (const settle of settles) settle(error);
     };
     try {
+      if (failed !== undefined) throw failed;
       if (this.broker.commit !== undefined) this.broker.commit(transaction.operations, this.session, done);
       else {
         transaction.perform(this.session);

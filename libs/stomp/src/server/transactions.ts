@@ -74,7 +74,8 @@ export class Transactions {
     this.byId = undefined;
   }
 
-  private find(id: string): Transaction {
+  /** @throws StompError when none of that id is open */
+  find(id: string): Transaction {
     const transaction = this.byId?.get(id);
     if (transaction !== undefined) return transaction;
     throw new StompError('unknown transaction', `no transaction ${quote(id)} is open in this session: BEGIN it first`);

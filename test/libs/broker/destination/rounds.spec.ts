@@ -123,6 +123,130 @@ describe('durable subscriptions whose selectors take long', () => {
   });
 });
 
+describe('durable subscriptions whose selectors take long, and what is written as a whole', () => {
+  /** Sends the bodies in a transaction, and a list of the topic and a queue the first of them. */
+  function transact(peer: RawPeer, bodies: readonly string[]): void {
+    peer.send('BEGIN', { transaction: 't' });
+    for (const [at, body] of bodies.entries()) {
+      const destination = at === 0 ? `${TOPIC},/queue/b` : TOPIC;
+      peer.send('SEND', { destination, transaction: 't', n: '1', ...LONG }, body);
+    }
+  }
+  const commit = (peer: RawPeer) => peer.receipted('COMMIT', { transaction: 't' });
+
+  it.each([
+    [
+      'a transaction',
+      async (peer: RawPeer) => {
+        transact(peer, ['1', '2', '3']);
+        await commit(peer);
+      },
+    ],
+    [
+      'a message for a list of destinations',
+      (peer: RawPeer) => peer.receipted('SEND', { destination: `/queue/b,${TOPIC}`, n: '1', ...LONG }, '1'),
+    ],
+  ])('are asked in turns about %s', async (_what, send) => {
+    const broker = await makeBroker();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const publisher = await join(broker);
+    expect(await bestOf(3, () => send(publisher))).toBeLessThan(1 / 3);
+  });
+
+  it('have all of it at once, and before what is sent after it', async () => {
+    const broker = await makeBroker();
+    const reader = await crowd(broker, (n) => durable(`d${n}`));
+    const [publisher, other] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+    await other.subscribe('/queue/b');
+    transact(publisher, ['1', '2', '3', '4']);
+    publisher.send('COMMIT', { transaction: 't', receipt: 'committed' });
+    publisher.send('SEND', { destination: TOPIC, n: '1' }, '5');
+    // While they are asked nothing of it is anywhere, and everybody else goes on.
+    await sendAll(other, '/queue/b', ['meanwhile']);
+    expect(await other.texts(1)).toEqual(['meanwhile']);
+    expect(reader.received.toString()).not.toContain('MESSAGE');
+    await publisher.receipt('committed');
+    const got = await reader.messages(5 * COUNT);
+    for (let n = 0; n < COUNT; n++) {
+      const own = got.filter((message) => message.header('subscription') === `s${n}`);
+      expect(textsOf(own)).toEqual(['1', '2', '3', '4', '5']);
+    }
+    expect(await other.texts(1)).toEqual(['1']);
+  });
+
+  it('have the messages that they want, with the destination by which these came, and no others', async () => {
+    const broker = await makeBroker();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const reader = await join(broker);
+    const wanted = `destination = '${TOPIC}' AND m = 2 AND (${SLOW})`;
+    await reader.subscribe(TOPIC, durable('some', wanted));
+    const publisher = await join(broker);
+    publisher.send('BEGIN', { transaction: 't' });
+    for (const m of ['1', '2']) {
+      publisher.send('SEND', { destination: `/queue/b,${TOPIC}`, transaction: 't', n: '1', m, ...LONG }, m);
+    }
+    await commit(publisher);
+    const [message] = await reader.messages(1);
+    expect([message!.text, message!.header('destination')]).toEqual(['2', TOPIC]);
+    await sendAll(publisher, TOPIC, ['last'], { n: '1', m: '2' });
+    expect(await reader.texts(1)).toEqual(['last']);
+  });
+
+  it('that come or go meanwhile keep all of it or nothing', async () => {
+    const broker = await makeBroker();
+    const reader = await crowd(broker, (n) => durable(`d${n}`));
+    const [publisher, late] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+    transact(publisher, ['1', '2', '3', '4']);
+    publisher.send('COMMIT', { transaction: 't', receipt: 'committed' });
+    reader.send('UNSUBSCRIBE', { id: 's0', receipt: 'gone', ...durable('d0') });
+    late.send('SUBSCRIBE', { id: 'late', destination: TOPIC, receipt: 'here', ...durable('late') });
+    await Promise.all([reader.receipt('gone'), late.receipt('here')]);
+    expect(publisher.received.toString()).not.toContain('receipt-id:committed');
+    await publisher.receipt('committed');
+    expect(await late.texts(4)).toEqual(['1', '2', '3', '4']);
+    await late.subscribe(TOPIC, { id: 'again', ...durable('d0') });
+    await sendAll(publisher, TOPIC, ['5'], { n: '1' });
+    const got = (await late.messages(2)).map((message) => `${message.header('subscription')} ${message.text}`);
+    expect(got.sort()).toEqual(['again 5', 'late 5']);
+    const kept = (await reader.messages(5 * (COUNT - 1))).map((message) => message.header('subscription'));
+    expect(kept).not.toContain('s0');
+  });
+
+  it('keep nothing of a transaction whose client is gone before all of them were asked, nor is a part of it done', async () => {
+    const broker = await makeBroker();
+    const reader = await crowd(broker, (n) => durable(`d${n}`));
+    const [publisher, other] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+    await sendAll(other, '/queue/a', ['to acknowledge']);
+    await publisher.subscribe('/queue/a', { ack: 'client-individual' });
+    const message = await publisher.message();
+    transact(publisher, ['1', '2', '3', '4']);
+    publisher.send('ACK', { ...publisher.reference(message), transaction: 't' });
+    publisher.send('COMMIT', { transaction: 't', receipt: 'committed' });
+    await sendAll(other, '/queue/c', ['the broker has read the COMMIT']);
+    expect(publisher.received.toString()).not.toContain('receipt-id:committed');
+    [...broker.sessions].find(({ inTransaction }) => inTransaction)!.destroy();
+    await other.subscribe('/queue/a', { id: 'a' });
+    expect(await other.texts(1)).toEqual(['to acknowledge']);
+    await other.subscribe('/queue/b', { id: 'b' });
+    await sendAll(other, TOPIC, ['next'], { n: '1' });
+    expect(new Set(textsOf(await reader.messages(COUNT)))).toEqual(new Set(['next']));
+    expect(textsOf(await other.rest())).toEqual([]);
+  });
+
+  it('keep what a client sends that leaves in good order right after it', async () => {
+    const broker = await makeBroker();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const publisher = await join(broker);
+    transact(publisher, ['1']);
+    publisher.send('COMMIT', { transaction: 't' });
+    publisher.send('SEND', { destination: `${TOPIC},/queue/b`, n: '1', ...LONG }, '2');
+    await leave(publisher);
+    const again = await join(broker);
+    await again.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    expect(await again.texts(2)).toEqual(['1', '2']);
+  });
+});
+
 describe("messages of the broker's own to a topic whose selectors take long", () => {
   it('come in the order in which their time has come', async () => {
     const broker = await makeBroker();
