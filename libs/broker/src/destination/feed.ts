@@ -24,10 +24,14 @@ export class Feed implements TopicReader {
   readonly keeps = true;
   readonly selects: boolean;
 
-  /** @param queue the queue as it is now: one that was given up is made anew */
+  /**
+   * @param queue the queue as it is now: one that was given up is made anew
+   * @param owner who it counts for
+   */
   constructor(
     private readonly queue: () => Queue,
     private readonly terms: FeedTerms,
+    readonly owner?: string,
   ) {
     this.selects = terms.selector !== undefined;
   }

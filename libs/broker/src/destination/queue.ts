@@ -66,6 +66,8 @@ export interface QueueOwner {
   checkStore(message: Message): void;
   /** A message names in `reply-to` where its sender waits for an answer. */
   addressReply(message: Message, session: Session): void;
+  /** @throws StompError when that session may not make a queue of that name */
+  checkPlace(name: string, session: Session): void;
 }
 
 export class Queue implements Route, DeliverySource {
@@ -149,6 +151,7 @@ export class Queue implements Route, DeliverySource {
 
   send(message: Message, session: Session, done: Done | undefined): void {
     const { current } = this;
+    current.checkPlace(session);
     if (current.refuses && (!message.special || readTerms(message).timing === undefined)) {
       const since = performance.now();
       current.checkRoom([message]);
@@ -157,6 +160,11 @@ export class Queue implements Route, DeliverySource {
     if (message.persistent !== undefined) this.owner.checkStore(message);
     if (message.replyTo !== undefined) this.owner.addressReply(message, session);
     this.accept(message, session, done);
+  }
+
+  /** @throws StompError when it is gone, and the session may not make it again */
+  checkPlace(session: Session): void {
+    if (!this.active) this.owner.checkPlace(this.name, session);
   }
 
   /** Takes a message that there is room for, as `checkRoom` has told, and whose replies have an address. */
@@ -266,6 +274,7 @@ export class Queue implements Route, DeliverySource {
 
   subscribe(subscription: Subscription, done: Done): void {
     const terms = readConsumer(subscription);
+    this.current.checkPlace(subscription.session);
     const queue = this.owner.adopt(this);
     if (terms.browser) browse(queue.backlog, subscription, terms.selector);
     else {

@@ -1,11 +1,4 @@
-import {
-  type Frame,
-  type Memory,
-  type Session,
-  StompError,
-  type Subscription,
-  weighSelector,
-} from 'nestjs-stomp/server';
+import { type Frame, type Session, StompError, type Subscription, weighSelector } from 'nestjs-stomp/server';
 import { type DurableName, readDeletion } from '../destination/dialect.js';
 import { Feed } from '../destination/feed.js';
 import { DURABLE } from '../destination/name.js';
@@ -15,6 +8,7 @@ import type { Queue } from '../destination/queue.js';
 import { weighPattern } from '../destination/pattern.js';
 import { compileSelector } from '../destination/selector.js';
 import type { Topics } from '../destination/topics.js';
+import { type Lasting, type Owner, ownerOf } from './lasting.js';
 
 /** What a durable subscription is made again of. */
 export type DurableAbout = {
@@ -57,11 +51,10 @@ export interface DurableRecords {
 export class Durables {
   private readonly all = new Map<string, Durable>();
 
-  /** @param memory is told what of them stays when their sessions have gone */
   constructor(
     private readonly owner: DurableOwner,
     private readonly records: DurableRecords,
-    private readonly memory: Memory,
+    private readonly lasting: Lasting,
   ) {}
 
   /**
@@ -85,24 +78,18 @@ export class Durables {
     const { clientId, user } = session;
     const about = { topic, name, selector, noLocal, clientId, user: nameOf(user) };
     // What is refused leaves the one before as it was.
-    this.memory.upkeep.take(0, weigh(about));
-    try {
-      if (known !== undefined) this.delete(key, known);
-      this.owner.checkCount(DURABLE + key);
-    } catch (error) {
-      this.memory.upkeep.give(weigh(about));
-      throw error;
-    }
+    this.lasting.check(ownerOf(session), weigh(about));
+    if (known !== undefined) this.delete(key, known);
+    this.owner.checkCount(DURABLE + key);
     this.records.keep(key, about);
-    const { queue, feed } = this.make(key, about);
+    const { queue, feed } = this.make(key, about, ownerOf(session));
     this.owner.begin(feed, topics);
     return queue;
   }
 
   /** Makes one again that was kept. */
   recover(key: string, about: DurableAbout): void {
-    this.memory.upkeep.give(-weigh(about));
-    this.make(key, about);
+    this.make(key, about, ownerOf({ user: about.user, address: undefined }));
   }
 
   /**
@@ -118,7 +105,8 @@ export class Durables {
     return true;
   }
 
-  private make(key: string, { topic, name, selector: text, noLocal, clientId, user }: DurableAbout): Durable {
+  private make(key: string, about: DurableAbout, whose: Owner): Durable {
+    const { topic, name, selector: text, noLocal, clientId, user } = about;
     const { owner } = this;
     // It has the rules of its topic, but for what is too much: a topic's publisher is not refused for one of many.
     const rules = { ...owner.rulesOf(topic), overflow: 'drop-oldest' as const };
@@ -127,10 +115,9 @@ export class Durables {
     const isOwn = (publisher: Session) =>
       queue.serves(publisher) ||
       (clientId !== undefined && publisher.clientId === clientId && nameOf(publisher.user) === user);
-    const feed = new Feed(() => queue, {
-      selector: text === undefined || text.trim() === '' ? undefined : compileSelector(text),
-      skips: noLocal ? isOwn : undefined,
-    });
+    const selector = text === undefined || text.trim() === '' ? undefined : compileSelector(text);
+    const feed = new Feed(() => queue, { selector, skips: noLocal ? isOwn : undefined }, whose);
+    this.lasting.add(whose, weigh(about));
     owner.topics.add(topic, feed);
     const durable = { topic, selector: text, noLocal, queue, feed };
     this.all.set(key, durable);
@@ -146,7 +133,7 @@ export class Durables {
       );
     }
     this.all.delete(key);
-    this.memory.upkeep.give(weigh(durable));
+    this.lasting.add(feed.owner, -weigh(durable));
     this.records.forget(key);
     this.owner.topics.remove(topic, feed);
     this.owner.remove(queue);

@@ -19,6 +19,7 @@ import { onceAll } from '../destination/tally.js';
 import { type Sending, Topic } from '../destination/topic.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
+import { Lasting } from './lasting.js';
 import { type EngineLimits, type KnownLimits, World } from './world.js';
 
 /** A message of a transaction, and its way. */
@@ -28,6 +29,7 @@ type Sent = { readonly route: Route; readonly message: Message };
 export class LocalEngine implements Engine {
   private readonly worlds = new Map<string, World>();
   private readonly limits: KnownLimits;
+  private readonly lasting: Lasting;
 
   /**
    * @param policies how destinations are treated; see {@link Policy}
@@ -42,6 +44,7 @@ export class LocalEngine implements Engine {
     checkPolicies(policies);
     const { memory = new Memory(), maxQueues = 100_000, ...names } = limits;
     this.limits = { ...names, memory, maxQueues };
+    this.lasting = new Lasting(memory.most);
   }
 
   async start(): Promise<void> {
@@ -110,7 +113,7 @@ export class LocalEngine implements Engine {
     const world = this.world(session.vhost);
     const sent = operations.filter((operation) => 'message' in operation);
     for (const { message } of sent) world.checkStore(message);
-    world.checkSchedule(checkMessages(sent));
+    world.checkSchedule(checkMessages(sent, session));
     this.checkSize(operations);
     for (const { message } of sent) if (message.replyTo !== undefined) world.addressReply(message, session);
     const one = done && onceAll(sent.length + 1, done);
@@ -158,7 +161,7 @@ export class LocalEngine implements Engine {
   private world(vhost: string): World {
     let world = this.worlds.get(vhost);
     if (world === undefined) {
-      world = new World(vhost, this.store, () => this.policies, this.limits);
+      world = new World(vhost, this.store, () => this.policies, this.limits, this.lasting);
       this.worlds.set(vhost, world);
     }
     return world;
@@ -199,7 +202,7 @@ function* questions(sent: readonly Sent[], session: Session, world: World): Gene
  *
  * @returns how many of them are to be delivered later
  */
-function checkMessages(sent: readonly Sent[]): number {
+function checkMessages(sent: readonly Sent[], session: Session): number {
   let scheduled = 0;
   const arriving = new Map<Queue, Message[]>();
   for (const { route, message } of sent) {
@@ -216,7 +219,10 @@ function checkMessages(sent: readonly Sent[]): number {
       else messages.push(message);
     }
   }
-  for (const [queue, messages] of arriving) queue.checkRoom(messages);
+  for (const [queue, messages] of arriving) {
+    queue.checkPlace(session);
+    queue.checkRoom(messages);
+  }
   return scheduled;
 }
 

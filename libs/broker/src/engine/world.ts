@@ -21,6 +21,7 @@ import {
 } from '../destination/dialect.js';
 import { Feed, type FeedTerms, weighFeed } from '../destination/feed.js';
 import { type Address, checkLimits, DURABLE, type NameLimits, readDestination } from '../destination/name.js';
+import { nameOf } from '../destination/owner.js';
 import { isPattern } from '../destination/pattern.js';
 import { IDLE_TIME, type Policy, type Rules, rulesOf } from '../destination/policy.js';
 import { Queue, type QueueOwner } from '../destination/queue.js';
@@ -36,6 +37,7 @@ import { MemoryStore } from '../store/memory.js';
 import type { Kept, Store } from '../store/store.js';
 import { Advisory } from './advisory.js';
 import { type DurableAbout, type DurableOwner, Durables } from './durables.js';
+import { type Lasting, type Owner, ownerOf } from './lasting.js';
 import { type Job, Schedule, type Target } from './schedule.js';
 import { TEMPORARY, Temporary } from './temporary.js';
 
@@ -60,6 +62,15 @@ interface QueueAbout {
   readonly autoDelete: boolean;
 }
 
+/** What it is made again of that a queue collects from a topic. */
+interface FeedAbout {
+  readonly queue: string;
+  readonly topic: string;
+  readonly noLocal?: boolean;
+  /** Whose it is. */
+  readonly user?: string;
+}
+
 /** One virtual host: its destinations, and what stands between them. */
 export class World implements QueueOwner, TopicOwner, DurableOwner {
   readonly topics = new Topics();
@@ -70,6 +81,8 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
   private readonly queues = new Map<string, Queue>();
   /** What feeds a queue, by topic. */
   private readonly feeds = new Map<Queue, Map<string, Feed>>();
+  /** Who queues count for that are fed by their name: also when they are made again. */
+  private readonly owners = new WeakMap<Queue, Owner>();
   private readonly durables: Durables;
   /** By name: those that messages of the broker's own are on their way to. */
   private readonly reached = new Map<string, Topic>();
@@ -85,6 +98,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     private readonly store: Store,
     private readonly policies: () => readonly Policy[],
     private readonly limits: KnownLimits,
+    private readonly lasting: Lasting,
   ) {
     this.transient = new MemoryStore(limits.memory);
     this.durables = new Durables(
@@ -93,7 +107,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
         keep: (key, about) => this.store.keep({ kind: 'durable', key: this.key(key), about }),
         forget: (key) => this.store.forget('durable', this.key(key)),
       },
-      limits.memory,
+      lasting,
     );
     this.scheduled = new Schedule(
       {
@@ -110,10 +124,6 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     );
   }
 
-  private get upkeep(): Memory['upkeep'] {
-    return this.limits.memory.upkeep;
-  }
-
   /** @param headers of the frame that asks: they may say how a queue is to be made */
   route(session: Session, { kind, name }: Address, action: 'send' | 'subscribe', headers: FrameHeaders): Route {
     switch (kind) {
@@ -121,7 +131,6 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
         return new Topic(name, this);
       case 'queue':
         if (action === 'subscribe' && isPattern(name)) return this.wildcards.route(name, () => this.visible());
-        this.checkCount(name);
         return this.makeInTime(session, name, headers);
       case 'temp-queue':
         return this.temporaryQueue(session, name);
@@ -144,7 +153,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
   /** It may be that many who subscribe by patterns have to be told of a new one. */
   private makeInTime(session: Session, name: string, headers: FrameHeaders): Queue {
     const since = performance.now();
-    const queue = this.queue(name, headers);
+    const queue = this.queueFor(session, name, headers);
     if (spend(since)) giveWay(session);
     return queue;
   }
@@ -153,28 +162,41 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
    * The queue of that name, made if need be.
    *
    * @param headers may say how it is to be made
+   * @throws StompError when there may be none, or none for that session
    */
-  queue(name: string, headers?: FrameHeaders): Queue {
+  private queueFor(session: Session, name: string, headers: FrameHeaders): Queue {
     const known = this.queues.get(name);
     if (known !== undefined) return known;
-    const { autoDelete = false, ...asked } = headers === undefined ? {} : readQueueRules(headers);
-    return this.openQueue(name, `/queue/${name}`, asked, autoDelete);
+    this.checkPlace(name, session);
+    const { autoDelete, ...asked } = readQueueRules(headers);
+    return this.openQueue(name, `/queue/${name}`, asked, autoDelete, ownerOf(session));
   }
 
-  private openQueue(name: string, destination: string, asked: Partial<Rules>, autoDelete: boolean): Queue {
+  /** The queue of that name, made if need be. */
+  queue(name: string): Queue {
+    return this.queues.get(name) ?? this.openQueue(name, `/queue/${name}`, {}, false);
+  }
+
+  private openQueue(
+    name: string,
+    destination: string,
+    asked: Partial<Rules>,
+    autoDelete: boolean,
+    owner?: Owner,
+  ): Queue {
     const rules = { ...this.rulesOf(destination), ...asked };
     // What is fed by a virtual topic is there for what comes, whether or not it holds anything.
     const lasts = Object.keys(asked).length > 0 || autoDelete || virtualTopic(name) !== undefined;
     const about = lasts ? { destination, asked, autoDelete } : {};
-    const queue = this.open(this.make(name, destination, rules, autoDelete, about));
+    const queue = this.open(this.make(name, destination, rules, autoDelete, about), owner);
     // It may be that nothing comes of the frame that it is made for.
     if (queue.idle) this.giveUp(queue);
     return queue;
   }
 
-  private reopen(name: string, about: object = {}): Queue {
+  private reopen(name: string, about: object = {}, owner?: Owner): Queue {
     const { destination = `/queue/${name}`, asked = {}, autoDelete = false } = about as Partial<QueueAbout>;
-    return this.openQueue(name, destination, asked, autoDelete);
+    return this.openQueue(name, destination, asked, autoDelete, owner);
   }
 
   /** Makes again what was kept. */
@@ -182,14 +204,13 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     switch (kind) {
       case 'queue': {
         // The queue of a durable subscription is made with that.
-        if (!key.startsWith(DURABLE)) this.reopen(key, about);
+        if (!key.startsWith(DURABLE)) this.reopen(key, about, '');
         return;
       }
       case 'feed': {
-        const { queue, topic, noLocal = false } = about as { queue: string; topic: string; noLocal?: boolean };
+        const { queue, topic, noLocal = false, user } = about as unknown as FeedAbout;
         const fed = this.queue(queue);
-        this.upkeep.give(-weighFeed(topic));
-        this.collect(fed, topic, noLocal);
+        this.collect(fed, topic, noLocal, ownerOf({ user, address: undefined }));
         if (fed.idle) this.giveUp(fed);
         return;
       }
@@ -297,8 +318,8 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
       );
     }
     if (own !== undefined) {
-      this.checkCount(own);
-      const queue = this.queue(own, subscription.headers);
+      const { session, headers } = subscription;
+      const queue = this.queueFor(session, own, headers);
       const feeds = this.feeds.get(queue);
       if (feeds?.has(name) !== true) {
         if (feeds !== undefined && feeds.size >= MOST_FEEDS) {
@@ -307,9 +328,10 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
             `a queue collects from at most ${MOST_FEEDS} topics: subscribe to a pattern of them, or name another queue`,
           );
         }
-        this.upkeep.take(0, weighFeed(name));
-        const feed = this.collect(queue, name, noLocal);
-        const about = { queue: own, topic: name, noLocal };
+        const owner = ownerOf(session);
+        this.lasting.check(owner, weighFeed(name));
+        const feed = this.collect(queue, name, noLocal, owner);
+        const about = { queue: own, topic: name, noLocal, user: nameOf(session.user) };
         this.store.keep({ kind: 'feed', key: this.key(`${own}\0${name}`), about });
         this.begin(feed, topics);
       }
@@ -417,19 +439,20 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
   }
 
   /** A queue in place of one that was removed, and its backlog with it. */
-  private renew({ name, destination, rules, autoDelete, about }: Queue): Queue {
-    return this.open(this.make(name, destination, rules, autoDelete, about));
+  private renew(queue: Queue): Queue {
+    const { name, destination, rules, autoDelete, about } = queue;
+    return this.open(this.make(name, destination, rules, autoDelete, about), this.owners.get(queue));
   }
 
   /** Tells of a queue that clients know by name. */
-  private open(queue: Queue): Queue {
+  private open(queue: Queue, owner: Owner | undefined): Queue {
     if (isHidden(queue)) return queue;
     this.wildcards.added(queue);
     const topic = virtualTopic(queue.name);
     if (topic !== undefined) {
       const readdress = (message: Message) => message.readdress(queue.destination, { [ORIGIN]: message.destination });
-      this.upkeep.give(-weighFeed(topic));
-      this.feed(queue, topic, { readdress });
+      if (owner !== undefined) this.owners.set(queue, owner);
+      this.feed(queue, topic, { readdress }, owner);
     }
     return queue;
   }
@@ -439,6 +462,13 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     const queue = new Queue(name, destination, rules, autoDelete, about, backlog, this);
     this.queues.set(name, queue);
     return queue;
+  }
+
+  /** @throws StompError when that session may not make a queue of that name, or make it again */
+  checkPlace(name: string, session: Session): void {
+    this.checkCount(name);
+    const topic = this.queues.has(name) ? undefined : virtualTopic(name);
+    if (topic !== undefined) this.lasting.check(ownerOf(session), weighFeed(topic));
   }
 
   /** @throws StompError when that would be one queue too many */
@@ -469,7 +499,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     if (this.queues.get(queue.name) !== queue) return;
     for (const [topic, feed] of this.feeds.get(queue) ?? []) {
       this.topics.remove(topic, feed);
-      this.upkeep.give(weighFeed(topic));
+      this.lasting.add(feed.owner, -weighFeed(topic));
       this.store.forget('feed', this.key(`${queue.name}\0${topic}`));
     }
     this.feeds.delete(queue);
@@ -492,13 +522,14 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
   }
 
   /** A topic's messages are to wait in a queue. That stays as it was made, like the queue. */
-  private collect(queue: Queue, topic: string, noLocal: boolean): Feed {
+  private collect(queue: Queue, topic: string, noLocal: boolean, owner: Owner): Feed {
     const skips = noLocal ? (publisher: Session) => queue.serves(publisher) : undefined;
-    return this.feed(queue, topic, { skips });
+    return this.feed(queue, topic, { skips }, owner);
   }
 
-  private feed(queue: Queue, topic: string, terms: FeedTerms): Feed {
-    const feed = new Feed(() => this.adopt(queue), terms);
+  private feed(queue: Queue, topic: string, terms: FeedTerms, owner: Owner | undefined): Feed {
+    const feed = new Feed(() => this.adopt(queue), terms, owner);
+    this.lasting.add(owner, weighFeed(topic));
     this.adopt(queue);
     this.topics.add(topic, feed);
     const feeds = this.feeds.get(queue) ?? new Map<string, Feed>();

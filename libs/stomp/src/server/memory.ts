@@ -30,7 +30,7 @@ export class Memory {
   readonly turns: Turns;
   /** @internal What waits for clients to read. */
   readonly unread: Unread;
-  /** What subscriptions take, durable ones among them while they are away. */
+  /** What subscriptions take while they are there. */
   readonly upkeep: Upkeep;
   /** @internal The low mark, in octets. */
   readonly low: number;
