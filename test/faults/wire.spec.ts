@@ -5,7 +5,7 @@ import { gate, makeClient, stateOf, within } from '../support/client.js';
 import { FaultProxy } from '../support/faults.js';
 import { numbers } from '../support/random.js';
 import { unique } from '../support/raw.js';
-import { serve, serveIn, type Served } from '../support/serve.js';
+import { serve, type Served } from '../support/serve.js';
 
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 
@@ -188,47 +188,4 @@ describe('a connection', () => {
     expect(got).toEqual(Array.from({ length: 500 }, (_, n) => String(n)));
     expect(server.program.memory).toBeLessThan(400);
   });
-});
-
-it('a clock that jumps, forth and back, costs no connection and no message', async () => {
-  const jump = `let o=0;const n=Date.now;Date.now=()=>n()+o;process.on('SIGUSR2',()=>{o=o===0?36e5:o>0?-36e5:0;process.stderr.write('jumped to '+o+'\\n')})`;
-  const server = await serveIn(
-    { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(jump)}` },
-    ...['--heartbeat-in', '1000', '--heartbeat-out', '1000', '--heartbeat-tolerance', '4'],
-  );
-  const client = makeClient({
-    url: server.url,
-    heartbeat: { outgoing: 1_000, incoming: 1_000 },
-    heartbeatTolerance: 4,
-  });
-  await client.connect();
-  const peer = await server.connect();
-  const destination = unique('/queue/clock');
-  const got: string[] = [];
-  const changed: (() => void)[] = [];
-  client.subscribe(destination, ({ text }) => {
-    got.push(text);
-    for (const each of changed) each();
-  });
-  const until = (length: number) =>
-    within(
-      `${length} messages`,
-      new Promise<void>((resolve) => {
-        const look = () => got.length >= length && resolve();
-        changed.push(look);
-        look();
-      }),
-    );
-  for (const [index, offset] of [36e5, -36e5, 0].entries()) {
-    await peer.receipted('SEND', { destination: `${destination}-kept` }, `kept ${index}`);
-    server.program.signal('SIGUSR2');
-    await server.program.says(new RegExp(`jumped to ${offset}\\n`));
-    await peer.receipted('SEND', { destination }, `at once ${index}`);
-    await peer.receipted('SEND', { destination, 'x-delay': '50' }, `later ${index}`);
-    await until(2 * (index + 1));
-  }
-  expect(got.filter((text) => text.startsWith('at once'))).toHaveLength(3);
-  expect(client.reason).toBeUndefined();
-  await peer.subscribe(`${destination}-kept`);
-  expect(await peer.texts(3)).toEqual(['kept 0', 'kept 1', 'kept 2']);
 });

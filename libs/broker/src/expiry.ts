@@ -1,7 +1,7 @@
 import type { Session } from 'nestjs-stomp/server';
 
-/** The longest time that a timer of Node takes, in ms. */
-const LONGEST = 2 ** 31 - 1;
+/** How often it is looked at the clock, in ms: it may have been set. */
+const LOOK = 60_000;
 
 /** Ends sessions when what their clients have shown expires. */
 export class Expiries {
@@ -15,8 +15,8 @@ export class Expiries {
     this.forget(session);
     if (moment === undefined) return;
     const left = moment - Date.now();
-    const later = () => (left > LONGEST ? this.watch(session, moment, end) : end());
-    const timer = setTimeout(later, Math.min(Math.max(left, 0), LONGEST));
+    const look = () => (Date.now() < moment ? this.watch(session, moment, end) : end());
+    const timer = setTimeout(look, Math.min(Math.max(left, 0), LOOK));
     timer.unref();
     this.timers.set(session, timer);
   }

@@ -24,6 +24,7 @@ beforeAll(async () => {
 });
 afterEach(() => {
   jest.useRealTimers();
+  jest.restoreAllMocks();
   for (const server of servers.splice(0)) server.close();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -296,8 +297,10 @@ describe('when what tokens have to be changes', () => {
 });
 
 describe('keys from a server', () => {
-  /** Puts the clock forward, stops it, and changes nothing else. */
-  const later = (ms: number) => jest.useFakeTimers({ doNotFake: [...others], now: Date.now() + ms });
+  /** Puts the clock that nobody sets forward, stops it, and changes nothing else. */
+  const later = (ms: number) => jest.spyOn(performance, 'now').mockReturnValue(performance.now() + ms);
+  /** Sets the clock of the day. */
+  const set = (ms: number) => jest.useFakeTimers({ doNotFake: [...others], now: Date.now() + ms });
   const others = [
     ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
     ...(['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] as const),
@@ -326,6 +329,27 @@ describe('keys from a server', () => {
     }
     expect(source.asked).toBe(1);
   });
+
+  it.each([-10 * 3_600_000, 10 * 3_600_000])(
+    'are asked for when it is time to, not when the clock of the day says so (set by %i ms)',
+    async (jump) => {
+      const source = await keyServer(publish(await signer.jwk()));
+      const server = await serve(source.url);
+      const token = (from: Signer, kid = from.kid) => from.sign({ exp: inSeconds(72_000) }, { kid });
+      await server.connect(await token(signer));
+      set(jump);
+      later(0);
+      expect(await server.refusal(await token(signer, 'unknown'))).toBe(WRONG);
+      expect(source.asked).toBe(1);
+      const next = await Signer.make('ES256', 'k2');
+      source.answer = publish(await next.jwk());
+      later(31_000);
+      await server.connect(await token(next));
+      source.answer = publish(await signer.jwk());
+      later(11 * 60_000);
+      expect(await server.refusal(await token(next))).toBe(WRONG);
+    },
+  );
 
   it('that have no names are all tried', async () => {
     const other = await Signer.make();

@@ -162,15 +162,19 @@ const STALE = 60 * 60 * 1000;
 /** Keys of a JWKS on the network. */
 export class RemoteKeys implements Keys {
   private readonly set: ReturnType<typeof createRemoteJWKSet>;
+  /** When they were asked for last, and came, by the clock that nobody sets. */
+  private since = -Infinity;
 
   constructor(url: string) {
-    const times = { timeoutDuration: PATIENCE, cooldownDuration: COOL_DOWN, cacheMaxAge: FRESH };
+    // By itself it would go by the clock of the day, which may be set back by hours.
+    const times = { timeoutDuration: PATIENCE, cooldownDuration: Infinity, cacheMaxAge: Infinity };
     this.set = createRemoteJWKSet(new URL(url), { ...times, [customFetch]: fetchBounded() });
   }
 
   async of(header: JWSHeaderParameters): Promise<readonly Key[]> {
     try {
-      return [{ key: await this.set(header) }];
+      if (this.age > FRESH) await this.reload();
+      return [{ key: await this.find(header) }];
     } catch (error) {
       if (error instanceof errors.JWKSNoMatchingKey) return [];
       if (error instanceof errors.JWKSMultipleMatchingKeys) {
@@ -189,10 +193,30 @@ export class RemoteKeys implements Keys {
   /** @throws KeysUnavailable */
   async prefetch(): Promise<void> {
     try {
-      await this.set.reload();
+      await this.reload();
     } catch (error) {
       throw new KeysUnavailable(reasonOf(error));
     }
+  }
+
+  private get age(): number {
+    return performance.now() - this.since;
+  }
+
+  /** A key that is not known may have come since. */
+  private async find(header: JWSHeaderParameters): Promise<Key['key']> {
+    try {
+      return await this.set(header);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || this.age < COOL_DOWN) throw error;
+      await this.reload();
+      return this.set(header);
+    }
+  }
+
+  private async reload(): Promise<void> {
+    await this.set.reload();
+    this.since = performance.now();
   }
 }
 
@@ -206,9 +230,9 @@ function fetchBounded(): FetchImplementation {
   let last: { readonly text: string; readonly time: number } | undefined;
   let failure: { readonly error: unknown; readonly time: number } | undefined;
   return async (url, options) => {
-    const now = Date.now();
+    const now = performance.now();
     try {
-      if (failure !== undefined && Math.abs(now - failure.time) < PAUSE) throw failure.error;
+      if (failure !== undefined && now - failure.time < PAUSE) throw failure.error;
       const text = await readSet(await fetch(url, options));
       last = { text, time: now };
       failure = undefined;

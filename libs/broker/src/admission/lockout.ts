@@ -25,8 +25,8 @@ export class Lockout {
   private readonly addresses: Failures;
   private readonly users: Failures;
 
-  /** @param now the clock, in ms */
-  constructor(options: LockoutOptions = { failures: 0, time: 0 }, now: () => number = Date.now) {
+  /** @param now a clock that nobody sets, in ms */
+  constructor(options: LockoutOptions = { failures: 0, time: 0 }, now = () => performance.now()) {
     this.users = new Failures(now);
     this.addresses = new Failures(now);
     this.set(options);

@@ -29,6 +29,8 @@ const MAX_DELAY = 86_400_000;
 /** When a message is to be delivered, if not at once. Times are in ms. */
 export interface Timing {
   readonly delay: number;
+  /** Whether that is until a moment that was named. */
+  readonly fixed: boolean;
   readonly period: number;
   /** How often it is delivered again, each time after the period; -1 without end. */
   readonly repeat: number;
@@ -110,8 +112,10 @@ function readTiming(headers: FrameHeaders): Timing | undefined {
       `AMQ_SCHEDULED_TIME is a moment in the next ${MAX_TIME} ms, in ms since 1970`,
     );
   }
+  const delay = readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ?? readCount(headers, 'x-delay', MAX_TIME);
   const timing = {
-    delay: readCount(headers, 'AMQ_SCHEDULED_DELAY', MAX_TIME) ?? readCount(headers, 'x-delay', MAX_TIME) ?? wait,
+    delay: delay ?? wait,
+    fixed: delay === undefined && at !== undefined,
     period: readCount(headers, 'AMQ_SCHEDULED_PERIOD', MAX_TIME) ?? 0,
     repeat: readRepeat(headers),
     cron: cron === '' ? undefined : readCron(cron),

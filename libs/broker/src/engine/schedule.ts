@@ -6,8 +6,10 @@ import { later, spend } from '../destination/slice.js';
 
 /** How many messages may wait for their time. */
 const MOST = 1_000_000;
-/** The longest time that a timer can wait, in ms. */
-const LONGEST = 2 ** 31 - 1;
+/** How often it is looked at the clock, in ms: it may have been set. */
+const LOOK = 60_000;
+/** A clock that is back by so many ms was set. */
+const SET_BACK = 1_000;
 
 /** Where a message goes when its time has come. */
 export interface Target {
@@ -31,13 +33,15 @@ export interface Job {
   readonly left: number;
   /** It is the time of a cron expression, to be followed by another. */
   readonly recurs: boolean;
+  /** It is a moment that the publisher named, not one so many ms after another. */
+  readonly fixed?: boolean;
 }
 
 /** A job in its place among the others. */
 interface Waiting {
   readonly job: Job;
   readonly size: number;
-  readonly due: number;
+  due: number;
   /** Of those that are due at the same moment the first to come is the first to go. */
   readonly serial: number;
 }
@@ -62,6 +66,8 @@ export class Schedule {
   private serials = 0;
   /** It is at what is due, or goes on with it in another turn. */
   private firing = false;
+  /** When the clock of the day was 0, by the one that nobody sets. */
+  private zero = performance.now() - Date.now();
 
   /** @param memory is told what the messages take */
   constructor(
@@ -70,11 +76,12 @@ export class Schedule {
   ) {}
 
   /** @throws StompError when too many messages wait */
-  add(message: Message, { delay, repeat, cron }: Timing, to: Target): void {
+  add(message: Message, { delay, fixed, repeat, cron }: Timing, to: Target): void {
     this.checkRoom(1);
+    this.follow();
     message.detach();
     const id = randomUUID();
-    if (cron === undefined) this.keep({ id, message, to, due: Date.now() + delay, left: repeat, recurs: false });
+    if (cron === undefined) this.keep({ id, message, to, due: Date.now() + delay, left: repeat, recurs: false, fixed });
     else this.recur(id, message, to, cron);
   }
 
@@ -132,7 +139,7 @@ export class Schedule {
     const due = Date.now() + period;
     // What nobody would get any more ends: of a repetition without end it is the only end.
     if (left === 0 || (expires > 0 && expires <= due)) this.owner.forget(job);
-    else this.keep({ ...job, message: renew(message), due, left: left < 0 ? left : left - 1 });
+    else this.keep({ ...job, message: renew(message), due, left: left < 0 ? left : left - 1, fixed: false });
   }
 
   private push(job: Job): void {
@@ -156,18 +163,36 @@ export class Schedule {
     const top = heap[0]!;
     this.memory.add(-top.size);
     const last = heap.pop()!;
-    if (heap.length === 0) return top;
-    let at = 0;
+    if (heap.length > 0) this.sink(0, last);
+    return top;
+  }
+
+  /** Puts it where it belongs, in that place or below. */
+  private sink(at: number, waiting: Waiting): void {
+    const { heap } = this;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
       if (child + 1 < heap.length && precedes(heap[child + 1]!, heap[child]!)) child++;
-      if (precedes(last, heap[child]!)) break;
+      if (precedes(waiting, heap[child]!)) break;
       heap[at] = heap[child]!;
       at = child;
     }
-    heap[at] = last;
-    return top;
+    heap[at] = waiting;
+  }
+
+  /**
+   * Looks whether the clock was set back. What waits for some time, not for a moment, would wait for so much longer. Where
+   * it was set forward, or the machine slept, nothing is later than it was to be.
+   */
+  private follow(): void {
+    const zero = performance.now() - Date.now();
+    const back = zero - this.zero;
+    this.zero = zero;
+    if (back < SET_BACK) return;
+    const { heap } = this;
+    for (const waiting of heap) if (!waiting.job.recurs && waiting.job.fixed !== true) waiting.due -= back;
+    for (let at = heap.length >> 1; at-- > 0;) this.sink(at, heap[at]!);
   }
 
   private arm(): void {
@@ -175,7 +200,7 @@ export class Schedule {
     clearTimeout(this.timer);
     const first = this.heap[0];
     if (first === undefined) return;
-    this.timer = setTimeout(this.fire, Math.min(LONGEST, Math.max(0, first.due - Date.now())));
+    this.timer = setTimeout(this.fire, Math.min(LOOK, Math.max(0, first.due - Date.now())));
   }
 
   /** Delivers all that is due by now, and waits for the rest. */
@@ -189,6 +214,7 @@ export class Schedule {
 
   private readonly fire = (): void => {
     this.firing = true;
+    this.follow();
     if (!this.release(Date.now())) {
       later(this.fire);
       return;

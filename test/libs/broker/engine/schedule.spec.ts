@@ -8,7 +8,7 @@ beforeEach(() => {
   // What waits for its time waits for this clock; what goes on inside the process does not.
   jest.useFakeTimers({
     now: START,
-    doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask', 'performance', 'hrtime'],
+    doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask', 'hrtime'],
   });
 });
 afterEach(() => {
@@ -92,6 +92,43 @@ describe.each(['/queue/a', '/topic/a'])('a message to %s', (destination) => {
       expect(await after(time - 1, peer)).toEqual([]);
       expect(await after(1, peer)).toEqual(['now']);
     }
+  });
+});
+
+describe('when the clock is set', () => {
+  const HOURS = 5 * 3_600_000;
+  const set = (ms: number) => jest.setSystemTime(Date.now() + ms);
+
+  it('back, a delay takes no longer, nor does a period; a moment is waited for', async () => {
+    const destination = '/queue/a';
+    const peer = await listen(destination);
+    await peer.receipted('SEND', { destination, AMQ_SCHEDULED_TIME: String(START + 10_000) }, 'at its moment');
+    await peer.receipted('SEND', { destination, AMQ_SCHEDULED_CRON: '1 12 * * *' }, 'when cron says');
+    const period = { AMQ_SCHEDULED_PERIOD: '40000', AMQ_SCHEDULED_REPEAT: '1' };
+    await peer.receipted('SEND', { destination, 'x-delay': '20000', ...period }, 'again');
+    await peer.receipted('SEND', { destination, 'x-delay': '30000' }, 'later');
+    expect(await after(5_000, peer)).toEqual([]);
+    set(-HOURS);
+    await peer.receipted('SEND', { destination, 'x-delay': '5000' }, 'soon');
+    expect(await after(5_000, peer)).toEqual(['soon']);
+    expect(await after(10_000, peer)).toEqual(['again']);
+    set(-HOURS);
+    expect(await after(10_000, peer)).toEqual(['later']);
+    expect(await after(30_000, peer)).toEqual(['again']);
+    set(2 * HOURS);
+    expect(await after(60_000, peer)).toEqual(['at its moment', 'when cron says']);
+  });
+
+  it('forward, what is due by then comes within a minute, once', async () => {
+    const destination = '/topic/a';
+    const peer = await listen(destination);
+    await peer.receipted('SEND', { destination, AMQ_SCHEDULED_TIME: String(START + HOURS) }, 'at its moment');
+    await peer.receipted('SEND', { destination, AMQ_SCHEDULED_CRON: '0 13 * * *' }, 'when cron says');
+    await peer.receipted('SEND', { destination, 'x-delay': String(HOURS) }, 'later');
+    expect(await after(1_000, peer)).toEqual([]);
+    set(HOURS);
+    expect(await after(60_000, peer)).toEqual(['at its moment', 'later', 'when cron says']);
+    expect(await after(60_000, peer)).toEqual([]);
   });
 });
 
