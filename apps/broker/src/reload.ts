@@ -14,6 +14,8 @@ import { asksForCertificates, readTls } from './tls/context.js';
 /** How long a file is left to whoever writes it, in ms; one whose last line has no end may have to grow still. */
 const SETTLE = 100;
 const SETTLE_UNENDED = 2_000;
+/** So many different lines about files that cannot be used are remembered. */
+const MOST_SAID = 100;
 
 /** What holds from the moment that it was read; all others take a new start. */
 const LIVE: readonly string[] = [
@@ -63,6 +65,8 @@ export class Reload {
   private running: Promise<void> = Promise.resolve();
   private readonly files = new FileWatch(() => this.soon());
   private options: Options;
+  /** What was said of files that cannot be used: not again with each change until they can. */
+  private readonly said = new Set<string>();
 
   /**
    * @param parts what can be changed
@@ -78,8 +82,14 @@ export class Reload {
     this.files.watch(filesOf(started));
   }
 
-  /** Reads everything again; one time after the other. */
+  /** Reads everything again, and says what comes of it. */
   now(): Promise<void> {
+    this.said.clear();
+    return this.read();
+  }
+
+  /** One time after the other. */
+  private read(): Promise<void> {
     this.running = this.running.then(() => this.reload());
     return this.running;
   }
@@ -95,9 +105,9 @@ export class Reload {
     const unended = [config, usersFile].filter((file) => file !== undefined && isUnended(file));
     if (unended.length > 0) {
       const what = `${unended.join(' and ')}: the last line has no line break`;
-      this.parts.logger.warn(`${what}; it is read in ${SETTLE_UNENDED} ms, unless more comes`, 'Reload');
+      this.complain([`${what}; it is read in ${SETTLE_UNENDED} ms, unless more comes`]);
     }
-    this.timer = setTimeout(() => void this.now(), unended.length > 0 ? SETTLE_UNENDED : SETTLE);
+    this.timer = setTimeout(() => void this.read(), unended.length > 0 ? SETTLE_UNENDED : SETTLE);
     this.timer.unref();
   }
 
@@ -128,13 +138,24 @@ export class Reload {
       this.proofs = proofs;
       for (const session of broker.sessions) if (!admits(session.address, addresses)) session.destroy();
       await broker.review();
+      this.said.clear();
       logger.log('users, rules and certificates were read again', 'Reload');
       const live = LIVE.filter((name) => !(unasked && name === 'certUser'));
       const fixed = changes(this.started, options).filter((name) => !live.includes(name));
       if (fixed.length > 0) logger.warn(`what takes a new start has changed: ${fixed.map(kebab).join(', ')}`, 'Reload');
     } catch (error) {
       const lines = error instanceof OptionsError ? error.lines : [(error as Error).message];
-      for (const line of lines) logger.warn(`what has changed is not used: ${line}`, 'Reload');
+      this.complain(lines.map((line) => `what has changed is not used: ${line}`));
+    }
+  }
+
+  private complain(lines: readonly string[]): void {
+    const { logger } = this.parts;
+    if (this.said.size > MOST_SAID) this.said.clear();
+    for (const line of lines) {
+      if (this.said.has(line)) logger.debug(line, 'Reload');
+      else logger.warn(line, 'Reload');
+      this.said.add(line);
     }
   }
 }

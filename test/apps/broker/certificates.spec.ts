@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
-import { copyFileSync, readFileSync, renameSync } from 'node:fs';
+import { appendFileSync, copyFileSync, readFileSync, renameSync } from 'node:fs';
 import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Certificates, type Pem } from '../../support/certificates.js';
@@ -459,6 +459,58 @@ describe('certificates', () => {
     expect(await sends(socket)).toBe(true);
     // Whoever has no certificate does not come in by another name, either.
     await expect(dial(server.port, undefined, { servername: 'mq.test' })).rejects.toThrow();
+  });
+
+  describe('in a file that is written slowly', () => {
+    const text = (...pems: Pem[]) => pems.map(({ cert }) => readFileSync(cert, 'utf8')).join('');
+    let other: Pem;
+    let bob: Pem;
+    beforeAll(() => {
+      other = certificates.authority('another');
+      bob = certificates.issue('bob of another', other);
+    });
+
+    it.each([
+      ['authorities', () => text(ca, other), () => text(ca, other, ca), 'cafile'],
+      ['lists of revoked ones', () => lists(), () => lists(ann), 'crlfile'],
+      ['those of the broker', () => text(own, ca), () => text(own, ca, other), 'certfile'],
+    ])(
+      '%s are used when it is complete, and those before until then: it is said once',
+      async (_w, now, next_, option) => {
+        const path = file(now());
+        const all = {
+          cafile: file(text(ca, other)),
+          certfile: file(text(own, ca)),
+          keyfile: own.key,
+          crlfile: file(lists()),
+        };
+        const pairs = Object.entries({ ...all, [option]: path }).flatMap(([name, value]) => [`--${name}`, value]);
+        const server = await serve('--verbose', '2', '--tls', 'strict', '--cert-user', 'cn', ...pairs);
+        const [anns, bobs] = [await dial(server.port, ann), await dial(server.port, bob)];
+        const complete = next_();
+        const said = () => server.program.stderr.match(/^.*what has changed is not used.*$/gm) ?? [];
+        // It begins anew, ends in the midst of a block, and grows.
+        const cuts = [200, 100, 50, 10].map((left) => complete.length - left);
+        files.replace(path, complete.slice(0, cuts[0]));
+        for (const [at, cut] of cuts.entries()) {
+          await server.program.until(`attempt ${at + 1}`, () => said().length > at);
+          for (const each of [anns, bobs]) expect(await sends(each.socket)).toBe(true);
+          for (const each of [ann, bob]) (await dial(server.port, each)).socket.destroy();
+          appendFileSync(path, complete.slice(cut, cuts[at + 1]));
+        }
+        expect(said().filter((line) => line.includes('WARN'))).toHaveLength(1);
+        expect(said()[0]).toContain('is cut off, or half written: its last block (PEM) has no end');
+        await reloads(server.program, 1);
+        expect(await sends(bobs.socket)).toBe(true);
+        for (const each of [anns, bobs]) each.socket.destroy();
+      },
+    );
+
+    /** The list of each authority; the last one's says who is revoked. */
+    function lists(...revoked: Pem[]): string {
+      const listOf = (by: Pem, ...all: Pem[]) => readFileSync(certificates.revoke(by, ...all), 'utf8');
+      return listOf(other) + listOf(ca, ...revoked);
+    }
   });
 
   it('that are revoked are those of one authority, whatever numbers another one has given out', async () => {

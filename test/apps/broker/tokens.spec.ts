@@ -377,6 +377,8 @@ describe('keys from a server', () => {
     ['an answer that is too large', (_request, response) => void flood(response), 'larger than 1048576 bytes'],
     ['no key set', (_request, response) => void response.end('<html>'), 'not valid JSON'],
     ['another kind of JSON', (_request, response) => void response.end('{"keys":1}'), 'is no key set'],
+    ['a set of none', (_request, response) => void response.end('{"keys":[]}'), 'holds no key'],
+    ['a part of an answer', (_request, response) => void cut(response), 'tokens cannot be checked: '],
     [
       'a way to elsewhere',
       (_request, response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
@@ -393,8 +395,29 @@ describe('keys from a server', () => {
     await server.connect(await signer.sign());
   });
 
-  it('that does not answer are waited for some seconds, no longer', async () => {
-    const source = await keyServer(() => undefined);
+  it.each<[string, KeyServer['answer']]>([
+    ['status 500', (_request, response) => void response.writeHead(500).end()],
+    ['an empty set', publish()],
+    ['rubbish', (_request, response) => void response.end('<html>')],
+    ['an answer that breaks off', (_request, response) => void cut(response)],
+    ['no answer', () => undefined],
+    ['an answer of an octet now and then', (_request, response) => void drip(response)],
+  ])('count on where there is %s instead of the next ones', async (_what, answer) => {
+    const source = await keyServer(publish(await signer.jwk()));
+    const server = await serve(source.url);
+    const peer = await server.connect(await signer.sign());
+    source.answer = answer;
+    later(11 * 60_000);
+    await server.connect(await signer.sign());
+    expect(source.asked).toBe(2);
+    await peer.receipted('SEND', { destination: '/queue/a' }, 'still here');
+  });
+
+  it.each<[string, KeyServer['answer']]>([
+    ['does not answer', () => undefined],
+    ['sends an octet now and then', (_request, response) => void drip(response)],
+  ])('are waited for some seconds, no longer, when it %s', async (_what, answer) => {
+    const source = await keyServer(answer);
     const server = await serve(source.url);
     expect(await server.refusal(await signer.sign())).toBe('tokens cannot be checked at the moment: try again later');
     expect(server.warnings.join()).toContain('tokens cannot be checked: request timed out');
@@ -408,6 +431,16 @@ describe('keys from a server', () => {
     for (let times = 0; times < 20; times++) await server.refusal(token);
     expect(source.asked).toBe(1);
   });
+
+  function cut(response: Parameters<KeyServer['answer']>[1]): void {
+    response.writeHead(200, { 'content-length': '1000' });
+    response.write('{"keys":[', () => response.socket?.destroy());
+  }
+
+  function drip(response: Parameters<KeyServer['answer']>[1]): void {
+    const timer = setInterval(() => response.write(' '), 100);
+    response.once('close', () => clearInterval(timer));
+  }
 
   function flood(response: Parameters<KeyServer['answer']>[1]): void {
     response.write('{"keys":[');
@@ -426,6 +459,12 @@ describe('a file of keys', () => {
     ],
     ['no key', () => 'hunter2', [], 'holds 0 keys: it has to be 1 to 100'],
     ['half of a JSON', () => '{"keys":[{"hunter2"', [], 'is not JSON'],
+    [
+      'a PEM and a half',
+      async () => `${await signer.pem()}-----BEGIN PUBLIC KEY-----\nhunter2`,
+      [],
+      'is cut off, or half',
+    ],
     ['some other JSON', () => ({ a: 'hunter2' }), [], 'is neither a JWK nor a JWKS'],
     ['a key for another algorithm', () => signer.jwk(), ['--jwt-algorithms', 'RS256'], 'holds no key for any of RS256'],
     ['a key of another curve', () => signer.jwk(), ['--jwt-algorithms', 'ES384'], 'holds no key for any of ES384'],

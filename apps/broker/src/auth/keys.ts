@@ -12,6 +12,7 @@ import {
 } from 'jose';
 import { OptionsError } from '../options.error.js';
 import { maxFileSize, readOptionFile } from '../options.file.js';
+import { blocksIn } from '../tls/blocks.js';
 
 /** A key that a token may be signed by. */
 export interface Key {
@@ -50,6 +51,8 @@ const fits: Readonly<Record<string, Pick<JWK, 'kty' | 'crv'>>> = {
 /** Shorter ones can be found out (RFC 7518, 3.2 and 3.3). */
 const LEAST_RSA_BITS = 2048;
 const MOST_KEYS = 100;
+/** Blocks of PEM that hold a public key. */
+const KINDS = ['PUBLIC KEY', 'RSA PUBLIC KEY', 'CERTIFICATE'];
 
 interface FileKey extends Key {
   readonly thumbprint: string;
@@ -114,7 +117,7 @@ function readJson(text: string, label: string): JWK[] {
 }
 
 function readPem(text: string, label: string): JWK[] {
-  const blocks = text.match(/-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----/g) ?? [];
+  const blocks = KINDS.flatMap((kind) => blocksIn(text, label, kind));
   try {
     return blocks.map((block) => createPublicKey(block).export({ format: 'jwk' }) as JWK);
   } catch {
@@ -257,5 +260,6 @@ async function readSet(response: Response): Promise<string> {
   const text = Buffer.concat(chunks).toString();
   const { keys } = JSON.parse(text) as { keys?: unknown };
   if (!Array.isArray(keys)) throw new Error('the answer is no key set');
+  if (keys.length === 0) throw new Error('the answer holds no key');
   return text;
 }

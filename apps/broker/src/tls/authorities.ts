@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { OptionsError } from '../options.error.js';
 import { readOptionFile } from '../options.file.js';
+import { blocksIn } from './blocks.js';
 
 /** How many authorities may stand between a certificate and the one that vouches for it. */
 const MOST_BETWEEN = 8;
@@ -19,8 +20,7 @@ export class Authorities {
   /** @throws OptionsError when the file holds what is no certificate (PEM) */
   static load(file: string): Authorities {
     const label = `certificate authorities ${file}`;
-    const blocks =
-      readOptionFile(file, label).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    const blocks = blocksIn(readOptionFile(file, label), label, 'CERTIFICATE');
     if (blocks.length === 0) throw new OptionsError([`${label}: holds no certificate (PEM)`]);
     try {
       return new Authorities(blocks.map((block) => new X509Certificate(block)));

@@ -4,6 +4,7 @@ import { explainPair, type PemFile } from 'nestjs-stomp-command';
 import { findVhost } from 'nestjs-stomp/server';
 import { describeCause } from '../options.file.js';
 import type { Options } from '../options.js';
+import { blocksIn } from './blocks.js';
 
 /** Whether clients are asked for a certificate: a listener does so from its start, or never. */
 export const asksForCertificates = ({ tls, certUser }: Options): boolean =>
@@ -19,8 +20,8 @@ export function readTls(options: Options): TlsOptions | undefined {
   const { tls, cafile, certfile, keyfile, crlfile, vhostCerts } = options;
   if (tls === false) return undefined;
   const common = {
-    ...(cafile === undefined ? {} : { ca: read('cafile', cafile).content }),
-    ...(crlfile === undefined ? {} : { crl: listsIn(read('crlfile', crlfile).content) }),
+    ...(cafile === undefined ? {} : { ca: authoritiesIn(read('cafile', cafile)) }),
+    ...(crlfile === undefined ? {} : { crl: listsIn(read('crlfile', crlfile)) }),
     minVersion: 'TLSv1.2' as const,
   };
   const own = readPair('', { certfile, keyfile });
@@ -40,9 +41,17 @@ export function readTls(options: Options): TlsOptions | undefined {
   };
 }
 
+/** The authorities in a file, of which TLS leaves out what is cut off. */
+function authoritiesIn({ label, content }: PemFile): Buffer {
+  blocksIn(content.toString('latin1'), label, 'CERTIFICATE');
+  return content;
+}
+
 /** The lists of revoked certificates in a file: of several in one text TLS reads the first. */
-const listsIn = (content: Buffer): (string | Buffer)[] =>
-  content.toString('latin1').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [content];
+function listsIn({ label, content }: PemFile): (string | Buffer)[] {
+  const lists = blocksIn(content.toString('latin1'), label, 'X509 CRL');
+  return lists.length === 0 ? [content] : [...lists];
+}
 
 interface Pair {
   readonly certfile?: string;
@@ -55,6 +64,7 @@ const readPair = (place: string, { certfile, keyfile }: Pair) => ({
 });
 
 function createContext({ cert, key }: Record<'cert' | 'key', PemFile>, common: SecureContextOptions): SecureContext {
+  blocksIn(cert.content.toString('latin1'), cert.label, 'CERTIFICATE');
   try {
     return createSecureContext({ cert: cert.content, key: key.content, ...common });
   } catch (cause) {

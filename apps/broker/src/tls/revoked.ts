@@ -4,6 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { OptionsError } from '../options.error.js';
 import { readOptionFile } from '../options.file.js';
+import { blocksIn } from './blocks.js';
 
 /**
  * The certificates that authorities have revoked. TLS itself looks at the lists for new connections, and at their
@@ -15,7 +16,7 @@ export class Revoked {
   /** @throws OptionsError when the file holds no list (PEM) */
   static load(file: string): Revoked {
     const label = `revoked certificates ${file}`;
-    const blocks = readOptionFile(file, label).match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [];
+    const blocks = blocksIn(readOptionFile(file, label), label, 'X509 CRL');
     if (blocks.length === 0) throw new OptionsError([`${label}: holds no list of revoked certificates (PEM)`]);
     try {
       const lists = blocks.map((block) => new x509.X509Crl(block));
