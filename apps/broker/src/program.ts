@@ -9,6 +9,7 @@ import type { Proofs } from './auth/proofs.js';
 import { BrokerLogger, type Verbosity } from './logger.js';
 import type { Options } from './options.js';
 import { Reload } from './reload.js';
+import { Rest } from './rest.js';
 
 /**
  * Runs the broker until the process is told to end: by the first signal gracefully, by the second at once.
@@ -31,11 +32,13 @@ export async function run(options: Options, proofs: Proofs, read: () => Options)
   const rules = app.get(AccessRules, { strict: false });
   const lockout = app.get(Lockout, { strict: false });
   const reload = new Reload({ broker, rules, lockout, identities, addresses, logger, read }, options, proofs);
+  const rest = new Rest();
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
     stopping = true;
     reload.stop();
+    rest.stop();
     logger.log(`${signal}: ending sessions; a second signal exits at once`, 'Broker');
     app
       .close()

@@ -1,0 +1,24 @@
+import { expect, it, jest } from '@jest/globals';
+import { setTimeout } from 'node:timers/promises';
+import { serve } from '../../support/stompserver.js';
+
+jest.setTimeout(60_000);
+
+const CLIENTS = 1_000;
+/** V8 itself gives memory back, too, but not before 8 seconds without work. */
+const SOON = 6_000;
+/** In MiB; the arrival leaves more than twice as much. */
+const LEAST = 10;
+
+it('gives back what the arrival of a thousand clients has left behind, and serves them all', async () => {
+  const server = await serve();
+  const peers = await Promise.all(Array.from({ length: CLIENTS }, () => server.connect()));
+  for (const peer of peers) peer.send('SUBSCRIBE', { destination: '/topic/rest', id: '0', receipt: 'there' });
+  for (const peer of peers) await peer.receipt('there');
+  const { program } = server;
+  const end = performance.now() + SOON;
+  while (program.memory > program.peakMemory - LEAST && performance.now() < end) await setTimeout(100);
+  expect(program.peakMemory - program.memory).toBeGreaterThan(LEAST);
+  peers[0]!.send('SEND', { destination: '/topic/rest' }, 'still there');
+  for (const peer of peers) expect((await peer.message()).text).toBe('still there');
+});
