@@ -64,7 +64,7 @@ export class Lane {
   constructor(private readonly pages?: Pages) {}
 
   push(slot: Entry | number): void {
-    this.fresh[this.fresh.length] = slot;
+    this.fresh.push(slot);
     this.next++;
     this.length++;
   }
