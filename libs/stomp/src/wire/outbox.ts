@@ -11,21 +11,51 @@ const SMALL = 4 * 1024;
 const LARGE = 64 * 1024;
 /** From this size on a piece is passed by reference: cheaper than its copy, dearer than that of a smaller one. */
 const BY_REFERENCE = 8 * 1024;
-/** The most slabs of each size that are kept for the next writer. */
-const KEPT = 64;
+/** The most slabs of a size that wait for the next writer. */
+const MOST = 1_024;
+/** For so many ms they wait. */
+const WAIT = 1_000;
 
-const small: Buffer[] = [];
-const large: Buffer[] = [];
+/** Slabs of one size, those that are free: as many as there were in use at a time of late. */
+class Slabs {
+  private readonly free: Buffer[] = [];
+  /** So many were not used since it was looked at last. */
+  private spare = 0;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly size: number) {}
+
+  take(): Buffer {
+    const slab = this.free.pop() ?? Buffer.allocUnsafeSlow(this.size);
+    this.spare = Math.min(this.spare, this.free.length);
+    return slab;
+  }
+
+  give(slab: Buffer): void {
+    if (this.free.length === MOST) return;
+    this.free.push(slab);
+    this.timer ??= setTimeout(() => this.look(), WAIT).unref();
+  }
+
+  private look(): void {
+    this.timer = undefined;
+    this.free.splice(0, this.spare);
+    this.spare = this.free.length;
+    if (this.spare > 0) this.timer = setTimeout(() => this.look(), WAIT).unref();
+  }
+}
+
+const small = new Slabs(SMALL);
+const large = new Slabs(LARGE);
 
 function take(size: number): Buffer {
-  if (size <= SMALL) return small.pop() ?? Buffer.allocUnsafeSlow(SMALL);
-  if (size <= LARGE) return large.pop() ?? Buffer.allocUnsafeSlow(LARGE);
-  return Buffer.allocUnsafeSlow(size);
+  if (size <= SMALL) return small.take();
+  return size <= LARGE ? large.take() : Buffer.allocUnsafeSlow(size);
 }
 
 function give(slab: Buffer): void {
-  if (slab.length === SMALL && small.length < KEPT) small.push(slab);
-  else if (slab.length === LARGE && large.length < KEPT) large.push(slab);
+  if (slab.length === SMALL) small.give(slab);
+  else if (slab.length === LARGE) large.give(slab);
 }
 
 export class Outbox {

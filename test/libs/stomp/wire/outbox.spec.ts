@@ -4,7 +4,9 @@ import { Frame, FrameDecoder } from 'nestjs-stomp/frame';
 import { Connection } from 'nestjs-stomp/wire';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { socketPair } from '../../../support/pair.js';
 
 const quiet = { onFrame() {}, onFault() {}, onEnd() {}, onClose() {} };
@@ -46,4 +48,31 @@ it('slabs that are used again never carry the octets of another frame, whatever 
     }),
     { numRuns: 25 },
   );
+}, 60_000);
+
+/** Octets of all buffers that something still holds. */
+function held(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage().arrayBuffers;
+}
+
+it('what many connections at once have needed to send is used again, and let go of soon after', async () => {
+  const pairs = await Promise.all(Array.from({ length: 200 }, () => socketPair()));
+  for (const [, far] of pairs) far.resume();
+  const connections = pairs.map(([near]) => new Connection(near, quiet));
+  const frame = new Frame('SEND', {}, Buffer.alloc(4_000));
+  /** Each connection fills slabs for itself: 60 KB of them. */
+  const burst = async () => {
+    for (const connection of connections) for (let i = 0; i < 15; i++) connection.send(frame);
+    while (connections.some(({ buffered }) => buffered > 0)) await turn();
+  };
+  await burst();
+  const once = held();
+  await burst();
+  expect(held() - once).toBeLessThan(2_000_000);
+  const end = performance.now() + 10_000;
+  while (held() > once - 10_000_000 && performance.now() < end) await setTimeout(100);
+  expect(held()).toBeLessThan(once - 10_000_000);
+  for (const connection of connections) connection.destroy();
 }, 60_000);
