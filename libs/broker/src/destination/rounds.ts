@@ -26,6 +26,8 @@ interface Round {
   at: number;
   /** Those of them that are to write it. */
   takers: TopicReader[];
+  /** Octets that it takes while it waits for another turn. */
+  held: number;
 }
 
 const NONE: Answered = { asked: 0, takers: [] };
@@ -34,10 +36,14 @@ export class Rounds {
   private readonly open: Round[] = [];
   private readonly held = new Set<Session>();
 
-  /** @param onOver told when no round is under way any more */
+  /**
+   * @param occupy told of so many octets more, or fewer, of messages that are under way
+   * @param onOver told when no round is under way any more
+   */
   constructor(
     private readonly topics: Topics,
     private readonly name: string,
+    private readonly occupy: (octets: number) => void,
     private readonly onOver?: () => void,
   ) {}
 
@@ -68,10 +74,16 @@ export class Rounds {
       version: this.topics.version,
       at: asked,
       takers: [...takers],
+      held: 0,
     };
     if (together !== false) keep(round);
     this.topics.underWay.add(this);
     if (this.open.push(round) === 1) this.go();
+    if (this.open.at(-1) === round) {
+      message.detach();
+      round.held = message.size;
+      this.occupy(round.held);
+    }
     if (publisher === undefined || this.held.has(publisher)) return;
     if (this.open.length === 0) {
       if (!isOver()) return;
@@ -85,6 +97,7 @@ export class Rounds {
   finish(): void {
     this.topics.underWay.delete(this);
     for (const round of this.open.splice(0)) {
+      this.occupy(-round.held);
       this.refresh(round);
       keep(round);
     }
@@ -102,6 +115,7 @@ export class Rounds {
         later(() => this.resume());
         return;
       }
+      this.occupy(-round.held);
     }
     this.topics.underWay.delete(this);
     this.onOver?.();

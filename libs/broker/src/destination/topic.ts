@@ -38,6 +38,8 @@ export interface TopicOwner {
    * @param topics what is retained for them comes first
    */
   durable(name: string, subscription: Subscription, terms: ConsumerTerms, topics: Iterable<string>): Route | undefined;
+  /** So many more octets of messages are on their way in turns; fewer, if negative. */
+  occupy(octets: number): void;
   /** A reader lags behind. */
   slow(subscription: Subscription): void;
   subscribed(subscription: Subscription): void;
@@ -223,7 +225,7 @@ export class Topic implements Route {
     this.version = topics.version;
     if (this.rounds === undefined) {
       if (!this.readers.some(({ selects }) => selects)) return;
-      this.rounds = new Rounds(topics, this.name, this.onOver);
+      this.rounds = new Rounds(topics, this.name, (octets) => this.owner.occupy(octets), this.onOver);
     }
     // Those that write come first, and of them those that have selectors.
     const keepers = this.readers.filter(({ keeps }) => keeps);

@@ -9,7 +9,7 @@ import {
   StompError,
   type Subscription,
 } from 'nestjs-stomp/server';
-import { deliver, partsOf, queueOf } from '../destination/composite.js';
+import { Composite, deliver, partsOf, queueOf } from '../destination/composite.js';
 import { isPersistent, readTerms } from '../destination/dialect.js';
 import { type Address, DURABLE } from '../destination/name.js';
 import { checkPolicies, type Policy } from '../destination/policy.js';
@@ -104,8 +104,27 @@ export class LocalEngine implements Engine {
     const slow = sent.some(({ route, message }) => {
       return partsOf(route, message).some((part) => part.route instanceof Topic && part.route.slow);
     });
-    if (slow) inTurns(session, questions(sent, session, this.world(session.vhost)), (ask) => ask(), go);
-    else go();
+    if (!slow) {
+      go();
+      return;
+    }
+    // What is in a transaction counts already.
+    const { memory } = this.limits;
+    let held = 0;
+    let over = false;
+    inTurns(
+      session,
+      questions(sent, session, this.world(session.vhost)),
+      (ask) => ask(),
+      (error) => {
+        over = true;
+        memory.add(-held);
+        go(error);
+      },
+    );
+    if (over || operations.length > 1 || !(sent[0]!.route instanceof Composite)) return;
+    held = sent[0]!.message.size;
+    memory.add(held);
   }
 
   commit(operations: readonly Operation[], session: Session, done: Done | undefined): void {

@@ -411,6 +411,10 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     if (!topic.busy) this.reached.delete(name);
   }
 
+  occupy(octets: number): void {
+    this.limits.memory.add(octets);
+  }
+
   slow(subscription: Subscription): void {
     this.advisory.slow(subscription);
   }

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { DiskStore, LocalEngine, MemoryStore, type StompBroker } from 'nestjs-stomp-broker';
+import { Memory } from 'nestjs-stomp/server';
 import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
-import { type RawPeer } from '../../../support/raw.js';
+import { RawPeer } from '../../../support/raw.js';
+import { handshake, watch } from '../../../support/server.js';
 import { frame, type Headers } from '../../../support/wire.js';
 
 const TOPIC = '/topic/a';
@@ -121,6 +123,47 @@ describe('durable subscriptions whose selectors take long', () => {
       expect(textsOf(own)).toEqual(ended.includes(n) ? [] : ['slow', 'quick']);
     }
   });
+});
+
+describe('messages that selectors are asked about for long', () => {
+  const MOST = 8 * 1024 * 1024;
+
+  /** A client over a socket, which takes a large frame in pieces. */
+  async function dial(port: number): Promise<RawPeer> {
+    const peer = watch(await RawPeer.connect(port));
+    await handshake(peer, '1.2');
+    return peer;
+  }
+
+  it.each([
+    ['to a topic', TOPIC],
+    ['to a list', `${TOPIC},/queue/b`],
+  ])(
+    'count as messages that wait, no more are read than memory has room for, and it is free again after that (%s)',
+    async (_to, to) => {
+      const memory = new Memory(MOST);
+      const broker = await makeBroker({ memory, engine: new LocalEngine(new MemoryStore(), [], { memory }) });
+      await leave(await crowd(broker, (n) => durable(`d${n}`, `(${SLOW}) AND n IS NULL`)));
+      const consumer = await join(broker);
+      await consumer.subscribe('/queue/b');
+      const { port } = await broker.listen({ port: 0, host: '127.0.0.1' });
+      const publishers = await Promise.all(Array.from({ length: 20 }, async () => dial(port)));
+      const body = Buffer.alloc(1024 * 1024, 'x');
+      let highest = 0;
+      let left = publishers.length;
+      for (const publisher of publishers) {
+        publisher.send('SEND', { destination: to, receipt: 'taken', n: '1', ...LONG }, body);
+        void publisher.receipt('taken').then(() => left--);
+      }
+      while (left > 0) {
+        await setImmediate();
+        highest = Math.max(highest, memory.used);
+      }
+      expect(highest).toBeGreaterThan(0);
+      expect(highest).toBeLessThan(1.5 * MOST);
+      expect(memory.used).toBe(0);
+    },
+  );
 });
 
 describe('durable subscriptions whose selectors take long, and what is written as a whole', () => {
