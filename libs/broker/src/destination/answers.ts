@@ -1,5 +1,6 @@
 /*
- * Messages that are written in one turn with something else, those of a transaction or one for a list of destinations.
+ * Messages that are written in one turn with something else: those of a transaction, one for a list of destinations, one
+ * whose time has come.
  * In that turn nobody could be asked but one after the other, while everybody else waits. So those who write and have
  * selectors are asked before, in turns, for as long as there is anybody who was not.
  */
@@ -30,7 +31,13 @@ export class Answers {
   /** Those who were asked about all of them. */
   private asked: readonly TopicReader[] = [];
 
-  constructor(private readonly publisher: Session) {}
+  /** @param publisher undefined where it has gone */
+  constructor(private readonly publisher: Session | undefined) {}
+
+  /** Whether one of them has not come yet. */
+  get open(): boolean {
+    return this.expected.size > 0;
+  }
 
   /** @param make the message as the topic's readers see it; what was answered holds for that one */
   expect(message: Message, make: () => Message): void {

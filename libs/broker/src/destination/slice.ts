@@ -95,13 +95,14 @@ const BREATH = { forget: () => undefined };
  * Does something with each of many, in turns if it takes long; the session that wants it is not read before it is done.
  * Those that are added to a map or a set meanwhile are among them.
  *
+ * @param session undefined where it is the broker itself that wants it
  * @param done told when it is, in this turn or a later one, or when something of it has failed
  */
-export function inTurns<T>(session: Session, all: Iterator<T>, work: (one: T) => void, done: Done): void {
+export function inTurns<T>(session: Session | undefined, all: Iterator<T>, work: (one: T) => void, done: Done): void {
   const wait = { forget: () => undefined };
   const end = (error?: Error) => {
     done(error);
-    session.goOn(wait);
+    session?.goOn(wait);
   };
   const go = () => {
     for (let next = all.next(); next.done !== true; next = all.next()) {
@@ -113,7 +114,7 @@ export function inTurns<T>(session: Session, all: Iterator<T>, work: (one: T) =>
         return;
       }
       if (!spend(since)) continue;
-      session.waitFor(wait);
+      session?.waitFor(wait);
       later(go);
       return;
     }

@@ -119,6 +119,17 @@ export class Topic implements Route {
     }
   }
 
+  /** A message that was delayed is `due` when all that is to be asked about it has been. */
+  expectDue(message: Message, publisher: Session | undefined): void {
+    this.answers = new Answers(publisher);
+    this.answers.expect(message, () => message);
+  }
+
+  /** Whether a message that was to come has not come yet. */
+  get expects(): boolean {
+    return this.answers?.open === true;
+  }
+
   /** What those who write are to be asked about such messages, and were not yet. */
   questions(): Iterable<() => void> {
     return this.answers?.questions(this.keepers()) ?? [];
@@ -133,6 +144,12 @@ export class Topic implements Route {
     const answered = this.answers?.take(message, this.keepers());
     if (answered === undefined) this.admit(readdress(message, destination), session, true, done);
     else this.admit(answered.own, session, answered, done);
+  }
+
+  /** The time of a message has come. */
+  due(message: Message, publisher: Session | undefined): void {
+    const answered = this.answers?.take(message, this.keepers());
+    this.release(message, publisher, answered ?? true, undefined);
   }
 
   private keepers(): readonly TopicReader[] {
@@ -289,6 +306,25 @@ export class Topic implements Route {
     this.owner.topics.remove(this.name, reader);
     reader.close();
     this.owner.unsubscribed(subscription);
+  }
+}
+
+/**
+ * All that is to be asked about messages that are expected, until nobody is left who was not: some may come meanwhile.
+ *
+ * @param over whether nobody wants to know any more
+ */
+export function* questionsOf(topics: Iterable<Topic>, over = () => false): Generator<() => void> {
+  const all = [...topics];
+  for (let open = true; open;) {
+    open = false;
+    for (const topic of all) {
+      for (const question of topic.questions()) {
+        if (over()) return;
+        open = true;
+        yield question;
+      }
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { checkPolicies, type Policy } from '../destination/policy.js';
 import type { Queue } from '../destination/queue.js';
 import { inTurns } from '../destination/slice.js';
 import { onceAll } from '../destination/tally.js';
-import { type Sending, Topic } from '../destination/topic.js';
+import { questionsOf, type Sending, Topic } from '../destination/topic.js';
 import type { Store } from '../store/store.js';
 import type { Engine } from './engine.js';
 import { Lasting } from './lasting.js';
@@ -201,18 +201,7 @@ function* questions(sent: readonly Sent[], session: Session, world: World): Gene
     }
   }
   for (const [topic, sending] of topics) yield () => topic.expect(sending, session);
-  // Some may come while others are asked.
-  for (let open = true; open;) {
-    open = false;
-    for (const topic of topics.keys()) {
-      for (const question of topic.questions()) {
-        // With the session goes the transaction.
-        if (session.closed) return;
-        open = true;
-        yield question;
-      }
-    }
-  }
+  yield* questionsOf(topics.keys(), () => session.closed);
 }
 
 /**

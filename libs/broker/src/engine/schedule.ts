@@ -47,6 +47,8 @@ interface Waiting {
 }
 
 export interface ScheduleOwner {
+  /** The time of a message has come: `go` is told, in this turn or a later one, when nothing about it takes long any more. */
+  prepare(message: Message, to: Target, go: () => void): void;
   /** The time of a message has come; it gets one of its own each time. */
   release(message: Message, to: Target): void;
   /** A job is there, or has changed. */
@@ -66,6 +68,8 @@ export class Schedule {
   private serials = 0;
   /** It is at what is due, or goes on with it in another turn. */
   private firing = false;
+  /** The next one, as it is to be delivered, once it is prepared. */
+  private ready: { readonly job: Job; readonly message: Message } | undefined;
   /** When the clock of the day was 0, by the one that nobody sets. */
   private zero = performance.now() - Date.now();
 
@@ -134,7 +138,9 @@ export class Schedule {
       else this.recur(job.id, renew(message), to, cron);
       return;
     }
-    this.owner.release(message.readdress(message.destination, DONE, message.id), to);
+    const { ready } = this;
+    this.ready = undefined;
+    this.owner.release(ready?.job === job ? ready.message : deliverable(message), to);
     // A period begins when the one before it has ended: what is late is not caught up with.
     const due = Date.now() + period;
     // What nobody would get any more ends: of a repetition without end it is the only end.
@@ -204,41 +210,68 @@ export class Schedule {
   }
 
   /** Delivers all that is due by now, and waits for the rest. */
-  async catchUp(): Promise<void> {
+  catchUp(): Promise<void> {
     const now = Date.now();
     this.firing = true;
-    while (!this.release(now)) await new Promise<void>((goOn) => later(goOn));
-    this.firing = false;
-    this.arm();
+    return new Promise((resolve) => {
+      const go = () => {
+        if (!this.release(now, go)) return;
+        this.rest();
+        resolve();
+      };
+      go();
+    });
   }
 
   private readonly fire = (): void => {
     this.firing = true;
     this.follow();
-    if (!this.release(Date.now())) {
-      later(this.fire);
-      return;
-    }
+    if (this.release(Date.now(), this.fire)) this.rest();
+  };
+
+  private rest(): void {
     this.firing = false;
     this.arm();
-  };
+  }
 
   /**
    * Delivers what is due by a moment, for as long as a turn has time for it: all may be due at once, and each may be for
    * many. Tells whether that was all.
+   *
+   * @param again called in another turn where it was not
    */
-  private release(until: number): boolean {
+  private release(until: number, again: () => void): boolean {
     for (let first; (first = this.heap[0]) !== undefined && first.due <= until;) {
       const since = performance.now();
+      if (!this.prepare(first.job, again)) return false;
       this.run(this.pop().job);
-      if (spend(since)) return false;
+      if (!spend(since)) continue;
+      later(again);
+      return false;
     }
     return true;
+  }
+
+  /** Whether a job can be run in this turn; else that goes on when it can. */
+  private prepare(job: Job, again: () => void): boolean {
+    if (job.recurs || this.ready?.job === job) return true;
+    const { to } = job;
+    const message = deliverable(job.message);
+    let waits = false;
+    this.owner.prepare(message, to, () => {
+      this.ready = { job, message };
+      if (waits) again();
+    });
+    waits = this.ready?.job !== job;
+    return !waits;
   }
 }
 
 const precedes = (one: Waiting, other: Waiting) =>
   one.due === other.due ? one.serial < other.serial : one.due < other.due;
+
+/** It has the id that it was kept with. */
+const deliverable = (message: Message) => message.readdress(message.destination, DONE, message.id);
 
 const renew = (message: Message) => message.readdress(message.destination);
 

@@ -28,8 +28,8 @@ import { Queue, type QueueOwner } from '../destination/queue.js';
 import { offer } from '../destination/reader.js';
 import { REPLY_QUEUE, REPLY_TOPIC, ReplyRoute, TEMP_QUEUE, TEMP_TOPIC } from '../destination/reply.js';
 import { Retained } from '../destination/retained.js';
-import { giveWay, spend } from '../destination/slice.js';
-import { Topic, type TopicOwner } from '../destination/topic.js';
+import { giveWay, inTurns, spend } from '../destination/slice.js';
+import { questionsOf, Topic, type TopicOwner } from '../destination/topic.js';
 import { Topics } from '../destination/topics.js';
 import { virtualTopic } from '../destination/virtual.js';
 import { Wildcards } from '../destination/wildcard.js';
@@ -111,6 +111,7 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     );
     this.scheduled = new Schedule(
       {
+        prepare: (message, to, go) => this.prepareScheduled(message, to, go),
         release: (message, to) => this.releaseScheduled(message, to),
         keep: ({ id, message, ...about }) => {
           if (isPersistent(message) && !about.to.name.startsWith(TEMPORARY)) {
@@ -266,10 +267,22 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     this.scheduled.add(message, timing, target);
   }
 
+  /** Those who write a message of a topic are asked before, in turns. */
+  private prepareScheduled(message: Message, { kind, name, publisher }: Target, go: () => void): void {
+    const topic = kind === 'topic' ? this.reaching(name) : undefined;
+    if (topic?.slow !== true) {
+      go();
+      return;
+    }
+    this.reached.set(name, topic);
+    topic.expectDue(message, this.sessions.get(publisher ?? ''));
+    inTurns(undefined, questionsOf([topic]), (ask) => ask(), go);
+  }
+
   private releaseScheduled(message: Message, { kind, name, about, publisher }: Target): void {
     if (kind === 'topic') {
       const session = this.sessions.get(publisher ?? '');
-      this.reach(name, (topic) => topic.release(message, session, true, undefined));
+      this.reach(name, (topic) => topic.due(message, session));
       return;
     }
     // A temporary queue may have gone with its session.
@@ -405,10 +418,19 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
 
   /** Sends a message of the broker's own: those that are still on their way to the topic come before it. */
   private reach(name: string, send: (topic: Topic) => void): void {
-    const topic = this.reached.get(name) ?? new Topic(name, this, () => this.reached.delete(name));
+    const topic = this.reaching(name);
     this.reached.set(name, topic);
     send(topic);
-    if (!topic.busy) this.reached.delete(name);
+    this.leaveBe(name, topic);
+  }
+
+  private reaching(name: string): Topic {
+    const topic: Topic = this.reached.get(name) ?? new Topic(name, this, () => this.leaveBe(name, topic));
+    return topic;
+  }
+
+  private leaveBe(name: string, topic: Topic): void {
+    if (!topic.busy && !topic.expects) this.reached.delete(name);
   }
 
   occupy(octets: number): void {
