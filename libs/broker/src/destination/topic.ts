@@ -119,7 +119,7 @@ export class Topic implements Route {
     }
   }
 
-  /** A message that was delayed is `due` when all that is to be asked about it has been. */
+  /** A message that was delayed, or is a dead letter, is `due` when all that is to be asked about it has been. */
   expectDue(message: Message, publisher: Session | undefined): void {
     this.answers = new Answers(publisher);
     this.answers.expect(message, () => message);
@@ -146,10 +146,15 @@ export class Topic implements Route {
     else this.admit(answered.own, session, answered, done);
   }
 
-  /** The time of a message has come. */
-  due(message: Message, publisher: Session | undefined): void {
-    const answered = this.answers?.take(message, this.keepers());
-    this.release(message, publisher, answered ?? true, undefined);
+  /**
+   * The time of a message has come.
+   *
+   * @param dead of a dead letter, which is not kept, and does not expire
+   */
+  due(message: Message, publisher: Session | undefined, dead = false): void {
+    const answered = this.answers?.take(message, this.keepers()) ?? true;
+    if (dead) this.publish(message, publisher, answered, undefined);
+    else this.release(message, publisher, answered, undefined);
   }
 
   private keepers(): readonly TopicReader[] {

@@ -19,7 +19,11 @@ export interface Target {
   readonly about?: object;
   /** Of a topic: the id of the session that sent it. */
   readonly publisher?: string | undefined;
+  /** It is a dead letter of a topic, and waits for nothing but to be asked about. */
+  readonly dead?: boolean;
 }
+
+const AT_ONCE: Timing = { delay: 0, fixed: false, period: 0, repeat: 0, cron: undefined };
 
 /** A message that waits for its time. */
 export interface Job {
@@ -78,6 +82,16 @@ export class Schedule {
     private readonly owner: ScheduleOwner,
     private readonly memory = new Memory(),
   ) {}
+
+  /** Whether one more message may wait. */
+  get free(): boolean {
+    return this.heap.length < MOST;
+  }
+
+  /** Delivers a message as soon as nothing about it takes long any more; until then it is kept as one that waits. */
+  addNow(message: Message, to: Target): void {
+    this.add(message, AT_ONCE, to);
+  }
 
   /** @throws StompError when too many messages wait */
   add(message: Message, { delay, fixed, repeat, cron }: Timing, to: Target): void {
@@ -212,6 +226,8 @@ export class Schedule {
   /** Delivers all that is due by now, and waits for the rest. */
   catchUp(): Promise<void> {
     const now = Date.now();
+    // It was set when they were recovered.
+    clearTimeout(this.timer);
     this.firing = true;
     return new Promise((resolve) => {
       const go = () => {

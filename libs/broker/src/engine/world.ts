@@ -279,10 +279,10 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     inTurns(undefined, questionsOf([topic]), (ask) => ask(), go);
   }
 
-  private releaseScheduled(message: Message, { kind, name, about, publisher }: Target): void {
+  private releaseScheduled(message: Message, { kind, name, about, publisher, dead }: Target): void {
     if (kind === 'topic') {
       const session = this.sessions.get(publisher ?? '');
-      this.reach(name, (topic) => topic.due(message, session));
+      this.reach(name, (topic) => topic.due(message, session, dead));
       return;
     }
     // A temporary queue may have gone with its session.
@@ -413,7 +413,9 @@ export class World implements QueueOwner, TopicOwner, DurableOwner {
     if (letter === undefined) return;
     const address = readDestination(letter.destination);
     if (address.kind === 'queue') this.adopt(this.queue(address.name)).offer(letter);
-    else this.reach(address.name, (topic) => topic.publish(letter, undefined, true, undefined));
+    else if (this.reaching(address.name).slow && this.scheduled.free) {
+      this.scheduled.addNow(letter, { kind: 'topic', name: address.name, dead: true });
+    } else this.reach(address.name, (topic) => topic.publish(letter, undefined, true, undefined));
   }
 
   /** Sends a message of the broker's own: those that are still on their way to the topic come before it. */

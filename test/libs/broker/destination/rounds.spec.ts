@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { DiskStore, LocalEngine, MemoryStore, type StompBroker } from 'nestjs-stomp-broker';
 import { Memory } from 'nestjs-stomp/server';
 import { join, joinAll, leave, makeBroker, sendAll, textsOf } from '../../../support/broker.js';
-import { RawPeer } from '../../../support/raw.js';
+import { RawPeer, unique } from '../../../support/raw.js';
 import { handshake, watch } from '../../../support/server.js';
 import { frame, type Headers } from '../../../support/wire.js';
 
@@ -339,6 +339,50 @@ describe("messages of the broker's own to a topic whose selectors take long", ()
     const other = await join(broker);
     await other.subscribe(TOPIC, headersOf(0));
     expect(await other.texts(sent)).toEqual(Array.from({ length: sent }, (_, n) => `${n}`));
+  });
+
+  const LETTERS = [{ destination: '/queue/a', deadLetter: TOPIC }];
+
+  /** Has messages, sent with these headers, refused for good. */
+  async function refuse(peer: RawPeer, bodies: readonly string[], headers: Headers = {}): Promise<void> {
+    const id = unique('refusing');
+    for (const body of bodies) peer.send('SEND', { destination: '/queue/a', n: '1', ...LONG, ...headers }, body);
+    await peer.subscribe('/queue/a', { id, ack: 'client-individual' });
+    for (let left = bodies.length; left > 0; left--) {
+      const message = await peer.take('message', (got) => got.header('subscription') === id);
+      peer.send('NACK', { ...peer.reference(message), requeue: 'false' });
+    }
+    await peer.receipted('UNSUBSCRIBE', { id });
+  }
+
+  it('ask those who keep them in turns as dead letters, too, in order, and retain none of them', async () => {
+    const broker = await makeBroker({ engine: new LocalEngine(new MemoryStore(), LETTERS) });
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    const [peer, reader] = (await joinAll(broker, 2)) as [RawPeer, RawPeer];
+    await reader.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    const letters = async () => {
+      await refuse(peer, ['1', '2', '3'], { retain: 'true' });
+      expect(await reader.texts(3)).toEqual(['1', '2', '3']);
+    };
+    expect(await bestOf(3, letters)).toBeLessThan(1 / 4);
+    const late = await join(broker);
+    await late.subscribe(TOPIC, { id: 'now' });
+    expect(textsOf(await late.rest())).toEqual([]);
+  });
+
+  it('as dead letters are not lost where the broker ends before those who keep them were asked', async () => {
+    const directory = mkdtempSync(joinPath(tmpdir(), 'rounds-'));
+    const begin = () => makeBroker({ engine: new LocalEngine(new DiskStore({ directory }), LETTERS) });
+    const broker = await begin();
+    await leave(await crowd(broker, (n) => durable(`d${n}`)));
+    await refuse(await join(broker), ['1', '2', '3'], { persistent: 'true' });
+    await broker.close(0);
+    const again = await join(await begin());
+    await again.subscribe(TOPIC, durable(`d${COUNT - 1}`));
+    expect(await again.texts(3)).toEqual(['1', '2', '3']);
+    await again.subscribe('/queue/a', { id: 'a' });
+    expect(textsOf(await again.rest())).toEqual([]);
+    rmSync(directory, { recursive: true });
   });
 
   it('are delivered in turns when many are due at once', async () => {
