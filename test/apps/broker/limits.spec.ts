@@ -776,6 +776,22 @@ describe('memory', () => {
     expect(server.program.memory - before).toBeLessThan(100);
   });
 
+  it('is not filled with copies of a queue for those who look through it, and do not read', async () => {
+    const server = await serveIn(SMALL_YOUNG);
+    const [publisher, watcher, looker] = [await server.connect(), await server.connect(), await server.connect()];
+    const destination = queue();
+    const some = `SEND\ndestination:${destination}\n\nx\0`.repeat(1_000);
+    for (let n = 0; n < 50; n++) publisher.write(some);
+    await publisher.receipted('BEGIN', { transaction: 't' });
+    await watcher.subscribe('/topic/$SYS/subscriptions');
+    const before = server.program.memory;
+    looker.pause();
+    for (let n = 0; n < 500; n++) looker.send('SUBSCRIBE', { destination, id: `${n}`, browser: 'true' });
+    await watcher.messages(500);
+    // 50,000 places of 8 octets, 500 times, would be 200 MB.
+    expect(server.program.memory - before).toBeLessThan(80);
+  });
+
   it('counts frames that are not complete: those who stop in the middle take turns, and lose them', async () => {
     const server = await serveIn(SMALL_YOUNG, '--max-memory', '16MiB', '--max-body', '2MiB', '--verbose', '2');
     const before = server.program.memory;

@@ -110,8 +110,8 @@ export interface Backlog {
   /** Forgets all that wait. */
   clear(): void;
   /**
-   * All that wait at this moment, in their order; what is on disk is read when it is its turn. Undefined where it is not
-   * there any more, or the disk does not give it: at the moment, where `stalled` says so, then it is the next one too.
+   * All that wait at this moment, in their order, and are there still when it is their turn; what is on disk is read then.
+   * Undefined where the disk does not give one: at the moment, where `stalled` says so, then it is the next one too.
    */
   values(): IterableIterator<Entry | undefined>;
   /** Whether messages of it may stand in the chunks that they came in, and are to be taken out. */

@@ -212,23 +212,17 @@ export class Lane {
     for (const slot of this.fresh.slice(this.head)) if (slot !== undefined) yield slot;
   }
 
-  /** What there is at this moment; each is read when it is its turn. Undefined where the disk does not give one. */
-  values(): IterableIterator<Entry | undefined> {
-    return this.merged(this.returned.slice(this.first), this.fresh.slice(this.head), this.offset + this.head);
-  }
-
-  private *merged(
-    returned: readonly (Entry | Paged)[],
-    fresh: readonly (Entry | number | undefined)[],
-    start: number,
-  ): IterableIterator<Entry | undefined> {
-    let next = 0;
-    for (const [at, slot] of fresh.entries()) {
-      if (slot === undefined) continue;
-      while (next < returned.length && returned[next]!.order < start + at) yield* this.each(returned[next++]!);
-      yield* this.each(typeof slot === 'number' ? { order: start + at, seq: slot } : slot);
-    }
-    for (const slot of returned.slice(next)) yield* this.each(slot);
+  /** The first that waits from that order on, and its order; it stays in its place. Undefined where none does. */
+  look(from: number): { readonly order: number; readonly entry: Loaded } | undefined {
+    const { fresh, offset } = this;
+    let at = Math.max(this.head, from - offset);
+    while (at < fresh.length && fresh[at] === undefined) at++;
+    const order = offset + at;
+    const back = this.returned[this.find(from)];
+    if (back !== undefined && back.order < order) return { order: back.order, entry: this.read(back) };
+    const slot = fresh[at];
+    if (slot === undefined) return undefined;
+    return { order, entry: typeof slot === 'number' ? this.pages!.load(slot, order) : slot };
   }
 
   restore(entry: Entry): void {
@@ -265,14 +259,6 @@ export class Lane {
 
   private read(slot: Entry | Paged): Loaded {
     return isPaged(slot) ? this.pages!.load(slot.seq, slot.order) : slot;
-  }
-
-  private *each(slot: Entry | Paged): IterableIterator<Entry | undefined> {
-    let entry: Loaded;
-    do {
-      entry = this.read(slot);
-      yield entry === 'later' ? undefined : entry;
-    } while (entry === 'later');
   }
 
   /** Where the first returned message of that order, or of a later one, stands. */

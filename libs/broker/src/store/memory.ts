@@ -95,8 +95,33 @@ class MemoryCursor implements Cursor {
   }
 }
 
-function* inTurn(each: readonly Iterable<Entry | undefined>[]): IterableIterator<Entry | undefined> {
-  for (const one of each) yield* one;
+/**
+ * What waited at one moment, and waits still when it is its turn. Nothing of it is kept here: a client may take its time
+ * to read, and what others have acknowledged meanwhile has to go.
+ */
+class Waiting implements IterableIterator<Entry | undefined> {
+  private readonly ends: readonly number[];
+  private priority = 9;
+  private order = 0;
+
+  constructor(private readonly lanes: readonly (Lane | undefined)[]) {
+    this.ends = lanes.map((lane) => lane?.next ?? 0);
+  }
+
+  next(): IteratorResult<Entry | undefined, undefined> {
+    for (; this.priority >= 0; this.priority--, this.order = 0) {
+      const found = this.lanes[this.priority]?.look(this.order);
+      if (found === undefined || found.order >= this.ends[this.priority]!) continue;
+      const { order, entry } = found;
+      this.order = entry === 'later' ? order : order + 1;
+      return { done: false, value: entry === 'later' ? undefined : entry };
+    }
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
 }
 
 /** A lane for each priority that was ever used, and a bit for each that holds something. */
@@ -185,7 +210,7 @@ export class MemoryBacklog implements Backlog {
   }
 
   values(): IterableIterator<Entry | undefined> {
-    return inTurn(this.lanes.flatMap((lane) => lane?.values() ?? []).reverse());
+    return new Waiting(this.lanes);
   }
 
   detach(): boolean {
