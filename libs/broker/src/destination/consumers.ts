@@ -38,6 +38,8 @@ export class Consumers {
   private readonly searching = new Set<Consumer>();
   /** The one that has the queue for itself. */
   private sole: Consumer | undefined;
+  /** Those that want it for themselves. */
+  private readonly exclusive = new Set<Consumer>();
   /**
    * By group and priority the order of the first message that somebody would have taken, had the group been its own. The
    * message itself may be long gone. Who that was is not kept: it would be all of them, for each group.
@@ -74,6 +76,8 @@ export class Consumers {
 
   add(consumer: Consumer): void {
     this.all.set(consumer.subscription, consumer);
+    if (!consumer.terms.exclusive) return;
+    this.exclusive.add(consumer);
     this.elect();
   }
 
@@ -87,7 +91,7 @@ export class Consumers {
     this.searching.delete(consumer);
     if (consumer.rests) this.resting = this.resting.filter((other) => other !== consumer);
     if (this.all.size === 0) this.tiers.length = 0;
-    this.elect();
+    if (this.exclusive.delete(consumer)) this.elect();
     return consumer;
   }
 
@@ -160,7 +164,7 @@ export class Consumers {
   }
 
   /** Those groups are nobody's any more: all look again from the first of their messages on that one could not have. */
-  free(groups: readonly string[]): void {
+  free(groups: Iterable<string>): void {
     const first = new Map<number, number>();
     for (const group of groups) {
       for (const [priority, order] of this.missed.get(group) ?? []) {
@@ -202,9 +206,8 @@ export class Consumers {
   /** Of those that want the queue for themselves the one of the highest priority has it, and of these the first. */
   private elect(): void {
     let sole: Consumer | undefined;
-    for (const consumer of this.all.values()) {
-      const { exclusive, priority } = consumer.terms;
-      if (exclusive && (sole === undefined || priority > sole.terms.priority)) sole = consumer;
+    for (const consumer of this.exclusive) {
+      if (sole === undefined || consumer.terms.priority > sole.terms.priority) sole = consumer;
     }
     this.sole = sole;
   }

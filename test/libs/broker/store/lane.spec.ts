@@ -40,10 +40,15 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('cancel' as const), at: fc.nat(1_000) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const), modulus: fc.integer({ min: 2, max: 9 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('reset' as const), cursor: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('browse' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('look' as const) }) },
 );
 
 /** Cursor 0 wants even numbers, 1 multiples of three, 2 only rare ones. */
 const WANTS = [(n: number) => n % 2 === 0, (n: number) => n % 3 === 0, (n: number) => n % 50 === 0];
+
+const isBehind = (one: Entry, other: Entry | undefined): boolean =>
+  other === undefined || one.priority < other.priority || (one.priority === other.priority && one.order > other.order);
 
 /** In slices that are as short as can be. */
 function takeFirst(backlog: Backlog, cursor: Cursor, accepts: (entry: Entry) => boolean): Entry | undefined {
@@ -75,6 +80,9 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Ste
   const plain = new Plain();
   const restored = new Set<Entry>();
   let count = 0;
+  let view = backlog.values();
+  let from = 0;
+  let shown: Entry | undefined;
   for (const each of steps) {
     if (each.kind === 'push') {
       const frame = new Frame(
@@ -111,6 +119,17 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Ste
       const swept = sweepAll(backlog, accepts);
       expect(new Set(swept)).toEqual(new Set(expected));
       for (const entry of swept) plain.take(entry);
+    } else if (each.kind === 'browse') {
+      view = backlog.values();
+      from = count;
+      shown = undefined;
+    } else if (each.kind === 'look') {
+      const next = view.next();
+      const expected = plain.waiting.find((one) => number(one) < from && isBehind(one, shown));
+      expect(next.value).toBe(expected);
+      shown = expected ?? shown;
+      // What comes back later is not looked for any more.
+      if (expected === undefined) from = 0;
     } else cursors[each.cursor]!.reset();
     if (backlog.length !== plain.waiting.length) expect(backlog.length).toBe(plain.waiting.length);
   }
