@@ -31,6 +31,8 @@ interface Tier {
 
 export class Consumers {
   private readonly all = new Map<Subscription, Consumer>();
+  /** How many of them each session has. */
+  private readonly sessions = new Map<Session, number>();
   /** The highest priority first. */
   private readonly tiers: Tier[] = [];
   private resting: Consumer[] = [];
@@ -70,12 +72,13 @@ export class Consumers {
 
   /** Whether one of them is a subscription of that session. */
   includes(session: Session): boolean {
-    for (const subscription of this.all.keys()) if (subscription.session === session) return true;
-    return false;
+    return this.sessions.has(session);
   }
 
   add(consumer: Consumer): void {
+    const { session } = consumer.subscription;
     this.all.set(consumer.subscription, consumer);
+    this.sessions.set(session, (this.sessions.get(session) ?? 0) + 1);
     if (!consumer.terms.exclusive) return;
     this.exclusive.add(consumer);
     this.elect();
@@ -86,6 +89,9 @@ export class Consumers {
     const consumer = this.all.get(subscription);
     if (consumer === undefined) return undefined;
     this.all.delete(subscription);
+    const left = this.sessions.get(subscription.session)! - 1;
+    if (left > 0) this.sessions.set(subscription.session, left);
+    else this.sessions.delete(subscription.session);
     consumer.cursor.close();
     this.leave(consumer);
     this.searching.delete(consumer);

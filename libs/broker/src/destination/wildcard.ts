@@ -15,6 +15,7 @@ class Consumption {
     private readonly subscription: Subscription,
     private readonly terms: ConsumerTerms,
     private readonly fits: (name: string) => boolean,
+    private readonly at: Map<Queue, Set<Consumption>>,
   ) {
     subscription.onReady = () => {
       // Another one comes first each time, so that none waits for ever behind the others.
@@ -36,6 +37,9 @@ class Consumption {
     if (!this.fits(queue.name) || this.queues.has(queue)) return;
     this.subscription.session.occupy(this.subscription, AT_QUEUE);
     this.queues.add(queue);
+    const those = this.at.get(queue);
+    if (those === undefined) this.at.set(queue, new Set([this]));
+    else those.add(this);
     queue.attach(this.subscription, this.terms);
     if (this.subscription.ready) queue.ready(this.subscription);
   }
@@ -45,13 +49,19 @@ class Consumption {
   }
 
   end(): void {
-    for (const queue of this.queues) queue.detach(this.subscription);
+    for (const queue of this.queues) {
+      const those = this.at.get(queue);
+      if (those?.delete(this) === true && those.size === 0) this.at.delete(queue);
+      queue.detach(this.subscription);
+    }
   }
 }
 
 /** Who subscribes to queues by patterns, in one virtual host. */
 export class Wildcards {
   private readonly consumptions = new Map<Subscription, Consumption>();
+  /** Those that take from a queue: when many queues go, not all of those who stand for any are asked. */
+  private readonly at = new Map<Queue, Set<Consumption>>();
 
   constructor(private readonly owner: Pick<QueueOwner, 'subscribed' | 'unsubscribed'>) {}
 
@@ -69,7 +79,8 @@ export class Wildcards {
 
   /** A queue is gone. */
   removed(queue: Queue): void {
-    for (const consumption of this.consumptions.values()) consumption.drop(queue);
+    for (const consumption of this.at.get(queue) ?? []) consumption.drop(queue);
+    this.at.delete(queue);
   }
 
   /** The way to all queues of a pattern. */
@@ -83,7 +94,7 @@ export class Wildcards {
         if (terms.browser) {
           throw new StompError('invalid header', 'a browser looks at one queue: its name may hold no wildcards');
         }
-        const consumption = new Consumption(subscription, terms, matcher(pattern));
+        const consumption = new Consumption(subscription, terms, matcher(pattern), this.at);
         this.consumptions.set(subscription, consumption);
         const add = (queue: Queue) => {
           if (this.consumptions.has(subscription)) consumption.add(queue);

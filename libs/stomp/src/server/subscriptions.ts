@@ -27,6 +27,8 @@ export class Subscriptions {
   private late: Subscription[] | undefined;
   // Made in the client's name, by destination.
   private implicit: Map<string, Subscription> | undefined;
+  // Their keys by destination, once one was ended by that, as 1.0 allows.
+  private keys: Map<string, Set<string>> | undefined;
   // Once a message was named without its subscription, as 1.0 and 1.1 allow.
   private whereabouts: Whereabouts | undefined;
   private serials = 0;
@@ -87,7 +89,9 @@ export class Subscriptions {
   }
 
   add(subscription: Subscription): void {
-    this.byId.set(subscription.id ?? `\0${subscription.serial}`, subscription);
+    const key = subscription.id ?? `\0${subscription.serial}`;
+    this.byId.set(key, subscription);
+    if (this.keys !== undefined) note(this.keys, key, subscription);
     this.bySerial.set(subscription.serial, subscription);
     if (this.whereabouts !== undefined) subscription.pending.tell(this.whereabouts);
   }
@@ -135,9 +139,21 @@ export class Subscriptions {
     const named = id === undefined ? undefined : this.byId.get(id);
     if (named !== undefined) this.leave(id!, named);
     if (id !== undefined) return named === undefined ? [] : [named];
-    const meant = [...this.byId].filter(([, { destination: own }]) => own === destination);
-    for (const [key, subscription] of meant) this.leave(key, subscription);
-    return meant.map(([, subscription]) => subscription);
+    return this.to(destination).map((key) => {
+      const subscription = this.byId.get(key)!;
+      this.leave(key, subscription);
+      return subscription;
+    });
+  }
+
+  /** The keys of those to a destination; however many there are, few are looked at. */
+  private to(destination: string | undefined): string[] {
+    if (destination === undefined) return [];
+    if (this.keys === undefined) {
+      this.keys = new Map();
+      for (const [key, subscription] of this.byId) note(this.keys, key, subscription);
+    }
+    return [...(this.keys.get(destination) ?? [])];
   }
 
   /** Whether a message waits for its acknowledgement. */
@@ -161,6 +177,7 @@ export class Subscriptions {
     for (const timer of this.departed?.values() ?? []) clearTimeout(timer);
     const current = new Set(this.byId.values());
     this.byId.clear();
+    this.keys = undefined;
     this.bySerial.clear();
     this.departed = undefined;
     // Before others take over what was theirs: so that it goes first.
@@ -176,6 +193,8 @@ export class Subscriptions {
 
   private leave(key: string, subscription: Subscription): void {
     this.byId.delete(key);
+    const keys = this.keys?.get(subscription.destination);
+    if (keys?.delete(key) === true && keys.size === 0) this.keys!.delete(subscription.destination);
     this.implicit?.delete(key);
     this.stop(subscription);
     if (subscription.pending.size === 0) this.forget(subscription);
@@ -210,6 +229,12 @@ export class Subscriptions {
     subscription.close();
     this.occupy(subscription, -subscription.weight);
   }
+}
+
+function note(keys: Map<string, Set<string>>, key: string, { destination }: Subscription): void {
+  const known = keys.get(destination);
+  if (known === undefined) keys.set(destination, new Set([key]));
+  else known.add(key);
 }
 
 /** 1.0 has no client-individual, but clients of ActiveMQ and RabbitMQ ask for it there, too. */
