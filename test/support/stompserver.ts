@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Program } from './program.js';
-import { start } from './programs.js';
+import { startIn } from './programs.js';
 import { RawPeer } from './raw.js';
 import { handshake, watch } from './server.js';
 import { type Headers } from './wire.js';
@@ -30,8 +30,11 @@ export class Files {
 }
 
 /** The broker as a program of one test, on a free port of loopback. */
-export async function serve(...options: string[]) {
-  const program = start('stompserver', '--host', '127.0.0.1', '--port', '0', '--verbose', '1', ...options);
+export const serve = (...options: string[]) => serveIn({}, ...options);
+
+/** The same, with variables in its environment. */
+export async function serveIn(env: NodeJS.ProcessEnv, ...options: string[]) {
+  const program = startIn(env, 'stompserver', '--host', '127.0.0.1', '--port', '0', '--verbose', '1', ...options);
   const [, port = ''] = await program.line(/^listening \S+:(\d+)$/);
   const open = async () => watch(await RawPeer.connect(Number(port)));
   return {

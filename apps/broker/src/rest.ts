@@ -35,23 +35,25 @@ export class Rest {
     this.least = Math.min(this.least, taken);
     if (utilization > BUSY || taken - this.least < WORTH || used > MOST) return;
     this.least = Number.POSITIVE_INFINITY;
-    void giveBack();
+    void this.giveBack();
+  }
+
+  private async giveBack(): Promise<void> {
+    const session = await open();
+    // Without it there is nothing to be done, now or later.
+    if (session === undefined) this.stop();
+    // Not before its command has been carried out in full.
+    else session.post('HeapProfiler.collectGarbage', () => setImmediate(() => session.disconnect()));
   }
 }
 
-async function giveBack(): Promise<void> {
-  const session = await open();
-  if (session === undefined) return;
-  session.connect();
-  // Not before its command has been carried out in full.
-  session.post('HeapProfiler.collectGarbage', () => setImmediate(() => session.disconnect()));
-}
-
-/** Undefined where Node was built without an inspector. */
+/** Undefined where Node was built without an inspector, or keeps it from its programs, as with `--permission`. */
 async function open(): Promise<Session | undefined> {
   try {
     const { Session } = await import('node:inspector');
-    return new Session();
+    const session = new Session();
+    session.connect();
+    return session;
   } catch {
     return undefined;
   }
