@@ -171,10 +171,22 @@ describe('behind a proxy', () => {
       Buffer.from([...address, 127, 0, 0, 1, 1, 1, 2, 2]),
     ]);
 
+  const ipv6 = (...address: number[]) =>
+    Buffer.concat([
+      Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24', 'latin1'),
+      Buffer.from([...address, ...address.toReversed(), 1, 1, 2, 2]),
+    ]);
+
   it.each([
     ['version 1', Buffer.from('PROXY TCP4 192.0.2.7 127.0.0.1 50312 61613\r\n'), '192.0.2.7'],
     ['version 1 of IPv6', Buffer.from('PROXY TCP6 2001:DB8:0::7 ::1 50312 61613\r\n'), '2001:db8::7'],
     ['version 2', ipv4(192, 0, 2, 8), '192.0.2.8'],
+    ['version 2 of IPv6', ipv6(0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd), '2001:db8:1::abcd'],
+    [
+      'version 2 of IPv6, with an IPv4 address in it',
+      ipv6(...Array<number>(10).fill(0), 255, 255, 192, 0, 2, 9),
+      '192.0.2.9',
+    ],
     ['unknown', Buffer.from('PROXY UNKNOWN\r\n'), '127.0.0.1'],
   ])('the client is whom its header names: %s', async (_what, header, address) => {
     const log = file('');
@@ -203,10 +215,12 @@ describe('behind a proxy', () => {
     ['one that is too long', Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff', 'latin1')],
     ['one that is too short', Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04abcd', 'latin1')],
   ])('a proxy’s header has to be one: %s', async (_what, octets) => {
-    const server = await serve('--users', 'ann:one', '--proxy-protocol', '127.0.0.1');
+    // Not only once its time is over.
+    const options = ['--proxy-protocol', '127.0.0.1', '--login-timeout', '600000'];
+    const server = await serve('--users', 'ann:one', ...options);
     const peer = await server.open();
     peer.write(octets);
-    await peer.closed().catch(() => undefined);
+    await peer.closed().catch((error: Error) => expect(error.message).toContain('connection broken'));
     expect(peer.received).toHaveLength(0);
   });
 

@@ -212,6 +212,18 @@ describe('connections', () => {
     }
   });
 
+  it('from all IPv6 addresses of a network (/64) count as from one', async () => {
+    const server = await serve('--max-per-address', '1', '--proxy-protocol', '127.0.0.1');
+    const from = async (address: string) => {
+      const peer = await server.open();
+      peer.write(`PROXY TCP6 ${address} ::1 50312 61613\r\n`);
+      return peer;
+    };
+    await handshake(await from('2001:db8:0:1::1'));
+    expect(await textOf(await from('2001:db8:0:1:ffff::2'))).toContain('your address has 1 connections, the limit');
+    await handshake(await from('2001:db8:0:2::1'));
+  });
+
   it('that their clients end before they have said anything are over at once, and counted no longer', async () => {
     const certificates = new Certificates();
     try {

@@ -108,6 +108,7 @@ describe('rules', () => {
       expect([name, may(rules, name)('read', '/queue/of.ann.x.inbox')]).toEqual([name, false]);
     }
     expect(may(rules, 'ann@example.com')('read', '/queue/of.ann@example%2Ecom.inbox')).toBe(true);
+    expect(may(rules, 'ann@example%2Ecom')('read', '/queue/of.ann@example%2Ecom.inbox')).toBe(false);
     expect(may([{ destination: '/topic/{user}.x', allow: ALL }], '$SYS')('read', '/topic/$SYS.x')).toBe(false);
   });
 
