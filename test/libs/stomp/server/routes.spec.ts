@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { type Frame, type Route, type Session, StompError } from 'nestjs-stomp/server';
 import { TestBroker, TestServer } from '../../../support/server.js';
+import { frame, type Version } from '../../../support/wire.js';
 
 /** A broker that thinks about each route until the test answers. */
 class Thinker extends TestBroker {
@@ -19,6 +21,78 @@ class Thinker extends TestBroker {
     this.waiting.shift()!(error);
   }
 }
+
+/** A broker with another route for each destination and `destination-type`, and for each time that grants were dropped. */
+class Router extends TestBroker {
+  times = 0;
+  /** By which route each message came. */
+  readonly ways: string[] = [];
+
+  override route(_session: Session, destination: string, _action: 'send' | 'subscribe', { headers }: Frame): Route {
+    const way = `${this.times} ${destination} ${headers.get('destination-type')}`;
+    return {
+      send: (message, session, done) => {
+        this.ways.push(`${way}: ${message.body.toString()}`);
+        this.send(message, session, done);
+      },
+      subscribe: (subscription, done) => this.subscribe(subscription, done),
+      unsubscribe: (subscription) => this.unsubscribe(subscription),
+    };
+  }
+}
+
+/** SENDs that look alike, and whether grants are dropped after them. */
+const kinds = fc
+  .record({
+    type: fc.constantFrom(undefined, undefined, 'ANYCAST', 'MULTICAST'),
+    typeFirst: fc.boolean(),
+    receipts: fc.boolean(),
+    transaction: fc.constantFrom(false, false, true),
+    parts: fc.array(
+      fc.record({
+        destination: fc.constantFrom('/a', '/b', '/a/longer/one', '/a/longer/two', '/a:b', '/ü'),
+        times: fc.constantFrom(1, 1, 2, 12),
+        drop: fc.constantFrom(false, false, true),
+      }),
+      { minLength: 1, maxLength: 6 },
+    ),
+  })
+  .map(({ parts, ...kind }) => parts.map((part) => ({ ...kind, ...part })));
+
+describe.each<Version>(['1.0', '1.1', '1.2'])('the way of a SEND in STOMP %s', (version) => {
+  it('is that of its own destination and type, whatever was sent before it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(kinds, { minLength: 2, maxLength: 6 }), async (all) => {
+        const broker = new Router();
+        const { peer, session } = await new TestServer(broker).connect(version);
+        const expected: string[] = [];
+        let sent = 0;
+        for (const { destination, type, typeFirst, receipts, transaction, times, drop } of all.flat()) {
+          const frames: Buffer[] = [];
+          const begun = transaction ? { transaction: `t${sent}` } : undefined;
+          if (begun !== undefined) frames.push(frame(version, 'BEGIN', begun));
+          for (let i = 0; i < times; i++) {
+            const body = `${sent++}`;
+            const typed: Record<string, string> = type === undefined ? {} : { 'destination-type': type };
+            const address = typeFirst ? { ...typed, destination } : { destination, ...typed };
+            const headers = { ...address, ...begun, ...(receipts && { receipt: `r${body}` }) };
+            frames.push(frame(version, 'SEND', headers, body));
+            expected.push(`${broker.times} ${destination} ${type}: ${body}`);
+          }
+          if (begun !== undefined) frames.push(frame(version, 'COMMIT', begun));
+          peer.write(Buffer.concat(frames));
+          await broker.until('all have come', () => broker.ways.length === sent);
+          if (!drop) continue;
+          broker.times++;
+          session.dropGrants();
+        }
+        expect(broker.ways).toEqual(expected);
+        expect(broker.sent.map(({ destination }) => destination)).toEqual(expected.map((way) => way.split(' ')[1]));
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
 
 describe('a route', () => {
   it('is asked for once per destination and action', async () => {
