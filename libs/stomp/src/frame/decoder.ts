@@ -262,7 +262,7 @@ export class FrameDecoder {
       length,
       body,
       end,
-      template.addressed ? template : undefined,
+      template.address,
     );
     this.onFrame(Frame.received(command, wire, undefined, undefined));
     return true;

@@ -54,8 +54,8 @@ export class Template {
   /** How many heads have matched. */
   hits = 0;
 
-  /** Whether the heads that match have one destination. */
-  readonly addressed: boolean;
+  /** Stands for the one destination that the heads which match have, if they have one. */
+  readonly address: object | undefined;
   /** Whether it is an ACK that asks for nothing besides. */
   readonly brief: boolean;
   /** The bit of the header that `keyStart` tells the place of. */
@@ -98,7 +98,8 @@ export class Template {
     }
     text += '\n';
     cut(-1);
-    this.addressed = this.marks.some(({ bit }) => bit === Known.destination);
+    // Not the template itself: messages may wait for long, and would keep it.
+    this.address = this.marks.some(({ bit }) => bit === Known.destination) ? {} : undefined;
     this.brief = command === 'ACK' && (known & ELABORATE) === 0 && (known & Known.id) !== 0;
     const length = lines.find(({ bit }) => bit === Known.contentLength);
     this.fixedLength = length?.varies === true ? -1 : contentLength;

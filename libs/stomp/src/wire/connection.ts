@@ -13,7 +13,7 @@ import { Outbox } from './outbox.js';
 export interface ConnectionHandler {
   /** A frame came in. Called while bytes are read, in order. */
   onFrame(frame: Frame): void;
-  /** See {@link FrameDecoderOptions.onAck}. */
+  /** @internal See {@link FrameDecoderOptions.onAck}. */
   onAck?(bytes: Buffer, from: number, to: number): boolean;
   /** The frames of one piece that came from the stream have been given out. */
   onRead?(): void;

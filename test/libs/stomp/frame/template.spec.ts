@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { FrameDecoder, type FrameError } from 'nestjs-stomp/frame';
+import { type Frame, FrameDecoder, type FrameError } from 'nestjs-stomp/frame';
 import { fault, octets, plain, SINCE_1_1 } from './codec.js';
 
 /** What a stream means, and how it ends. */
@@ -25,10 +25,36 @@ function read(version: '1.1' | '1.2', chunks: readonly Buffer[], limits = {}): u
 /** Octet by octet no head is ever there as a whole, so each is scanned: what it means in one piece must be the same. */
 const apart = (stream: Buffer): Buffer[] => [...stream].map((octet) => Buffer.of(octet));
 
-const name = fc.constantFrom('destination', 'content-type', 'id', 'receipt', 'x', 'message-id', 'expires');
+/** An ACK without receipt and transaction by its id, any other frame as it is. */
+function briefly(frame: Frame): unknown {
+  const { command, headers } = frame;
+  const more = ['receipt', 'transaction', 'content-length'].some((each) => headers.has(each));
+  return command === 'ACK' && headers.has('id') && !more ? `ACK ${headers.get('id')}` : plain(frame);
+}
+
+/** The code of the fault that ends it, if any. */
+function codeOf(step: () => void): string | undefined {
+  try {
+    step();
+    return undefined;
+  } catch (error) {
+    return (error as FrameError).code;
+  }
+}
+
+const name = fc.constantFrom(
+  'destination',
+  'content-type',
+  'id',
+  'receipt',
+  'transaction',
+  'x',
+  'message-id',
+  'expires',
+);
 const value = fc.constantFrom('', '/queue/a', '/queue/b', '1', '17-42', 'a:b', 'ä', 'x\\cy', 'x\r', 'text/plain', ' ');
 const lines = fc.array(fc.tuple(name, value), { maxLength: 4 });
-const command = fc.constantFrom('SEND', 'MESSAGE', 'ACK', 'RECEIPT', 'NACK');
+const command = fc.constantFrom('SEND', 'MESSAGE', 'ACK', 'ACK', 'RECEIPT', 'NACK');
 
 /** Frames of one shape, in which some values change from one to the next. */
 const alike = fc
@@ -70,6 +96,34 @@ describe.each(['1.1', '1.2'] as const)('frames of %s that look alike', (version)
         const changed = Buffer.from(stream);
         changed[at % stream.length] = octet;
         expect(read(version, [changed])).toEqual(read(version, apart(changed)));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('and are ACKs that ask for nothing besides are told of by their ids, with no frame, to who asks for that', () => {
+    fc.assert(
+      fc.property(streams, fc.nat(255), fc.nat(), fc.constantFrom(1, 2, 3), (stream, octet, at, taken) => {
+        const changed = Buffer.from(stream);
+        if (octet < 128) changed[at % stream.length] = octet;
+        const seen: unknown[] = [];
+        let asked = 0;
+        const options = {
+          version,
+          onFrame: (frame: Frame) => seen.push(briefly(frame)),
+          onAck: (bytes: Buffer, from: number, to: number) => {
+            if (++asked % taken !== 0) return false;
+            seen.push(`ACK ${bytes.toString('latin1', from, to)}`);
+            return true;
+          },
+        };
+        const decoder = new FrameDecoder(options);
+        const frames: unknown[] = [];
+        const apart = new FrameDecoder({ version, onFrame: (frame) => frames.push(briefly(frame)) });
+        expect(codeOf(() => decoder.push(changed))).toBe(
+          codeOf(() => changed.forEach((each) => apart.push(Buffer.of(each)))),
+        );
+        expect(seen).toEqual(frames);
       }),
       { numRuns: 500 },
     );
