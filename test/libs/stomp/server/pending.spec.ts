@@ -20,11 +20,11 @@ const places = fc.oneof(
   fc.constantFrom(0, 1).map((end) => new Array<number>(2_000).fill(end)),
 );
 const command = fc.constantFrom<'ACK' | 'NACK'>('ACK', 'ACK', 'ACK', 'NACK');
-const steps = fc.array(
+const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    fc.record<Step>({ what: fc.constant('deliver'), count }),
-    fc.record<Step>({ what: fc.constant('answer'), command, places }),
-    fc.record<Step>({ what: fc.constant('within'), command, places, commit: fc.boolean() }),
+    fc.record({ what: fc.constant('deliver' as const), count }),
+    fc.record({ what: fc.constant('answer' as const), command, places }),
+    fc.record({ what: fc.constant('within' as const), command, places, commit: fc.boolean() }),
   ),
   { minLength: 2, maxLength: 10 },
 );

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Frame, type FrameError } from 'nestjs-stomp/frame';
+import fc from 'fast-check';
+import { encodeFrame, Frame, type FrameError } from 'nestjs-stomp/frame';
 import { Connection, type ConnectionOptions } from 'nestjs-stomp/wire';
 import { EventEmitter, once } from 'node:events';
-import { Duplex, duplexPair } from 'node:stream';
+import { Duplex, duplexPair, PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { socketPair } from '../../../support/pair.js';
 import { DEADLINE, RawPeer } from '../../../support/raw.js';
@@ -67,6 +68,18 @@ class Sink extends Duplex {
     if (this.hold) this.held = done;
     else done();
   }
+}
+
+/** Both ends of a stream that can do with one piece at a time, each in a turn of its own. */
+function oneByOne(): readonly [near: Duplex, far: Duplex] {
+  const far = new PassThrough();
+  const near = new Duplex({
+    read() {},
+    write(chunk: Buffer, _, done) {
+      setImmediate(() => (far.write(chunk) ? done() : far.once('drain', () => done())));
+    },
+  });
+  return [near, far];
 }
 
 const send = (body: string | Buffer) => new Frame('SEND', {}, body);
@@ -143,6 +156,65 @@ describe('what is sent', () => {
     await until('drain');
     expect(connection.writable).toBe(true);
     expect(connection.buffered).toBe(0);
+  });
+
+  describe.each<[over: string, pair: () => Promise<readonly [near: Duplex, far: Duplex]>]>([
+    ['TCP', socketPair],
+    ['memory', () => Promise.resolve(duplexPair())],
+    ['a stream that takes its pieces one by one', () => Promise.resolve(oneByOne())],
+  ])('over %s to a peer that reads now and then', (_over, pair) => {
+    it('is never more than its limit and one frame, and all of it comes, however it is sent', async () => {
+      const size = fc.oneof(
+        fc.nat(200),
+        fc.integer({ min: 3_900, max: 8_300 }),
+        fc.integer({ min: 9_000, max: 70_000 }),
+      );
+      const step = fc.record({ size, flush: fc.boolean(), turn: fc.boolean(), read: fc.boolean() });
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
+          const [near, far] = await pair();
+          let got = 0;
+          far.on('data', (chunk: Buffer) => (got += chunk.length)).pause();
+          const emitter = new EventEmitter();
+          const highWaterMark = 20_000;
+          const handler = {
+            onFrame() {},
+            onFault() {},
+            onEnd() {},
+            onClose() {},
+            onDrain: () => emitter.emit('drain'),
+          };
+          const connection = new Connection(near, handler, { highWaterMark });
+          connections.push(connection);
+          let sent = 0;
+          for (const { size, flush, turn: wait, read } of steps) {
+            if (!connection.writable) {
+              const drained = once(emitter, 'drain', { signal: AbortSignal.timeout(DEADLINE) });
+              far.resume();
+              await drained;
+              expect(connection.writable).toBe(true);
+            }
+            expect(connection.buffered).toBeLessThan(highWaterMark);
+            const frame = send(Buffer.alloc(size));
+            connection.send(frame);
+            sent += encodeFrame(frame).length;
+            if (flush) connection.flush();
+            if (read) far.resume();
+            else far.pause();
+            if (wait) await turn();
+          }
+          far.resume();
+          const signal = AbortSignal.timeout(DEADLINE);
+          while (got < sent) await once(far, 'data', { signal });
+          while (connection.buffered > 0) await turn();
+          expect(got).toBe(sent);
+          expect(connection.writable).toBe(true);
+          connection.destroy();
+          far.destroy();
+        }),
+        { numRuns: 30 },
+      );
+    });
   });
 
   it('after the end is dropped', async () => {
