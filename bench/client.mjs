@@ -10,7 +10,7 @@ import { Client } from '@stomp/stompjs';
 import { TCPWrapper } from '@stomp/tcp-wrapper';
 import { StompClient } from 'nestjs-stomp/client';
 import stompit from 'stompit';
-import { cpuOf, keep } from './keep.mjs';
+import { cpuOf, given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { settle } from './servers.mjs';
 import { median, say } from './turns.mjs';
@@ -175,4 +175,4 @@ async function main(runs) {
 }
 
 if (process.argv[2] === 'play') await play(process.argv[3], Number(process.argv[4]), Number(process.argv[5]));
-else await main(Number(process.argv[2] ?? 5));
+else await main(...given({ runs: 5 }));

@@ -3,12 +3,12 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chunksOf, decoder, decoderRead, scan } from './decoder.mjs';
-import { cpuOf, keep } from './keep.mjs';
+import { cpuOf, given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { median } from './turns.mjs';
 
 const require = createRequire(import.meta.url);
-const runs = Number(process.argv[2] ?? 5);
+const [runs] = given({ runs: 5 });
 const FRAMES = 1_000_000;
 const stompjs = join(require.resolve('@stomp/stompjs'), '../../esm6');
 const { Parser } = await import(join(stompjs, 'parser.js'));

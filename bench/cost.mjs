@@ -3,10 +3,11 @@
 //   npm run build && node --expose-gc bench/cost.mjs
 import { duplexPair } from 'node:stream';
 import { LocalEngine, MemoryStore, StompBroker } from 'nestjs-stomp-broker';
-import { keep } from './keep.mjs';
+import { given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { say } from './turns.mjs';
 
+given({});
 const MESSAGES = 20_000;
 const BODY = 'x'.repeat(128);
 /** A session holds at most 10,000 subscriptions. */

@@ -4,12 +4,12 @@
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { keep } from './keep.mjs';
+import { given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { durableBroker, settle } from './servers.mjs';
 import { measure, median, say } from './turns.mjs';
 
-const runs = Number(process.argv[2] ?? 5);
+const [runs] = given({ runs: 5 });
 const job = { consumers: 0, sendHeaders: ['persistent:true'], ack: 'client', destination: '/queue/bench' };
 const subjects = [
   { name: '1 publisher, 1 message in flight', job: { window: 1, messages: 5_000 } },

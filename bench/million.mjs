@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { peakOf } from './cpu.mjs';
-import { keep } from './keep.mjs';
+import { given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { broker, settle } from './servers.mjs';
 import { measure, median, say } from './turns.mjs';
 
-const [runs = 3, messages = 1_000_000] = process.argv.slice(2).map(Number);
+const [runs, messages] = given({ runs: 3, messages: 1_000_000 });
 const root = join(import.meta.dirname, '..');
 /** For one measurement, and until the space is given back, in ms. */
 const PATIENCE = 600_000;

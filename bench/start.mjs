@@ -6,11 +6,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { cpuTime } from './cpu.mjs';
-import { keep } from './keep.mjs';
+import { given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { median, say } from './turns.mjs';
 
-const runs = Number(process.argv[2] ?? 5);
+const [runs] = given({ runs: 5 });
 const bin = (name) => join(import.meta.dirname, '..', 'apps', name, 'bin');
 let arrived = () => undefined;
 /** Answers CONNECT, and tells what else comes. */

@@ -2,12 +2,12 @@
 // time. Exits with 1 where it costs more than is promised.
 //   npm run build && node bench/transient.mjs [RUNS] [SECONDS OF CPU A RUN]
 import { join } from 'node:path';
-import { keep } from './keep.mjs';
+import { given, keep } from './keep.mjs';
 import { table } from './report.mjs';
 import { broker, durableBroker, settle } from './servers.mjs';
 import { calibrate, measure, median, say } from './turns.mjs';
 
-const [runs = 15, seconds = 2] = process.argv.slice(2).map(Number);
+const [runs, seconds] = given({ runs: 15, seconds: 2 });
 /** The share of the rate in memory that is promised. */
 const LEAST = 0.95;
 const queue = { ack: 'client-individual', destination: '/queue/bench' };

@@ -1,4 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Program } from '../support/program.js';
 
 async function run(script: string, ...options: string[]) {
@@ -34,4 +37,25 @@ describe('npm run bench', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.trim().split('\n')).toEqual([expect.stringContaining(what)]);
   });
+});
+
+describe.each(['codec', 'client', 'start', 'disk', 'transient', 'million', 'cost'])('node bench/%s.mjs', (name) => {
+  const folder = fileURLToPath(new URL('../../bench/', import.meta.url));
+  const results = () =>
+    readdirSync(`${folder}results`).map((file) => readFileSync(`${folder}results/${file}`, 'latin1'));
+
+  it.each([
+    ['--help', 0, 'stdout', `usage: node bench/${name}.mjs`],
+    ['none', 2, 'stderr', 'bench: none: whole numbers from 1'],
+    ['0', 2, 'stderr', 'bench: 0: whole numbers from 1'],
+  ] as const)(
+    'measures nothing when it is given %s, and leaves the results as they were',
+    (word, code, where, what) => {
+      const before = results();
+      const run = spawnSync(process.execPath, [`${folder}${name}.mjs`, word], { encoding: 'utf8', timeout: 15_000 });
+      expect(run.status).toBe(code);
+      expect(run[where]).toContain(what);
+      expect(results()).toEqual(before);
+    },
+  );
 });
