@@ -788,6 +788,21 @@ describe('memory', () => {
     expect(server.program.memory - before).toBeLessThan(100);
   });
 
+  it('counts the place of a message at each of many who do not acknowledge, though the message is there once', async () => {
+    const server = await serve('--max-memory', '8MiB');
+    const destination = unique('/topic/limits');
+    for (let n = 0; n < 2; n++) {
+      const reader = await server.connect();
+      for (let id = 0; id < 1_000; id++)
+        reader.send('SUBSCRIBE', { destination, id: `${id}`, ack: 'client-individual', 'prefetch-count': '1' });
+      await reader.receipted('BEGIN', { transaction: 't' });
+    }
+    const publisher = await server.connect();
+    // Of 300 octets each, at 2,000 subscriptions.
+    for (let n = 0; n < 200; n++) publisher.send('SEND', { destination }, 'x');
+    await server.program.says(/messages take 8388608 octets, the limit of memory: publishers are held up/);
+  });
+
   it('is not filled with copies of a queue for those who look through it, and do not read', async () => {
     const server = await serveIn(SMALL_YOUNG);
     const [publisher, watcher, looker] = [await server.connect(), await server.connect(), await server.connect()];

@@ -16,6 +16,8 @@ const SHARE = 1 / 4;
 const STILL = 10_000;
 /** Where fewer octets wait in the buffer of a socket the client has read all, but for heart-beats and the like. */
 const PIECE = 16 * 1024;
+/** Octets that the place of a message takes at each who waits for it, though the message is there once. */
+const PLACE = 64;
 
 /** What waits for one client, or for the acknowledgements of one of its subscriptions. */
 export class Lag {
@@ -64,13 +66,13 @@ export class Lag {
 
   /** A message waits until the client can take it, or has acknowledged it. */
   keep(message: Message): void {
-    this.octets += message.size;
+    this.octets += message.size + PLACE;
     this.unread.share(message, 1);
   }
 
   /** Such a message waits no longer. */
   drop(message: Message): void {
-    this.octets -= message.size;
+    this.octets -= message.size + PLACE;
     this.unread.share(message, -1);
   }
 }
@@ -90,13 +92,13 @@ export class Unread {
     this.memory.move(octets);
   }
 
-  /** A message waits for one client more, or fewer: it is there once. */
+  /** A message waits for one client more, or fewer: it is there once, but for its places. */
   share(message: Message, readers: 1 | -1): void {
     const before = message.readers;
     // Its own to know: a map of messages, young and gone in a moment, made the garbage collector keep their bodies.
     message.readers += readers;
-    if (before === 0) this.add(message.size);
-    else if (message.readers === 0) this.add(-message.size);
+    const size = before === 0 || message.readers === 0 ? message.size : 0;
+    this.add(readers * (size + PLACE));
   }
 
   /** While memory is full: sends those away that stand still, who hold most first. */
