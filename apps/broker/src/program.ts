@@ -32,7 +32,7 @@ export async function run(options: Options, proofs: Proofs, read: () => Options)
   const rules = app.get(AccessRules, { strict: false });
   const lockout = app.get(Lockout, { strict: false });
   const reload = new Reload({ broker, rules, lockout, identities, addresses, logger, read }, options, proofs);
-  const rest = new Rest();
+  const rest = new Rest(() => broker.sessions.size);
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
