@@ -85,6 +85,14 @@ describe('messages', () => {
     await lines(program, wanted.length);
     expect(program.stdout).toEqual(wanted);
   });
+
+  test('are told apart by --type however a hostile header is made', async () => {
+    const { program, deliver } = await subscribed('--type', 'text/*x');
+    const since = performance.now();
+    for (let i = 0; i < 300; i++) deliver(['odd'], { 'content-type': `text/${' '.repeat(8_000 + i)}x` });
+    await lines(program, 300);
+    expect(performance.now() - since).toBeLessThan(6_000);
+  });
 });
 
 describe('--count', () => {
