@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { setTimeout } from 'node:timers/promises';
 import { RawPeer } from '../../../support/raw.js';
 import { handshake, TestBroker, TestServer, watch } from '../../../support/server.js';
 
@@ -149,3 +150,23 @@ describe('a connected client', () => {
     await server.connect();
   });
 });
+
+it('a client that does not read its receipts is not read either; once it does, each of them comes', async () => {
+  const server = new TestServer(new TestBroker());
+  const { sent } = server.broker;
+  const peer = await server.dial();
+  // More than the buffers of the two sockets hold.
+  const count = 12_000;
+  peer.pause();
+  for (let i = 0; i < count; i++) {
+    peer.send('SEND', { destination: '/queue/a', receipt: `${i}-${'x'.repeat(1_500)}` });
+  }
+  for (let before = -1; before !== sent.length || before === 0;) {
+    before = sent.length;
+    await setTimeout(200);
+  }
+  expect(sent.length).toBeLessThan(count);
+  peer.resume();
+  await peer.receipt(`${count - 1}-${'x'.repeat(1_500)}`);
+  expect(sent).toHaveLength(count);
+}, 60_000);
