@@ -343,6 +343,7 @@ function ownLines(epoch: string, count: number): string {
   return `${delivered}\nmessage-id:${epoch}-`;
 }
 
+// The memory of the chunk that the last message came in: to ask a Buffer for it is a call into C++, and a chunk has many.
 let chunk: Buffer | undefined;
 let memory: ArrayBufferLike = new ArrayBuffer(0);
 let offset = 0;

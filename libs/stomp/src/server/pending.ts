@@ -51,6 +51,7 @@ export class Delivery {
   ) {}
 }
 
+/** So many places stay when none waits any more: to make them anew for each hundred messages costs more than they take. */
 const KEPT = 128;
 
 /** The subscriptions of a session in which a message waits, by its serial number. */
